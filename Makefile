@@ -1,0 +1,42 @@
+# Each target stands alone on a fresh machine: it makes .venv if there is none. Needs python3 >= 3.11 and make, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+# One computing thread a process: raymia runs more processes instead, and numbers do not depend on the number of cores.
+export OMP_NUM_THREADS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: install quickstart test lint docs bench nightly
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("raymia needs Python 3.11 or newer; make PYTHON=python3.12, say" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing raymia and what it needs into .venv (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+quickstart: install
+	$(BIN)/raymia run sweeps/quickstart.yaml
+	$(BIN)/raymia report results/quickstart
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The tests that start Ray come last, alone: they want the machine for themselves. pytest's 5 is "there are none".
+test: lint
+	$(BIN)/pytest -m "not cluster and not nightly"
+	$(BIN)/pytest -m "cluster and not nightly" || [ $$? -eq 5 ]
+
+docs: install
+	$(BIN)/pytest tests/test_docs.py
+
+bench: install
+	@for file in benchmarks/*.py; do [ ! -e "$$file" ] || { echo "$$file" && $(BIN)/python "$$file"; } || exit 1; done
+
+nightly: install
+	$(BIN)/pytest -m nightly || [ $$? -eq 5 ]

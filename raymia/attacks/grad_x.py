@@ -1,0 +1,23 @@
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from raymia.attack import Array, Attack, Rng
+from raymia.signals import View
+
+
+@dataclass(frozen=True)
+class GradX(Attack):
+    """Minus the norm of the gradient of the cross-entropy by the (normalised) input: members lie in flatter places.
+
+    Source: Rezaei & Liu, On the Difficulty of Membership Inference Attacks, CVPR 2021; `Grad-x` in SRCM and CRL (l2).
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"input_grad"})
+    wants: ClassVar[frozenset[str]] = frozenset({"white_box"})
+    standard: ClassVar[bool] = True
+
+    norm: Literal["l1", "l2"] = "l2"
+
+    def score(self, view: View, rng: Rng) -> Array:
+        scores: Array = -view.target[f"input_grad_{self.norm}"][view.asked]
+        return scores

@@ -1,0 +1,318 @@
+"""The command line: arguments in, one call, text out. Nothing heavy is imported before it is needed."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from raymia.errors import RaymiaError, SweepError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from raymia.results import Folder
+    from raymia.sweep import Sweep
+
+_KINDS = ("defenses", "attacks", "datasets", "networks", "protocols")
+_LIBRARIES = ("torch", "numpy", "ray", "optuna", "opacus", "pandas", "scikit-learn", "torchvision", "safetensors")
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _Raymia(click.Group):
+    """Turns what went wrong into one line and an exit code."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        extra["standalone_mode"] = False
+        try:
+            sys.exit(super().main(*args, **extra) or 0)
+        except RaymiaError as error:
+            click.echo(f"raymia: {error}", err=True)
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(2)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("raymia: interrupted", err=True)
+            sys.exit(130)
+        except BrokenPipeError:  # `raymia points x.yaml | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+
+@click.group(cls=_Raymia, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="raymia")
+def main() -> None:
+    """Which membership-inference defense, at which strength, costs the least accuracy for the privacy that you need?
+
+    Exit codes: 0 done; 1 finished, but some trials failed; 2 bad sweep, data or arguments, nothing started;
+    3 environment; 4 another process holds the results folder; 130 interrupted; 143 terminated.
+    """
+
+
+_sweep_file = click.argument("sweep", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
+_folder = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _overrides(command: _F) -> _F:
+    sets = click.option(
+        "--set", "sets", multiple=True, metavar="a.b=value", help="Override a key of the file; repeatable."
+    )
+    trials = click.option("--trials", type=int, metavar="N", help="Short for --set search.trials=N.")
+    return trials(sets(command))
+
+
+def _load(path: Path, sets: Iterable[str], trials: int | None) -> "Sweep":
+    from raymia import sweep
+
+    return sweep.load(path, [*sets, *([] if trials is None else [f"search.trials={trials}"])])
+
+
+@main.command()
+@_sweep_file
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: results/<name>.")
+@_overrides
+@click.option("--retry-failed", is_flag=True, help="Run failed trials again; changes no suggestion.")
+@click.option("--mix-versions", is_flag=True, help="Go on although the folder holds rows of other library versions.")
+def run(
+    sweep: Path, out: Path | None, sets: tuple[str, ...], trials: int | None, retry_failed: bool, mix_versions: bool
+) -> int:
+    """Run a sweep, or go on where it stopped."""
+    asked = _load(sweep, sets, trials)
+    out = out or Path("results") / asked.name
+    from raymia.cluster import tune
+
+    code: int = tune.run(asked, out, retry_failed=retry_failed, mix_versions=mix_versions)
+    if code in (0, 1) and (out / "trials.csv").exists():
+        from raymia import pareto
+
+        page = _write_report(out)
+        _print_front(pareto.query(out), pareto.AUC)
+        click.echo(f"front:  {out / 'pareto.csv'}\nreport: {page}")
+    return code
+
+
+@main.command()
+@_sweep_file
+@_overrides
+@_as_json
+def points(sweep: Path, sets: tuple[str, ...], trials: int | None, as_json: bool) -> None:
+    """Check a sweep without running it: arms, ranges, models, attacks, cost and resources."""
+    from raymia import estimate
+
+    found = estimate.outline(_load(sweep, sets, trials))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    _table(["arm", "defense", "fixed", "free"], [_arm_line(arm) for arm in found["arms"]])
+    for line in estimate.sentences(found):
+        click.echo(line)
+
+
+def _arm_line(arm: Mapping[str, Any]) -> list[str]:
+    from raymia.estimate import domain
+    from raymia.yamlfile import json_word
+
+    fixed = "  ".join(f"{k}={json_word(v)}" for k, v in arm["fixed"].items())
+    return [str(arm["arm"]), arm["defense"], fixed, "  ".join(f"{k}: {domain(v)}" for k, v in arm["free"].items())]
+
+
+@main.command()
+@_folder
+@click.option("--max-auc", type=float, metavar="X", help="At most this max attack AUC (or this --metric).")
+@click.option("--min-accuracy", type=float, metavar="X", help="At least this test accuracy.")
+@click.option("--where", multiple=True, metavar="knob=value", help="Points of the front with this cell; repeatable.")
+@click.option("--metric", metavar="NAME", help="Another column than max_attack_auc, e.g. auc.lira.")
+@_as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+def pareto(
+    folder: Path,
+    max_auc: float | None,
+    min_accuracy: float | None,
+    where: tuple[str, ...],
+    metric: str | None,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Query the front of a results folder. Never writes."""
+    from raymia import pareto as front
+
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv: one of them is allowed")
+    for pair in where:
+        if not pair.partition("=")[0] or "=" not in pair:
+            raise SweepError(f"--where: got {pair!r}; knob=value is allowed, e.g. srcm.d=1")
+    best = front.query(
+        folder, max_auc, min_accuracy, {k: v for k, _, v in (w.partition("=") for w in where)}, metric or front.AUC
+    )
+    if as_json:
+        click.echo(json.dumps(_records(best), indent=2, allow_nan=False))
+    elif as_csv:
+        _print_csv(best)
+    else:
+        named = metric if metric is None or metric in best else f"auc.{metric}"
+        _print_front(best, named or front.AUC)
+
+
+def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """One mapping a line, unknown cells None; a whole number stays one though others of its column are unknown."""
+    typed = frame.convert_dtypes(convert_string=False, convert_floating=False).astype(object)
+    lines = typed.where(typed.notna(), None).to_dict(orient="records")
+    return [{str(name): value for name, value in line.items()} for line in lines]
+
+
+def _print_csv(frame: "pd.DataFrame") -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(frame.columns)
+    for record in _records(frame):
+        writer.writerow([str(v).lower() if isinstance(v, bool) else v for v in record.values()])
+
+
+def _print_front(frame: "pd.DataFrame", metric: str) -> None:
+    records = _records(frame)
+    if not records:
+        click.echo("no point of the front is like that")
+        return
+    rows = []
+    for r in records:
+        own = tuple(f"{part}." for part in r["defense"].split("+"))
+        knobs = "  ".join(f"{k}={_number(v)}" for k, v in r.items() if k.startswith(own) and v is not None)
+        epsilon = "" if r.get("epsilon") is None else _number(r["epsilon"])
+        rows.append([str(r["trial"]), r["defense"], knobs, _interval(r, "test_accuracy"), _interval(r, metric)])
+        rows[-1] += [r.get("worst_attack") or "", epsilon]
+    _table(["trial", "defense", "knobs", "test_accuracy", metric, "worst_attack", "epsilon"], rows)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _interval(record: Mapping[str, Any], name: str) -> str:
+    value, low, high = (record.get(name + end) for end in ("", "_lo", "_hi"))
+    if value is None:
+        return ""
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows under their headings; columns that are empty in every row are left out."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = list(rows)
+    used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i in used:
+        table.add_column(columns[i], overflow="fold")
+    for row in rows:
+        table.add_row(*(row[i] for i in used))
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:  # a log has no width
+        console = Console(markup=False, highlight=False, emoji=False, width=max(160, console.width))
+    console.print(table)
+
+
+@main.command()
+@_folder
+def report(folder: Path) -> None:
+    """Write DIR/report.html, one self-contained file."""
+    if not (folder / "trials").is_dir():
+        raise SweepError(f"{folder} has no trials: is it a results folder?")
+    click.echo(_write_report(folder))
+
+
+def _write_report(folder: Path) -> Path:
+    """The page and the CSVs, of the points of the sweep as it is now; files whose bytes are right stay untouched."""
+    from raymia import report as page
+    from raymia.results import Folder
+
+    results = Folder(folder)
+    with results.lock():
+        digests = _current(results)
+        results.derive(digests)
+        return page.write(results, digests)
+
+
+def _current(results: "Folder") -> list[str] | None:
+    from raymia import sweep
+
+    text = results.read_sweep()
+    if text is None:
+        return None
+    asked = sweep.parse(text, str(results.path / "sweep.yaml"))
+    points = [(row.digest, sweep.Point.from_json(row.point)) for row in results.rows()]
+    return [digest for digest, point in points if asked.holds(point) and point.digest() == digest]
+
+
+@main.command(name="list")
+@click.argument("kind", required=False, type=click.Choice(_KINDS))
+@_as_json
+def list_(kind: str | None, as_json: bool) -> None:
+    """What there is: name, one line, knobs with ranges, source."""
+    from raymia import catalog
+
+    kinds = [kind] if kind else list(_KINDS)
+    things = [{"kind": k} | catalog.describe(k, name) for k in kinds for name in catalog.names(k)]
+    if as_json:
+        click.echo(json.dumps(things, indent=2))
+        return
+    for k in kinds:
+        rows = [[t["name"], t["summary"], _knobs(t["knobs"]), t["source"]] for t in things if t["kind"] == k]
+        click.echo(k)
+        _table(["name", "what", "knobs", "source"], rows)
+
+
+def _knobs(knobs: Iterable[Mapping[str, Any]]) -> str:
+    from raymia.estimate import domain
+
+    spelled = []
+    for knob in knobs:
+        default = "must be given" if knob["required"] else f"= {json.dumps(knob['default'])}"
+        inside = domain(knob["choices"] if "choices" in knob else knob) if {"low", "choices"} & set(knob) else ""
+        spelled.append(f"{knob['name']} {default} {inside}".strip())
+    return "; ".join(spelled)
+
+
+@main.command()
+@_sweep_file
+@_overrides
+def cite(sweep: Path, sets: tuple[str, ...], trials: int | None) -> None:
+    """Print the BibTeX of what a sweep uses."""
+    from raymia import catalog
+
+    asked = _load(sweep, sets, trials)
+    used = [("datasets", asked.dataset), ("networks", asked.network), ("protocols", asked.protocol)]
+    used += [("defenses", part) for arm in asked.arms for part in arm] + [("attacks", part) for part in asked.attacks]
+    entries = dict.fromkeys(str(getattr(catalog.find(kind, part.name), "cite", "")).strip() for kind, part in used)
+    click.echo("\n\n".join(entry for entry in entries if entry))
+
+
+@main.command()
+def doctor() -> None:
+    """Versions of what raymia stands on, and what this machine has."""
+    import platform
+    from importlib import metadata
+
+    from raymia import __version__, estimate
+
+    def version(library: str) -> str:
+        try:
+            return metadata.version(library)
+        except metadata.PackageNotFoundError:
+            return "not installed"
+
+    here = estimate.machine()
+    rows = [["raymia", __version__], ["python", platform.python_version()], ["system", platform.platform()]]
+    rows += [[library, version(library)] for library in _LIBRARIES]
+    _table(["what", "version"], [*rows, ["CPUs", str(here["cpu"])], ["GPUs", str(here["gpu"])]])
+
+
+if __name__ == "__main__":
+    main()

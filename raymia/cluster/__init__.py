@@ -1,0 +1,1 @@
+"""Running a sweep on Ray: the only folder that imports it."""

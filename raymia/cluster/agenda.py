@@ -1,0 +1,76 @@
+"""What a run has to do and what it has done. All of it is read from the results folder; nothing else is remembered."""
+
+from raymia.data import Data
+from raymia.point import Point
+from raymia.results import Folder, Row
+from raymia.search import Outcome, Suggestion, Suggestions, locate
+from raymia.sweep import Sweep
+
+
+class Agenda:
+    """The trials of one sweep in one folder.
+
+    `pending` are those still to be handed out, `rows` those that are written (trial -> its newest row). The search
+    goes by the first row of every point, so that filling in a failed one changes no suggestion.
+    Raises EnvironmentFault where a file of the folder does not verify, or is of no arm of the sweep.
+    """
+
+    def __init__(self, sweep: Sweep, folder: Folder, data: Data, retry_failed: bool = False) -> None:
+        self.sweep, self.folder, self.data = sweep, folder, data
+        self._points: dict[int, Point] = {}
+        first = {row.digest: row for row in folder.first_rows()}
+        newest = {row.digest: row for row in folder.rows()}
+        known = {row.trial: self._suggestion(row) for row in first.values() if row.trial < sweep.search.trials}
+        self._suggestions = Suggestions(sweep, known)
+        # A row of a point that is spelled differently now (other attacks, more models) gives its knobs and no outcome.
+        digests = {index: self._place(index, suggestion).digest() for index, suggestion in known.items()}
+        self._digests = set(digests.values())
+        self._outcomes = {i: Outcome.of(first[digest]) for i, digest in digests.items() if digest in first}
+        self.rows: dict[int, Row] = {i: newest[digests[i]] for i in self._outcomes}
+        self._again = {i for i, row in self.rows.items() if retry_failed and row.state == "failed"}
+        missing = [i for i in range(sweep.search.trials) if i not in self.rows]
+        self.pending = sorted(self._again) + missing
+        self._unfinished = set(self.pending)
+
+    def _suggestion(self, row: Row) -> Suggestion:
+        point = Point.from_json(row.point)
+        arm, knobs = locate(self.sweep, point.recipe)
+        return Suggestion(arm, knobs, point.replicate)
+
+    def _place(self, index: int, suggestion: Suggestion) -> Point:
+        point = self.sweep.point(suggestion.arm, suggestion.knobs, suggestion.replicate, self.data)
+        self._points[index] = point
+        return point
+
+    def next(self) -> int | None:
+        """The trial to start now; None where it has to wait for another's row."""
+        index = self.pending[0]
+        if index not in self._points:
+            if not self._suggestions.ready(index, self._outcomes):
+                return None
+            self._digests.add(self._place(index, self._suggestions.suggest(index, self._outcomes)).digest())
+        return self.pending.pop(0)
+
+    def point(self, index: int) -> Point:
+        """The point of a trial that has been handed out."""
+        return self._points[index]
+
+    def finish(self, row: Row) -> None:
+        """Write a row, for good; only then may a suggestion depend on it. Raises EnvironmentFault."""
+        self.folder.write(row, retry=row.trial in self._again)
+        self.rows[row.trial] = row
+        self._unfinished.discard(row.trial)
+        self._outcomes.setdefault(row.trial, Outcome.of(row))
+
+    @property
+    def unfinished(self) -> int:
+        """How many trials have no row yet, or are to get another."""
+        return len(self._unfinished)
+
+    @property
+    def failed(self) -> bool:
+        return any(row.state in ("failed", "invalid") for row in self.rows.values())
+
+    def derive(self) -> None:
+        """Bring the CSVs up to date; touches no file whose bytes are right."""
+        self.folder.derive(sorted(self._digests))

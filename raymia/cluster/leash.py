@@ -1,0 +1,55 @@
+"""No orphans: the processes of a run are written down, so that the next run of the same folder can end those left over.
+
+A leash is a folder with one file for each process, named by its number and holding the time at which it was started: a
+number that another process has got since is told apart by that.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+
+
+def hold(leash: str | None) -> None:
+    """Write this process down, and have Linux end it as soon as the process that started it (Ray's raylet) is gone.
+
+    None: the cluster is not ours, and Ray ends what a driver leaves behind.
+    """
+    if leash is None:
+        return
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    Path(leash, str(os.getpid())).write_text(started(os.getpid()))
+
+
+def started(pid: int) -> str:
+    """When a process was started, in the kernel's ticks; empty where that cannot be told or there is none."""
+    try:
+        # The second field, the command, may hold spaces and brackets; it ends at the last bracket.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def alive(leash: Path) -> list[int]:
+    """The processes of a leash that are still there."""
+    noted = [(int(p.name), p.read_text()) for p in leash.glob("*") if p.name.isdigit()] if leash.is_dir() else []
+    return [pid for pid, when in noted if when and started(pid) == when]
+
+
+def end(leash: Path, grace: float = 0.0) -> None:
+    """Give the processes of a leash `grace` seconds to end, kill those that have not, and see them gone."""
+    deadline = time.monotonic() + grace
+    while alive(leash) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in alive(leash):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5.0
+    while alive(leash) and time.monotonic() < deadline:
+        time.sleep(0.05)

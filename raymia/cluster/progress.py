@@ -1,0 +1,136 @@
+"""What a run says while it goes: a live picture on a terminal, one plain line a trial anywhere else. All on stderr."""
+
+import sys
+import time
+from typing import Any
+
+from raymia.point import Point
+from raymia.results import Row
+
+_FRONT_LINES = 8
+_EVERY = 0.5  # seconds between two live pictures
+
+
+class Progress:
+    """Counts trials and says so. `start` begins the clock; rows that were there before count as done, not as speed."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True, soft_wrap=not sys.stderr.isatty(), highlight=False)
+        self._live: Any = None
+        self._rows: dict[int, Row] = {}
+        self._running: dict[int, str] = {}
+        self._total = self._fresh = 0
+        self._started = self._drawn = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """One line, now."""
+        self._console.print(text, markup=False)
+
+    def start(self, total: int, rows: dict[int, Row]) -> None:
+        """`rows`: trial -> the row that is there already."""
+        self._total, self._rows, self._started = total, dict(rows), time.monotonic()
+        if rows:
+            self.say(f"{len(rows)} of {total} trials are there already")
+        if self._console.is_terminal:
+            from rich.live import Live
+
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+
+    def running(self, trial: int, point: Point) -> None:
+        self._running[trial] = describe(point.defense, point.knobs)
+
+    def finished(self, row: Row) -> None:
+        """The row is written."""
+        self._running.pop(row.trial, None)
+        self._rows[row.trial] = row
+        self._fresh += 1
+        if self._live is None:
+            self.say(f"{line(row)}  [{self._counts()}]")
+        self.tick(force=True)
+
+    def tick(self, force: bool = False) -> None:
+        """Draw the live picture again, now and then."""
+        now = time.monotonic()
+        if self._live is not None and (force or now - self._drawn > _EVERY):
+            self._drawn = now
+            self._live.update(self._picture(), refresh=True)
+
+    def stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _counts(self) -> str:
+        failed = sum(row.state in ("failed", "invalid") for row in self._rows.values())
+        out = [f"{len(self._rows)}/{self._total}"]
+        out += [f"{failed} failed"] if failed else []
+        remaining = self._total - len(self._rows)
+        if self._fresh and remaining:
+            out.append(f"about {_span((time.monotonic() - self._started) / self._fresh * remaining)} left")
+        return ", ".join(out)
+
+    def _picture(self) -> Any:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("best so far", "accuracy", "max attack AUC", box=None, pad_edge=False)
+        for row in best(list(self._rows.values()))[:_FRONT_LINES]:
+            table.add_row(
+                Text(describe(row.defense, row.knobs)), _number(row, "test_accuracy"), _number(row, "max_attack_auc")
+            )
+        running = [
+            Text(f"  {trial}: {what}", overflow="ellipsis", no_wrap=True) for trial, what in self._running.items()
+        ]
+        head = (
+            f"trials {self._counts()}, {len(self._running)} running, {_span(time.monotonic() - self._started)} so far"
+        )
+        return Group(Text(head), *running, table)
+
+
+def best(rows: list[Row]) -> list[Row]:
+    """The rows that no other beats, best accuracy first; what pareto.csv will say, without pandas."""
+    known = [
+        (-accuracy, auc, row)
+        for row in rows
+        if row.state == "done"
+        and (accuracy := row.numbers.get("test_accuracy")) is not None
+        and (auc := row.numbers.get("max_attack_auc")) is not None
+    ]
+    front: list[Row] = []
+    least = float("inf")
+    for _, auc, row in sorted(known, key=lambda item: (item[0], item[1], item[2].trial)):
+        if auc < least:
+            front.append(row)
+            least = auc
+    return front
+
+
+def describe(defense: str, knobs: Any) -> str:
+    """`relaxloss alpha=0.52`"""
+    short = [f"{key.rpartition('.')[2]}={value:.3g}" for key, value in knobs.items() if isinstance(value, float)]
+    short += [f"{key.rpartition('.')[2]}={value}" for key, value in knobs.items() if not isinstance(value, float)]
+    return " ".join([defense, *short])
+
+
+def line(row: Row) -> str:
+    """One trial for a log."""
+    what = f"trial {row.trial} {row.state}: {describe(row.defense, row.knobs)}"
+    if row.state != "done":
+        return f"{what}: {row.reason}"
+    numbers = f"accuracy {_number(row, 'test_accuracy')}, AUC {_number(row, 'max_attack_auc')} ({row.worst_attack})"
+    return f"{what}: {numbers}, {_span(row.timing.get('total', 0.0))}"
+
+
+def _number(row: Row, name: str) -> str:
+    value = row.numbers.get(name)
+    return "" if value is None else f"{value:.3f}"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,205 @@
+"""Ray for one run: the cluster that `RAY_ADDRESS` names is joined, else one is started here and taken down again."""
+
+import contextlib
+import hashlib
+import logging
+import math
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from raymia.cluster import leash
+from raymia.errors import EnvironmentFault, SweepError
+from raymia.sweep import Resources
+
+Node = Mapping[str, float]
+_LEAST_STORE = 128 * 2**20  # Ray asks for 75 MB
+_LONGEST_ROOT = 40  # the paths of Ray's sockets below it must stay under 107 characters
+
+
+@dataclass(frozen=True)
+class Session:
+    """A cluster that is there. `leash` is None where it is not ours."""
+
+    nodes: tuple[Node, ...]
+    leash: str | None
+
+    @property
+    def cpus(self) -> int:
+        return max(1, int(sum(node.get("CPU", 0) for node in self.nodes)))
+
+
+def at_once(asked: Resources, nodes: Sequence[Node]) -> int:
+    """How many trials the nodes can run at a time. Raises SweepError, with the arithmetic, where it is none."""
+    if asked.spread > 1:
+        raise SweepError(f"resources.spread: got {asked.spread}; 1 is allowed: a trial runs on one node as yet")
+    need = {"CPU": asked.cpu, "GPU": asked.gpu}
+    count = sum(_fits(need, node) for node in nodes)
+    if count == 0:
+        largest = max(nodes, key=lambda n: (n.get("GPU", 0), n.get("CPU", 0)), default={})
+        has = " and ".join(f"{largest.get(kind, 0):g} {kind}" for kind in need)
+        asks = " and ".join(f"{value:g} {kind}" for kind, value in need.items())
+        many = f"the largest of {len(nodes)} nodes" if len(nodes) > 1 else "the machine"
+        raise SweepError(
+            f"one trial asks for {asks} (resources.cpu, resources.gpu) and {many} has {has}: it could never start; "
+            "ask for less with --set resources.cpu=..., or join a larger cluster with RAY_ADDRESS"
+        )
+    return count
+
+
+def _fits(need: Node, node: Node) -> int:
+    room = [math.floor(node.get(kind, 0) / value + 1e-9) for kind, value in need.items() if value > 0]
+    return min(room, default=1_000_000)  # what asks for nothing always fits
+
+
+@contextlib.contextmanager
+def scratch(out: Path) -> Iterator[Path]:
+    """A private folder for the Ray of this results folder, gone at the end.
+
+    Its name depends on the results folder alone, so a driver that was killed left its folder, and in it the list of
+    its processes, where the next driver finds them. Whoever is here holds the lock of the results folder.
+    Raises EnvironmentFault where somebody else owns the folder.
+    """
+    root = tempfile.gettempdir()
+    root = root if len(root) <= _LONGEST_ROOT else "/tmp"
+    name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:12]
+    path = Path(root, f"raymia-{os.getuid()}", name)
+    for folder in (path.parent, path):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise EnvironmentFault(f"{folder} must be a folder that only you can open; remove it")
+    leash.end(path / "leash")
+    shutil.rmtree(path, ignore_errors=True)
+    (path / "leash").mkdir(mode=0o700, parents=True)
+    try:
+        yield path
+    finally:
+        leash.end(path / "leash", grace=2.0)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def session(asked: Resources, folder: Path, data_bytes: int) -> Iterator[Session]:
+    """A running Ray that can schedule a trial.
+
+    Raises SweepError where it never could, EnvironmentFault where the cluster cannot be reached.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    ours = address in ("", "local") and not ray.is_initialized()
+    environment = _environment(folder) if ours else {}
+    settings = _local(asked, folder, data_bytes) if ours else {}
+    with _set(environment | _TUNE):
+        was_running = ray.is_initialized()
+        try:
+            if not was_running:
+                _start(settings, address)
+            logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what went wrong stands in the rows
+            nodes = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
+            at_once(asked, nodes)
+            yield Session(nodes, str(folder / "leash") if ours else None)
+        except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise EnvironmentFault(
+                f"the Ray cluster at {address or 'this machine'} cannot be used: {reason}"
+            ) from error
+        finally:
+            if not was_running:
+                ray.shutdown()
+
+
+def _start(settings: Mapping[str, Any], address: str) -> None:
+    logging.getLogger("ray").setLevel(logging.ERROR)  # says that the token is on
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        reason = " ".join(str(error).split())[:300]
+        what = f"the Ray cluster at {address} cannot be joined" if address else "Ray cannot be started here"
+        raise EnvironmentFault(f"{what}: {reason}") from error
+
+
+_TUNE = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # result.json, progress.csv and tfevents for each trial
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours commits and leaves
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # its snapshots are never read
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """For a Ray of our own. A private token, unless one is given: Ray would leave one in the home folder.
+
+    RAY_AUTH_MODE stays as it is: unset, `ray.init` turns tokens on itself, and setting it after Ray was imported does not.
+    """
+    out = {
+        "OMP_NUM_THREADS": "1",  # more CPUs mean more processes
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # who asks for no GPU sees none
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        token = folder / "token"
+        token.touch(mode=0o600)
+        token.write_text(_token())
+        out["RAY_AUTH_TOKEN_PATH"] = str(token)
+    return out
+
+
+@cache
+def _token() -> str:
+    """One for this process: Ray reads its token once."""
+    return secrets.token_hex(32)
+
+
+def _local(asked: Resources, folder: Path, data_bytes: int) -> dict[str, Any]:
+    """What `ray.init` is told. Raises SweepError before anything is started where a trial could never be."""
+    here = {"CPU": float(cpus()), "GPU": float(_gpus() if asked.gpu else 0)}
+    at_once(asked, [here])
+    return {
+        "address": "local",
+        "num_cpus": int(here["CPU"]),
+        "num_gpus": int(here["GPU"]),
+        "include_dashboard": False,
+        "object_store_memory": max(_LEAST_STORE, 2 * data_bytes),
+        "_temp_dir": str(folder),
+    }
+
+
+def cpus() -> int:
+    """The CPUs that this process may use: those it is pinned to, less what its container withholds."""
+    pinned = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(pinned, math.floor(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or "max"
+        return pinned
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+@contextlib.contextmanager
+def _set(environment: Mapping[str, str]) -> Iterator[None]:
+    before = {key: os.environ.get(key) for key in (*environment, "RAY_AUTH_MODE")}  # ray.init sets that one
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value

@@ -1,0 +1,285 @@
+"""Run a sweep on Ray: Tune executes, our searcher proposes, and this process alone writes results."""
+
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+
+from raymia import data as datasets
+from raymia import trial as trials
+from raymia.cluster.actors import Pool
+from raymia.cluster.agenda import Agenda
+from raymia.cluster.progress import Progress, best
+from raymia.cluster.session import Session, at_once, scratch, session
+from raymia.cluster.stop import Stop, Stopped
+from raymia.cluster.worker import Lost, Trial, failed
+from raymia.errors import EnvironmentFault
+from raymia.results import Folder, Row
+from raymia.sweep import Sweep
+
+_RETRIES = 3  # of a trial whose worker or node was lost; an exception inside a trial is its result
+_MOST_ATTACKERS = 32
+_DERIVE_EVERY = 5.0  # seconds; 20 times what it takes where that is more
+
+
+def run(
+    sweep: Sweep,
+    out: Path,
+    *,
+    retry_failed: bool = False,
+    mix_versions: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Run a sweep into a results folder, or go on with it: 0, 1 where trials failed, 130 or 143 where it was stopped.
+
+    Raises SweepError where nothing could be started, Locked, and EnvironmentFault (disk, cluster, versions).
+    """
+    progress = progress or Progress()
+    folder = Folder(out)
+    with Stop() as stop, folder.lock():
+        _continue(folder, sweep)
+        data = datasets.load(sweep.dataset, sweep.search.seed)
+        agenda = Agenda(sweep, folder, data, retry_failed)
+        try:
+            if agenda.pending:
+                _check(agenda, mix_versions)
+                _execute(agenda, stop, progress)
+                _tidy(agenda)
+        except Stopped:
+            command = ["raymia", "run", str(out / "sweep.yaml"), "--out", str(out)]
+            progress.say(f"stopped; go on with: {shlex.join(command)}")
+            return 128 + stop.signal
+        finally:
+            progress.stop()
+            agenda.derive()
+        return 1 if agenda.failed else 0
+
+
+def _continue(folder: Folder, sweep: Sweep) -> None:
+    """Write sweep.yaml, or see that the folder's is this sweep. Raises SweepError naming the keys that differ."""
+    from raymia import sweep as files
+
+    there = folder.read_sweep()
+    if there is not None:
+        old = files.parse(there, str(folder.path / "sweep.yaml"))
+        files.check_continues(old.resolved(), sweep)
+    folder.write_sweep(files.dump(sweep.resolved()))
+
+
+def _check(agenda: Agenda, mix_versions: bool) -> None:
+    """What can be known to go wrong before Ray is started. Raises EnvironmentFault."""
+    models, _ = agenda.sweep.shape
+    room = len(agenda.pending) * models * len(agenda.data.y) * agenda.data.classes * 4 + 50 * 2**20
+    free = shutil.disk_usage(agenda.folder.path).free
+    if free < room:
+        raise EnvironmentFault(
+            f"{agenda.folder.path}: {free / 2**20:.0f} MB are free and the signals of this sweep take "
+            f"{room / 2**20:.0f} MB or more; free some space, or choose another folder with --out"
+        )
+    now = {name: version(name) for name in trials.LIBRARIES}
+    for row in agenda.rows.values():
+        other = [f"{k} {v} (here {now[k]})" for k, v in sorted(row.versions.items()) if k in now and now[k] != v]
+        if other and not mix_versions:
+            raise EnvironmentFault(
+                f"{agenda.folder.path} holds rows made with {', '.join(other)}: their numbers may differ; "
+                "install those versions, choose another --out, or say --mix-versions"
+            )
+
+
+def _execute(agenda: Agenda, stop: Stop, progress: Progress) -> None:
+    """Run what is pending. Raises Stopped once a signal came, and the fault that a trial or the disk reported."""
+    asked, bytes_of_data = agenda.sweep.resources, agenda.data.x.nbytes + agenda.data.y.nbytes
+    with scratch(agenda.folder.path) as here, session(asked, here, bytes_of_data) as cluster:
+        stop.listen()  # Ray has put its own handlers
+        stop.check()
+        pool = Pool.start(min(cluster.cpus, _MOST_ATTACKERS), cluster.leash)
+        driver = _Driver(agenda, stop, progress)
+        progress.start(agenda.sweep.search.trials, agenda.rows)
+        try:
+            _tuner(driver, pool, cluster, here).fit()
+        except _Leave:
+            agenda.derive()
+        except Exception as error:
+            driver.check()
+            raise EnvironmentFault(f"Ray Tune gave up: {' '.join(str(error).split())[-300:]}") from error
+        finally:
+            pool.stop()
+        driver.check()
+    if agenda.unfinished:
+        raise EnvironmentFault(f"Ray Tune left {agenda.unfinished} trials undone; the same command goes on")
+
+
+def _tuner(driver: "_Driver", pool: Pool, cluster: Session, here: Path) -> Any:
+    agenda = driver.agenda
+    asked, lag = agenda.sweep.resources, agenda.sweep.search.lag
+    carried = tune.with_parameters(
+        Trial,
+        data=agenda.data,
+        signals=str(agenda.folder.signals.resolve()),
+        pool=pool,
+        leash_folder=cluster.leash,
+        time_limit=asked.time_limit,
+    )
+    return tune.Tuner(
+        tune.with_resources(carried, {"CPU": asked.cpu, "GPU": asked.gpu}),
+        tune_config=tune.TuneConfig(
+            search_alg=_Proposals(driver),
+            num_samples=len(agenda.pending),
+            max_concurrent_trials=min(lag, at_once(asked, cluster.nodes), len(agenda.pending)),
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(here / "tune"),
+            failure_config=tune.FailureConfig(max_failures=_RETRIES),
+            callbacks=[_Watch(driver)],
+            verbose=0,
+        ),
+    )
+
+
+def _name(one: Any) -> str:
+    return f"trial-{one.config['trial']}"
+
+
+def _tidy(agenda: Agenda) -> None:
+    """Delete the signals that `keep_signals` does not ask for."""
+    keep = agenda.sweep.keep_signals
+    if keep == "all":
+        return
+    kept = {row.signals for row in best(list(agenda.rows.values()))} if keep == "front" else set()
+    for row in agenda.rows.values():
+        if row.signals and row.signals not in kept:
+            shutil.rmtree(agenda.folder.signals / row.signals, ignore_errors=True)
+
+
+class _Driver:
+    """What the searcher and the callback share: both are called in turn by Tune's one loop, in this process."""
+
+    def __init__(self, agenda: Agenda, stop: Stop, progress: Progress) -> None:
+        self.agenda, self.progress, self._stop = agenda, progress, stop
+        self.running: dict[str, int] = {}  # Tune's name of a trial -> its index
+        self._fault: Exception | None = None
+        self._derived, self._pause = time.monotonic(), _DERIVE_EVERY
+
+    def check(self) -> None:
+        """Raises what ends the run."""
+        if self._fault is not None:
+            raise self._fault
+        self._stop.check()
+
+    def propose(self, name: str) -> dict[str, Any] | str | None:
+        """The next trial; None where it must wait for a row, FINISHED where there is none."""
+        if self._fault is not None or not self.agenda.pending:
+            return str(Searcher.FINISHED)
+        index = self.agenda.next()
+        if index is None:
+            return None
+        self.running[name] = index
+        point = self.agenda.point(index)
+        self.progress.running(index, point)
+        return {"trial": index, "point": json.dumps(point.to_json())}
+
+    def take(self, name: str, result: Mapping[str, Any]) -> None:
+        """A trial has come back: its row is on the disk before anything is suggested from it."""
+        if "fault" in result:
+            self._fault = EnvironmentFault(result["fault"])
+        elif name in self.running and "row" in result:
+            self.keep(name, Row.from_json(json.loads(result["row"])))
+
+    def keep(self, name: str, row: Row) -> None:
+        try:
+            self.agenda.finish(row)
+        except Exception as error:  # Tune would take it for a fault of the trial
+            self._fault = error
+            return
+        del self.running[name]
+        self.progress.finished(row)
+
+    def derive(self) -> None:
+        """The CSVs, now and then."""
+        begin = time.monotonic()
+        if begin - self._derived > self._pause:
+            self.agenda.derive()
+            self._derived = time.monotonic()
+            self._pause = max(_DERIVE_EVERY, 20 * (self._derived - begin))
+
+
+class _Proposals(Searcher):  # type: ignore[misc]
+    """Tune's searcher. It keeps nothing: what it needs to go on stands in the results folder."""
+
+    def __init__(self, driver: _Driver) -> None:
+        super().__init__()
+        self._driver = driver
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        return self._driver.propose(trial_id)
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        if result and not error:
+            self._driver.take(trial_id, result)
+
+    def save(self, checkpoint_path: str) -> None: ...
+
+    def restore(self, checkpoint_path: str) -> None: ...
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Watch(tune.Callback):  # type: ignore[misc]
+    """Looks at signals, faults and the clock each time round Tune's loop (0.1 s), and keeps trials that were lost."""
+
+    def __init__(self, driver: _Driver) -> None:
+        self._driver = driver
+        self._since: dict[str, float] = {}  # Tune's name of a trial -> when its worker began with it
+        self._late: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        try:
+            self._driver.check()
+            self._driver.derive()
+        except Exception as reason:
+            raise _Leave from reason
+        self._driver.progress.tick()
+        limit = self._driver.agenda.sweep.resources.time_limit
+        for one in trials if limit is not None else ():
+            since = self._since.get(one.trial_id, float("inf"))
+            if one.status == "RUNNING" and limit is not None and time.monotonic() - since >= limit:
+                one.max_failures = 0  # its worker ends itself within GRACE, and is not to begin again
+                self._late.add(one.trial_id)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._since[trial.trial_id] = time.monotonic()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker was lost once too often."""
+        index = self._driver.running.get(trial.trial_id)
+        if index is not None:
+            row = failed(self._driver.agenda.point(index), Lost(self._reason(trial)))
+            self._driver.keep(trial.trial_id, replace(row, trial=index))
+
+    def _reason(self, one: Any) -> str:
+        if one.trial_id in self._late:
+            return f"time limit: not finished after {self._driver.agenda.sweep.resources.time_limit:g} s"
+        text = " ".join(str(one.get_pickled_error() or one.get_error()).split())
+        if "OutOfMemory" in text or "running low on memory" in text:
+            return "out of memory: let fewer trials run at once (--set resources.cpu=...)"
+        return f"its worker was lost {_RETRIES + 1} times; the last time: {text[:300]}"
+
+
+class _Leave(BaseException):
+    """Leaves Tune's loop at once: what is no Exception, Tune lets pass without waiting for the trials that run."""

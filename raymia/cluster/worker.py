@@ -1,0 +1,79 @@
+"""What runs on the workers: one trial after another."""
+
+import errno
+import faulthandler
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from raymia import catalog
+from raymia import trial as trials
+from raymia.cluster import leash
+from raymia.cluster.actors import Pool
+from raymia.data import Data
+from raymia.errors import EnvironmentFault
+from raymia.point import Point
+from raymia.results import Row
+
+GRACE = 2.0  # seconds between the driver's time limit for a trial and the worker's
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+class Trial(tune.Trainable):  # type: ignore[misc]
+    """A worker that runs one trial after another; the records come once, from the object store."""
+
+    def setup(
+        self,
+        config: Mapping[str, Any],
+        data: Data,
+        signals: str,
+        pool: Pool,
+        leash_folder: str | None,
+        time_limit: float | None,
+    ) -> None:
+        import torch
+
+        leash.hold(leash_folder)
+        torch.set_num_threads(1)
+        self._data, self._signals, self._pool, self._limit = data, Path(signals), pool, time_limit
+        self.reset_config(config)
+
+    def reset_config(self, new_config: Mapping[str, Any]) -> bool:
+        self._index, self._point = new_config["trial"], Point.from_json(json.loads(new_config["point"]))
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One trial. `fault` instead of a row is what no other trial would be spared, a full disk say."""
+        if self._limit is not None:  # the driver takes the end of this process for the time limit; see _Watch
+            faulthandler.dump_traceback_later(self._limit + GRACE, exit=True)
+        try:
+            row = trials.run(self._point, self._data, self._signals, map=self._pool.map)
+        except EnvironmentFault as fault:
+            return {"fault": str(fault), "done": True}
+        except ray.exceptions.RayError:
+            raise  # an attacker's node was lost: Tune runs the trial again
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _FULL:
+                return {"fault": f"{self._signals}: {error.strerror}", "done": True}
+            row = failed(self._point, error)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        return {"row": json.dumps(replace(row, trial=self._index).to_json()), "done": True}
+
+
+def failed(point: Point, error: Exception) -> Row:
+    """The row of a point that has no numbers."""
+    kind = type(error).__name__
+    state = "invalid" if kind in ("Diverged", "ScoreError") else "failed"
+    reason = " ".join(f"{kind}: {error}".split())
+    models, targets = catalog.make("protocols", point.protocol.name, point.protocol.knobs).shape
+    return trials._empty(point, state, reason[:500], models, targets)
+
+
+class Lost(Exception):
+    """The worker of a trial ended, and not of its own accord."""

@@ -1,0 +1,311 @@
+"""What a defense may change, and how several are one.
+
+Training is one sentence: configure, build, teach, batch, loss, gradient, further passes, release. A defense overrides the words
+that it changes; everything else is the identity. `Recipe` is a Defense made of defenses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from raymia import catalog
+from raymia.errors import SweepError
+from raymia.lazy import F, torch
+from raymia.schedule import Training
+from raymia.space import Choice, Part, Range
+from raymia.split import Ints
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from raymia.modules import Network
+
+Array = np.ndarray[Any, Any]
+Rng = np.random.Generator
+Predictor = Callable[["Tensor"], "Tensor"]  # x [B, ...] -> logits [B, C]
+
+
+class Outputs(NamedTuple):
+    """What a network says: logits [B, C], and features [B, D], the input of its head."""
+
+    logits: Tensor
+    features: Tensor
+
+
+class Batch(NamedTuple):
+    """One step's records: x [B, ...] in the data's units, target [B, C] distributions, label [B] the records' own classes.
+
+    In the `batch` seam all three carry the models' axis in front: [K, B, ...].
+    """
+
+    x: Tensor
+    target: Tensor
+    label: Tensor
+
+
+class Reference(NamedTuple):
+    """The defender's own records beside a batch: what the network says of them, and what they are."""
+
+    outputs: Outputs
+    batch: Batch
+
+
+class Clock(NamedTuple):
+    """Where training stands: epoch from 0 of `epochs` that are run; step from 0 over the whole run."""
+
+    epoch: int
+    epochs: int
+    step: int
+
+
+class Gap(NamedTuple):
+    """Accuracy of each model on its members and on its reference, [K] each, in evaluation mode."""
+
+    members: Array
+    reference: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What K models learn from: x [N, ...] and y [N] on the device; members K x [n]; reference K x [r]; classes.
+
+    `target` [K, N, C] replaces the one-hot labels; `data` is a fingerprint of whatever x is not the data set's own.
+    """
+
+    x: Tensor
+    y: Tensor
+    members: tuple[Ints, ...]
+    reference: tuple[Ints, ...]
+    classes: int
+    target: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+
+Fit = Callable[["Defense", Lesson, str], "list[Predictor]"]  # recipe, lesson, name of the streams -> K predictors (logits)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A further pass over the members after the main one of an epoch.
+
+    `loss(outputs, batch, reference, extra, clock)` -> scalar of one model. `moves` is "network" (with the main optimizer, so
+    that momentum and weight decay act) or "extra". `order`: "shuffled" or "by_class". `reference`: None, "by_class" (the same
+    per-class counts as the batch) or "uniform". `evaluation`: run the network in evaluation mode. `gate(gap)` -> bool [K]:
+    which models take part in this epoch.
+    """
+
+    loss: Callable[..., Tensor]
+    moves: str = "network"
+    order: str = "shuffled"
+    reference: str | None = None
+    evaluation: bool = False
+    gate: Callable[[Gap], Array] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Owned:
+    """What a release defense is fitted on: logits [S, C] of all records by the model, its own members and reference, a stream."""
+
+    logits: Array
+    members: Ints
+    reference: Ints
+    rng: Rng
+
+
+Release = Callable[[Array], Array]  # logits [S, C] -> finite logits [S, C] as released
+
+
+class Private(NamedTuple):
+    """How a gradient is made private: `sample_rate` of the Poisson draw, the clipped noisy mean gradient of a batch, and what
+    takes the hooks off the network again."""
+
+    sample_rate: float
+    gradients: Callable[[Callable[[], Tensor]], list[Tensor]]  # per-example losses [B], computed when called -> one a parameter
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Defense:
+    """The identity: no defense. Subclasses override the seams that they change, and declare their knobs as fields."""
+
+    revision: ClassVar[int] = 1
+    cite: ClassVar[str] = ""
+    couples: ClassVar[bool] = False  # criterion or penalty is a scalar of the whole batch, not one loss an example
+    wants_reference: ClassVar[str | None] = None  # "by_class" or "uniform": reference records beside every batch
+    carves: ClassVar[str | None] = None  # the knob that says which share of the members becomes the model's own reference
+    voids_epsilon: ClassVar[str] = ""  # why the accountant's epsilon does not hold beside this part
+    extra_optimizer: ClassVar[Training] = Training(lr=1e-3, weight_decay=0.0, milestones=())
+
+    def training(self, training: Training) -> Training:
+        """The schedule that the models are trained with."""
+        return training
+
+    def network(self, network: Network) -> Network:
+        """The network that is trained; edited through Network's own methods."""
+        return network
+
+    def teach(self, lesson: Lesson, fit: Fit) -> Lesson:
+        """What is learned: soft targets, other records."""
+        return lesson
+
+    def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
+        """The stacked batch [K, B, ...] of a step; `rngs` holds one stream a model."""
+        return batch
+
+    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
+        """Loss of one model: [B], or a scalar if the part couples its batch. Pure."""
+        return cross_entropy(outputs.logits, batch.target)
+
+    def penalty(
+        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+    ) -> Tensor | None:
+        """Added to the criterion: [B], or a scalar if the part couples its batch. Pure."""
+        return None
+
+    def extra(self, network: Network, rng: Rng) -> dict[str, Tensor]:
+        """Parameters trained beside one model's network, by `extra_optimizer`."""
+        return {}
+
+    def privatise(self, network: Network, parameters: Sequence[Tensor], members: int, training: Training, rng: Rng) -> Private:
+        """How the gradients of one model are made private."""
+        raise NotImplementedError
+
+    def passes(self, clock: Clock) -> list[Pass]:
+        """Further passes after the main one of this epoch."""
+        return []
+
+    def release(self, owned: Owned) -> Release:
+        """How one model's logits leave the house; fitted on what its owner has."""
+        return lambda logits: logits
+
+    def assemble(self, lesson: Lesson, fit: Fit) -> list[Predictor]:
+        """K predictors instead of K networks; white-box attacks do not apply to them."""
+        raise NotImplementedError
+
+    def facts(self, members: int, training: Training) -> dict[str, float | None]:
+        """Numbers that go into the row, e.g. epsilon and delta."""
+        return {}
+
+    def owns(self, seam: str) -> bool:
+        """Whether this part overrides a seam."""
+        return getattr(type(self), seam) is not getattr(Defense, seam)
+
+    @property
+    def share(self) -> float:
+        """The share of its members that a model gives up for its own reference."""
+        return float(getattr(self, self.carves)) if self.carves else 0.0
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """-sum_c t_c log softmax(z)_c, shape [B]."""
+    return -(target * F.log_softmax(logits, -1)).sum(-1)
+
+
+SOLE = ("criterion", "privatise", "assemble", "teach")  # seams that one part of a recipe may own
+
+
+@dataclass(frozen=True)
+class Recipe(Defense):
+    """Defenses in the written order, as one defense. Raises SweepError where two own one seam."""
+
+    parts: tuple[Defense, ...] = ()
+    names: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        _check(self.parts, self.names or tuple(type(p).__name__.lower() for p in self.parts))
+
+    def owner(self, seam: str) -> Defense | None:
+        """The part that owns a seam; the first where several may."""
+        return next((p for p in self.parts if p.owns(seam)), None)
+
+    def owns(self, seam: str) -> bool:
+        return self.owner(seam) is not None
+
+    @property
+    def share(self) -> float:
+        return max((p.share for p in self.parts), default=0.0)
+
+    def without(self, seam: str) -> Recipe:
+        """The recipe without the parts that own a seam."""
+        keep = [i for i, p in enumerate(self.parts) if not p.owns(seam)]
+        return Recipe(tuple(self.parts[i] for i in keep), tuple(self.names[i] for i in keep))
+
+    def training(self, training: Training) -> Training:
+        for part in self.parts:
+            training = part.training(training)
+        return training
+
+    def network(self, network: Network) -> Network:
+        for part in self.parts:
+            network = part.network(network)
+        return network
+
+    def teach(self, lesson: Lesson, fit: Fit) -> Lesson:
+        for part in self.parts:
+            lesson = part.teach(lesson, fit)
+        return lesson
+
+    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
+        return (self.owner("criterion") or Defense()).criterion(outputs, batch, clock)
+
+    def passes(self, clock: Clock) -> list[Pass]:
+        return [p for part in self.parts for p in part.passes(clock)]
+
+    def release(self, owned: Owned) -> Release:
+        """Each part is fitted on what the parts before it release."""
+        steps: list[Release] = []
+        for part in self.parts:
+            step = part.release(owned)
+            steps.append(step)
+            owned = Owned(step(owned.logits), owned.members, owned.reference, owned.rng)
+
+        def released(logits: Array) -> Array:
+            for step in steps:
+                logits = step(logits)
+            return logits
+
+        return released
+
+    def facts(self, members: int, training: Training) -> dict[str, float | None]:
+        facts: dict[str, float | None] = {}
+        for part in self.parts:
+            facts |= part.facts(members, training)
+        if self.voids and "epsilon" in facts:
+            facts["epsilon"] = None
+        return facts
+
+    @property
+    def voids(self) -> str:
+        """Why an epsilon is left empty; empty where it holds."""
+        return "; ".join(p.voids_epsilon for p in self.parts if p.voids_epsilon)
+
+
+def recipe(parts: Sequence[Part]) -> Recipe:
+    """The Recipe that a list of parts spells. Raises SweepError."""
+    return Recipe(
+        tuple(catalog.make("defenses", p.name, p.knobs) for p in parts),
+        tuple(p.name for p in parts),
+    )
+
+
+def check(parts: Sequence[Part]) -> None:
+    """Refuses clashing seams of an arm by name, whatever its free knobs will be. Raises SweepError."""
+    fixed = [Part(p.name, {k: v for k, v in p.knobs.items() if not isinstance(v, Range | Choice)}) for p in parts]
+    recipe(fixed)
+
+
+def _check(parts: Sequence[Defense], names: Sequence[str]) -> None:
+    for seam in SOLE:
+        owners = [name for part, name in zip(parts, names, strict=True) if part.owns(seam)]
+        if len(owners) > 1:
+            raise SweepError(f"{owners[0]} and {owners[1]} both replace the {seam}; a recipe has one")
+    private = next((n for p, n in zip(parts, names, strict=True) if p.owns("privatise")), None)
+    for part, name in zip(parts, names, strict=True):
+        if private and (part.couples or part.owns("passes")):
+            raise SweepError(f"{name} couples the records of a batch, which {private} cannot clip one by one; leave one out")

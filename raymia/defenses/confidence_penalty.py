@@ -1,0 +1,27 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from raymia.defense import Batch, Clock, Defense, Outputs, Reference
+from raymia.space import Range
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ConfidencePenalty(Defense):
+    """Cross-entropy minus alpha times the entropy of the prediction: CE + alpha sum_c p_c log p_c.
+
+    Source: Pereyra et al., ICLR workshop 2017; as a defense in RelaxLoss and SRCM (default alpha 0.1).
+
+    Neutral: alpha 0.
+    """
+
+    alpha: Annotated[float, Range(0.05, 5.0, log=True, least=0.0)] = 0.1
+
+    def penalty(
+        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: "Mapping[str, Tensor]", clock: Clock
+    ) -> "Tensor":
+        log_p = outputs.logits.log_softmax(-1)
+        return self.alpha * (log_p.exp() * log_p).sum(-1)

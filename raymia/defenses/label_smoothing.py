@@ -1,0 +1,23 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from raymia.defense import Batch, Clock, Defense, Rng
+from raymia.space import Range
+
+
+@dataclass(frozen=True)
+class LabelSmoothing(Defense):
+    """Targets move towards the uniform distribution: (1 - epsilon) t + epsilon / C.
+
+    The loss is (1 - epsilon) CE + epsilon mean_c(-log p_c). Raises attacks on outputs more often than it lowers them.
+
+    Source: Szegedy et al., CVPR 2016; as a defense in Kaya, Hong & Dumitras 2020 (alpha there), RelaxLoss and SRCM.
+
+    Neutral: epsilon 0.
+    """
+
+    epsilon: Annotated[float, Range(0.01, 0.95, log=True, least=0.0, most=1.0)] = 0.1
+
+    def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
+        return batch._replace(target=(1 - self.epsilon) * batch.target + self.epsilon / batch.target.shape[-1])

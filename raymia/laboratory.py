@@ -1,0 +1,109 @@
+"""Where models are trained, loaded and questioned: the one place between a point and torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_state
+from safetensors.torch import save as save_state
+from torch import Tensor
+
+from raymia import catalog, defense
+from raymia.data import Data
+from raymia.defense import Lesson, Owned, Predictor, Recipe
+from raymia.modules import Network, Normalise
+from raymia.point import Point
+from raymia.queries import QUERIES, Subject
+from raymia.split import Split
+from raymia.streams import stream
+from raymia.training import Model, fit
+
+Array = np.ndarray[Any, Any]
+
+
+class Bench:
+    """One group of a point's models, trained on tensors that stay on the device.
+
+    One thread computes: the same bits whatever the number of cores (numpy, scikit-learn and torch repeat on one thread).
+    """
+
+    def __init__(self, point: Point, data: Data, split: Split, group: Sequence[int]) -> None:
+        torch.set_num_threads(1)
+        self.point, self.split, self.group = point, split, group
+        self.recipe = defense.recipe(point.recipe)
+        self.x, self.y = resident(data, point.device)
+        self.shape, self.classes, self.mean, self.std = data.shape, data.classes, data.mean, data.std
+        self.key = (point.seed, point.replicate)
+
+    def build(self) -> Network:
+        """The point's network before any defense, with the data set's own normalisation in front."""
+        network: Network = catalog.make("networks", self.point.network.name, self.point.network.knobs).build(
+            self.shape, self.classes
+        )
+        network.normalise = Normalise(self.mean, self.std, len(self.shape))
+        return network
+
+    def train(self) -> Mapping[int, Predictor]:
+        lesson = Lesson(
+            self.x,
+            self.y,
+            tuple(self.split.members(m) for m in self.group),
+            tuple(self.split.reference(m) for m in self.group),
+            self.classes,
+        )
+        models = fit(self.recipe, self.build, lesson, self.point.training, self.key, list(self.group))
+        return dict(zip(self.group, models, strict=True))
+
+    def dump(self, model: Predictor) -> bytes:
+        """Weights as safetensors."""
+        assert isinstance(model, Model)
+        state = {n: t.contiguous() for n, t in model.network.state_dict().items()}
+        content: bytes = save_state(state)
+        return content
+
+    def load(self, model: int, content: bytes) -> Model:
+        network = self.recipe.network(self.build()).to(self.x.device, getattr(torch, self.point.training.precision))
+        network.load_state_dict(load_state(content))
+        network.eval().requires_grad_(False)
+        return Model(network, getattr(torch, self.point.training.precision))
+
+    def ask(
+        self, model: Predictor, m: int, needs: Sequence[str], recipe: Recipe, raw: Array | None = None
+    ) -> dict[str, Array]:
+        """Answers to the needs, of logits as `recipe` releases them; `raw`: the model's own logits, which a release is fitted on."""
+        rng = stream(*self.key, "release", m)
+        release = recipe.release(Owned(raw, self.split.members(m), self.split.reference(m), rng)) if raw is not None else _as_is
+        subject = Subject(model, release, self.x, self.y, stream(*self.key, "query", m))
+        return {name: a for need in needs for name, a in QUERIES[need](subject).items()}
+
+
+def _as_is(logits: Array) -> Array:
+    return logits
+
+
+@lru_cache(maxsize=2)
+def _resident(key: str, device: str, held: _Held) -> tuple[Tensor, Tensor]:
+    # arrays from an object store are read-only: copied once, then kept for the life of the process
+    return torch.tensor(held.data.x, device=device), torch.tensor(held.data.y, device=device)
+
+
+class _Held:
+    """Carries the data past the cache's key: equal to any other, so that the hash alone decides."""
+
+    def __init__(self, data: Data) -> None:
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def resident(data: Data, device: str) -> tuple[Tensor, Tensor]:
+    """x and y on the device, copied once a process."""
+    return _resident(data.sha256(), device, _Held(data))

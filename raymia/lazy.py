@@ -1,0 +1,24 @@
+"""torch, imported when a tensor is first needed.
+
+Importing torch takes 2 to 4 s, and a sweep file that is wrong must be refused within 2. So the files that *declare* things
+(defenses, attacks, data sets, networks) take torch from here: reading their knobs costs nothing, using them imports it.
+Files that only run when a model is trained or queried (`training`, `layers`, `network`) import torch as everyone does.
+"""
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch as torch
+    import torch.nn.functional as F
+else:
+
+    class _Lazy(ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            return getattr(importlib.import_module(self.__name__), name)
+
+    torch = _Lazy("torch")
+    F = _Lazy("torch.nn.functional")
+
+__all__ = ["F", "torch"]

@@ -1,0 +1,42 @@
+"""Maths that several defenses share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raymia.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def relax(value: Tensor, threshold: float, even: bool, flat: Tensor) -> Tensor:
+    """The rule of RelaxLoss for one batch.
+
+    Even epochs: |value - threshold|, ascent below the threshold. Odd epochs: `value` above it, `flat` at or below.
+    Shapes: scalars. Written with `where`, so that every model of an ensemble takes its own branch.
+    """
+    if even:
+        return (value - threshold).abs()
+    return torch.where(value > threshold, value, flat)
+
+
+def flattened(p: Tensor, label: Tensor, upper: float) -> Tensor:
+    """Posterior flattening: the true class keeps clamp(p_y, 0, upper), the rest is shared evenly. [B, C] -> [B, C]."""
+    classes = p.shape[-1]
+    right = torch.nn.functional.one_hot(label, classes).to(p.dtype)
+    keep = (p * right).sum(-1, keepdim=True).clamp(0.0, upper)
+    return right * keep + (1 - right) * (1 - keep) / (classes - 1)
+
+
+def mmd(a: Tensor, b: Tensor, sigma: float) -> Tensor:
+    """Squared maximum mean discrepancy with the Gaussian kernel exp(-|u - v|^2 / (2 sigma^2)), biased V-statistic.
+
+    Shapes: a [A, C], b [B, C] -> scalar.
+    """
+
+    def kernel(u: Tensor, v: Tensor) -> Tensor:
+        square = (u[:, None, :] - v[None, :, :]).square().sum(-1)
+        return (-square / (2 * sigma**2)).exp().mean()
+
+    return kernel(a, a) + kernel(b, b) - 2 * kernel(a, b)

@@ -1,0 +1,129 @@
+"""What networks are built of. Every network is normalise -> backbone -> head, and the head's input are its features."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from raymia.defense import Outputs
+
+
+class Network(nn.Module):
+    """A classifier whose features are the input of its head, so that no defense needs a hook into a backbone.
+
+    Shapes: x [B, *shape] -> Outputs(logits [B, C], features [B, D]).
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, features: int, classes: int) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        self.features, self.classes = features, classes
+        self.normalise: nn.Module = nn.Identity()
+
+    def forward(self, x: Tensor) -> Outputs:
+        features = self.backbone(self.normalise(x))
+        return Outputs(self.head(features), features)
+
+    def with_head(self, make: Callable[[nn.Module], nn.Module]) -> Network:
+        """A copy with another head, made from the one that is there."""
+        out = copy.copy(self)
+        out._modules = dict(self._modules)
+        out.head = make(self.head)
+        return out
+
+    def edit(self, change: Callable[[nn.Module], nn.Module]) -> Network:
+        """A copy in which every module of backbone and head that `change` replaces is replaced (innermost first)."""
+        return _edited(copy.deepcopy(self), change)
+
+
+def _edited(module: Any, change: Callable[[nn.Module], nn.Module]) -> Any:
+    for name, child in module.named_children():
+        setattr(module, name, change(_edited(child, change)))
+    return module
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std per channel, with constants that no record has decided."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], dims: int) -> None:
+        super().__init__()
+        self.mean, self.std, self.dims = mean, std, dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (self.dims - 1)
+        mean, std = x.new_tensor(self.mean), x.new_tensor(self.std)
+        return (x - mean.view(shape)) / std.view(shape)
+
+
+class Residual(nn.Module):
+    """relu(body(x) + shortcut(x))."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.shortcut(x))
+
+
+class Dropout(nn.Module):
+    """Dropout whose mask is drawn outside, from the stream of its model: an ensemble's models never share a mask.
+
+    `channels` drops whole channels (spatial dropout). The trainer calls `mask_shape` and fills `mask` before each step.
+    """
+
+    mask: Tensor
+
+    def __init__(self, p: float, channels: bool = False) -> None:
+        super().__init__()
+        self.p, self.channels = p, channels
+        self.shape: tuple[int, ...] = ()
+        self.register_buffer("mask", torch.ones(()), persistent=False)
+
+    def mask_shape(self, batch: int) -> tuple[int, ...]:
+        """Shape of the mask for a batch, known after one forward pass."""
+        shape = (self.shape[0], *(1 for _ in self.shape[1:])) if self.channels else self.shape
+        return (batch, *shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.shape = tuple(x.shape[1:])
+        return x * self.mask if self.training else x
+
+
+class SphereClip(nn.Module):
+    """The SR activation: x * clamp(|x|, r1, r1 + d) / |x|, the norm over the last axis; differentiated through the norm."""
+
+    def __init__(self, r1: float, d: float) -> None:
+        super().__init__()
+        self.r1, self.d = r1, d
+
+    def forward(self, x: Tensor) -> Tensor:
+        # sqrt has no gradient at 0: a zero vector is left as it is
+        norm = (x.square().sum(-1, keepdim=True) + 1e-24).sqrt()
+        return x * (norm.clamp(self.r1, self.r1 + self.d) / norm)
+
+
+class LinearNorm(nn.Linear):
+    """A linear layer whose weight is divided by its Frobenius norm (of the whole matrix, not per row); the bias is not.
+
+    `all_on` False normalises in training only.
+    """
+
+    def __init__(self, features: int, classes: int, all_on: bool) -> None:
+        super().__init__(features, classes)
+        self.all_on = all_on
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight
+        if self.all_on or self.training:
+            weight = weight / weight.square().sum().sqrt()
+        return nn.functional.linear(x, weight, self.bias)
+
+
+def classifier(backbone: nn.Module, features: int, classes: int) -> Network:
+    """A Network with the plain linear head."""
+    return Network(backbone, nn.Linear(features, classes), features, classes)

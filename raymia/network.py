@@ -1,0 +1,22 @@
+"""The declaration of a network; the modules that it is built of stand in `modules`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from raymia.modules import Network
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Builds a Network for inputs of one shape. `images` says that it needs inputs [C, H, W]."""
+
+    revision: ClassVar[int] = 1
+    cite: ClassVar[str] = ""
+    images: ClassVar[bool] = False
+
+    def build(self, shape: tuple[int, ...], classes: int) -> Network:
+        """A fresh Network; initial weights come from torch's global generator, which the caller seeds."""
+        raise NotImplementedError

@@ -1,0 +1,33 @@
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from raymia.lazy import torch
+from raymia.network import Architecture
+from raymia.space import Range
+
+if TYPE_CHECKING:
+    from raymia.modules import Network
+
+
+@dataclass(frozen=True)
+class Cnn(Architecture):
+    """Two convolutions with pooling and a hidden layer: a small network for small images.
+
+    `width` channels, then twice as many; 3x3 kernels, padding 1, 2x2 max pooling after each; a hidden layer of 4 x `width`.
+    """
+
+    images: ClassVar[bool] = True
+
+    width: Annotated[int, Range(4, 256, least=1)] = 32
+
+    def build(self, shape: tuple[int, ...], classes: int) -> "Network":
+        from raymia.modules import classifier
+
+        nn, (channels, height, width), w = torch.nn, shape, self.width
+        flat = 2 * w * (height // 4) * (width // 4)
+        backbone = nn.Sequential(
+            *(nn.Conv2d(channels, w, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(w, 2 * w, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Flatten(), nn.Linear(flat, 4 * w), nn.ReLU()),
+        )
+        return classifier(backbone, 4 * w, classes)

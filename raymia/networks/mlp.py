@@ -1,0 +1,35 @@
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from raymia.lazy import torch
+from raymia.network import Architecture
+from raymia.space import Range
+
+if TYPE_CHECKING:
+    from raymia.modules import Network
+
+
+@dataclass(frozen=True)
+class Mlp(Architecture):
+    """A multilayer perceptron on the flattened input: `depth` hidden layers, the first of `width`, halved from layer to layer.
+
+    Source: width 1024, depth 4, tanh is the Purchase100 network of SRCM and of Nasr et al. (1024-512-256-128).
+    """
+
+    width: Annotated[int, Range(8, 4096, least=1)] = 256
+    depth: Annotated[int, Range(1, 8, least=1, most=64)] = 2
+    activation: Literal["relu", "tanh"] = "relu"
+
+    def build(self, shape: tuple[int, ...], classes: int) -> "Network":
+        from raymia.modules import classifier
+
+        sizes = [max(1, self.width >> i) for i in range(self.depth)]
+        layers: list[torch.nn.Module] = [torch.nn.Flatten()]
+        before = 1
+        for side in shape:
+            before *= side
+        for size in sizes:
+            act = torch.nn.ReLU() if self.activation == "relu" else torch.nn.Tanh()
+            layers += [torch.nn.Linear(before, size), act]
+            before = size
+        return classifier(torch.nn.Sequential(*layers), before, classes)

@@ -1,0 +1,58 @@
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from raymia.lazy import torch
+from raymia.network import Architecture
+from raymia.space import Range
+
+if TYPE_CHECKING:
+    from raymia.modules import Network
+
+
+@dataclass(frozen=True)
+class Resnet18(Architecture):
+    """ResNet-18 with the CIFAR stem: 3x3 stride-1 convolution, no max-pool, basic blocks 2-2-2-2, average pooling.
+
+    `width` 64 is the published network (11.17 M parameters at 10 classes, features 512 = 8 x width).
+
+    Source: He et al., CVPR 2016; the CIFAR form used by SRCM and CRL (semantics of their `resnet.py`).
+    """
+
+    images: ClassVar[bool] = True
+    cite: ClassVar[str] = (
+        "@inproceedings{he2016resnet, title={Deep Residual Learning for Image Recognition}, author={He, Kaiming and Zhang, "
+        "Xiangyu and Ren, Shaoqing and Sun, Jian}, booktitle={CVPR}, year={2016}}"
+    )
+
+    width: Annotated[int, Range(4, 128, least=1)] = 64
+
+    def build(self, shape: tuple[int, ...], classes: int) -> "Network":
+        from raymia.modules import classifier
+
+        nn, w = torch.nn, self.width
+        layers: list[torch.nn.Module] = [_conv(shape[0], w, 1), nn.BatchNorm2d(w), nn.ReLU()]
+        before = w
+        for stage in range(4):
+            after = w << stage
+            layers += [_block(before, after, 1 if stage == 0 else 2), _block(after, after, 1)]
+            before = after
+        backbone = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return classifier(backbone, before, classes)
+
+
+def _conv(before: int, after: int, stride: int, kernel: int = 3) -> "torch.nn.Module":
+    return torch.nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False)
+
+
+def _block(before: int, after: int, stride: int) -> "torch.nn.Module":
+    from raymia.modules import Residual
+
+    nn = torch.nn
+    body = nn.Sequential(
+        *(_conv(before, after, stride), nn.BatchNorm2d(after), nn.ReLU()),
+        *(_conv(after, after, 1), nn.BatchNorm2d(after)),
+    )
+    shortcut: torch.nn.Module = nn.Identity()
+    if stride > 1 or before != after:
+        shortcut = nn.Sequential(_conv(before, after, stride, kernel=1), nn.BatchNorm2d(after))
+    return Residual(body, shortcut)

@@ -1,0 +1,91 @@
+"""One trial, as data: everything that decides its numbers, and the digest that names them."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any
+
+from raymia import catalog
+from raymia.schedule import Training
+from raymia.space import Choice, Part, Range, Scalar
+
+
+@dataclass(frozen=True)
+class Point:
+    """Everything that decides the numbers of one trial. Every knob is a scalar, and written out.
+
+    `data` is the hash of the records. The digest takes it instead of `dataset`: in another folder they are the same.
+    """
+
+    data: str
+    dataset: Part
+    network: Part
+    protocol: Part
+    recipe: tuple[Part, ...]
+    attacks: tuple[Part, ...]
+    attacker: str
+    training: Training
+    canaries: Mapping[str, int]
+    seed: int
+    replicate: int
+    lanes: int
+    device: str
+
+    @property
+    def knobs(self) -> dict[str, Scalar]:
+        """`{"srcm.d": 1, ...}` over the recipe."""
+        return {f"{part.name}.{knob}": value for part in self.recipe for knob, value in part.knobs.items()}
+
+    @property
+    def defense(self) -> str:
+        return "+".join(part.name for part in self.recipe) or "none"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists and scalars, from which `from_json` makes an equal point."""
+        return {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Point":
+        ones = {name: _part(body[name]) for name in ("dataset", "network", "protocol")}
+        many = {name: tuple(_part(p) for p in body[name]) for name in ("recipe", "attacks")}
+        training = Training(**{k: frozen(v) for k, v in body["training"].items()})
+        return cls(**{**body, **ones, **many, "training": training, "canaries": dict(body["canaries"])})
+
+    def canonical(self) -> dict[str, Any]:
+        """What the digest is taken of: the point without where its records lay, with the revision of each part."""
+        body = self.to_json()
+        del body["dataset"]
+        used = [("networks", self.network), ("protocols", self.protocol)]
+        used += [("defenses", p) for p in self.recipe] + [("attacks", p) for p in self.attacks]
+        return body | {"revisions": {f"{kind}.{p.name}": catalog.find(kind, p.name).revision for kind, p in used}}
+
+    def digest(self) -> str:
+        """sha256 of the canonical point, as hex."""
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """`value` as dicts, lists and scalars, as the sweep file spells them."""
+    if isinstance(value, Part):
+        return {value.name: plain(value.knobs)}
+    if isinstance(value, Range):
+        return {"low": value.low, "high": value.high, "log": value.log}
+    if isinstance(value, Choice):
+        return list(value.options)
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+
+def frozen(value: Any) -> Any:
+    """Lists as tuples, all the way down."""
+    return tuple(frozen(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _part(body: Mapping[str, Mapping[str, Any]]) -> Part:
+    ((name, knobs),) = body.items()
+    return Part(name, {k: frozen(v) for k, v in knobs.items()})

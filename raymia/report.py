@@ -1,0 +1,273 @@
+"""DIR/report.html: what was run, what came out, what the numbers do not say; one file that needs nothing else.
+
+The bytes depend on the rows and the sweep file alone: no dates, no random identifiers.
+"""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from raymia import pareto
+from raymia.results import Folder, Row
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 68rem; margin: 2rem auto;
+  padding: 0 1rem; }
+h1, h2 { line-height: 1.2; margin-top: 2rem; } figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
+th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
+th { border-bottom: 2px solid #888; white-space: nowrap; } td.number { text-align: right; white-space: nowrap; }
+dt { font-weight: 600; } dd { margin: 0 0 0.4rem 1.5rem; } pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; }
+.note { border-left: 4px solid #b8860b; padding-left: 1rem; }
+"""
+_COLUMNS = {
+    "trial": "the number of the trial in the sweep; every trial trains all its models from scratch",
+    "digest": "the first digits of the name of its file in trials/",
+    "defense": "the defenses of the recipe, joined by +; none is ordinary training",
+    "knobs": "how strongly each defense was set",
+    "test accuracy": "how many of the records that the model never trained on it gets right, with a 95% interval",
+    "max attack AUC": "how well the strongest attack tells members from non-members, with a 95% interval: 0.5 is "
+    "guessing, 1 is certainty; lower is better. It is chosen on one half of the records and scored on the other",
+    "worst attack": "the attack with the highest AUC on all judged records",
+    "epsilon": "the differential-privacy budget that training claims, where it has one; smaller is stronger",
+    "confirmed": "the same two numbers after training again with fresh seeds; empty where `raymia confirm` has not run",
+}
+_MARKERS = "osD^vP<>Xph"
+
+
+def write(folder: Folder | Path | str, digests: Sequence[str] | None = None) -> Path:
+    """Write `report.html`; its path. `digests`: the points of the current sweep (None: every row there is).
+
+    The caller holds the folder's lock. Raises EnvironmentFault where a row does not verify or the disk is in the way.
+    """
+    folder = folder if isinstance(folder, Folder) else Folder(folder)
+    text = page(folder.path.resolve().name, folder.shown(digests), folder.confirmed(), folder.read_sweep() or "")
+    folder.put("report.html", text.encode())
+    return folder.path / "report.html"
+
+
+def page(name: str, rows: Sequence[Row], confirmed: Sequence[Row], sweep: str) -> str:
+    """The HTML of a report."""
+    best, found = front(rows), {row.digest: row for row in confirmed}
+    body = [
+        f"<h1>{escape(name)}</h1>",
+        _opening(rows, best),
+        f"<h2>The front</h2><figure>{plot(rows, best, found)}<figcaption>{escape(_CAPTION)}</figcaption></figure>",
+        _front_table(best, found),
+        _help(),
+        _limits(rows, best, found),
+        "<h2>All trials</h2>" + _trials_table(rows),
+        "<h2>AUC of every attack</h2>" + _attacks_table(rows),
+        f"<h2>What was run</h2><pre>{escape(sweep or 'sweep.yaml is not there')}</pre>" + _versions(rows),
+    ]
+    head = f'<meta charset="utf-8"><title>{escape(name)}: raymia</title><style>{_STYLE}</style>'
+    viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head>{head}{viewport}</head><body>\n'
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def front(rows: Sequence[Row]) -> list[Row]:
+    """The rows that stand on the front, best accuracy first."""
+    lines = [[row.trial, row.state, _number(row, pareto.ACCURACY), _number(row, pareto.AUC)] for row in rows]
+    frame = pd.DataFrame(lines, columns=["trial", "state", pareto.ACCURACY, pareto.AUC])
+    return [rows[int(i)] for i in pareto.front(frame).index]
+
+
+def _count(trials: int) -> str:
+    return "1 trial" if trials == 1 else f"{trials} trials"
+
+
+def _number(row: Row, name: str) -> float | None:
+    return row.numbers.get(name)
+
+
+def _ends(name: str) -> tuple[str, str]:
+    """The columns of an interval: `auc.lira` has `auc_lo.lira`, everything else `<name>_lo`."""
+    attack = name.removeprefix("auc.")
+    return (f"{name}_lo", f"{name}_hi") if attack == name else (f"auc_lo.{attack}", f"auc_hi.{attack}")
+
+
+def _said(row: Row | None, name: str) -> str:
+    """`0.612 (0.590 to 0.634)`; empty where unknown."""
+    if row is None or (value := _number(row, name)) is None:
+        return ""
+    low, high = (_number(row, end) for end in _ends(name))
+    return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
+
+
+def _knobs(row: Row) -> str:
+    return ", ".join(
+        f"{name} {v:.4g}" if isinstance(v, float) else f"{name} {v}" for name, v in sorted(row.knobs.items())
+    )
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    def cell(text: str) -> str:
+        kind = ' class="number"' if re.match(r"-?\d", text) else ""
+        return f"<td{kind}>{escape(text)}</td>"
+
+    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = "".join(f"<tr>{''.join(map(cell, line))}</tr>\n" for line in lines)
+    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>\n{body}</tbody></table></div>'
+
+
+def _opening(rows: Sequence[Row], best: Sequence[Row]) -> str:
+    states = Counter(row.state for row in rows)
+    counted = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "no trial has finished yet"
+    subjects = sorted({f"{row.dataset} with {row.network}" for row in rows})
+    out = f"<p>{_count(len(rows))} on {escape(', '.join(subjects) or 'nothing yet')}: {escape(counted)}. "
+    out += f"{len(best)} of them stand on the front: no other trial has a better accuracy and a lower attack AUC.</p>"
+    bare = [row for row in rows if row.state == "done" and row.defense == "none"]
+    if bare and _said(bare[0], pareto.ACCURACY):
+        accuracy, auc = _said(bare[0], pareto.ACCURACY), _said(bare[0], pareto.AUC)
+        out += f"<p>Without any defense: test accuracy {accuracy}, max attack AUC {auc or 'unknown'}.</p>"
+    return out
+
+
+_CAPTION = (
+    "Every finished trial; bars are 95% intervals over records. Better is to the right and down. The line is the "
+    "front; stars are without a defense; the dashed line is guessing; crosses are confirmations with fresh seeds."
+)
+
+
+def plot(rows: Sequence[Row], best: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
+    """The front as an inline SVG element, the same bytes for the same rows."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    text = io.StringIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({"svg.hashsalt": "raymia", "svg.fonttype": "none", "font.size": 10})
+        figure = Figure(figsize=(9, 5.5), layout="constrained")
+        _draw(figure.add_subplot(), rows, best, confirmed)
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return _inline(text.getvalue())
+
+
+def _draw(axes: Any, rows: Sequence[Row], best: Sequence[Row], confirmed: Mapping[str, Row]) -> None:
+    whole = [row for row in rows if row.state == "done" and _point(row)]
+    for i, defense in enumerate(sorted({row.defense for row in whole})):
+        mine = [row for row in whole if row.defense == defense]
+        bare = defense == "none"
+        style = {"marker": "*" if bare else _MARKERS[i % len(_MARKERS)], "color": "black" if bare else f"C{i % 10}"}
+        _scatter(axes, mine, label="no defense" if bare else _plain(defense), markersize=13 if bare else 6, **style)
+    points = [point for row in best if (point := _point(row))]
+    steps = {"where": "post", "color": "black", "linewidth": 1, "zorder": 1}  # between two points nothing is promised
+    axes.step([x for x, _ in points], [y for _, y in points], label="front", **steps)
+    again = [confirmed[row.digest] for row in best if row.digest in confirmed and _point(confirmed[row.digest])]
+    if again:
+        _scatter(axes, again, label="confirmed", marker="x", color="crimson", markersize=8)
+    axes.axhline(0.5, color="grey", linestyle="--", linewidth=1)
+    axes.set_xlabel("test accuracy")
+    axes.set_ylabel("max attack AUC")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+
+def _point(row: Row) -> tuple[float, float] | None:
+    x, y = _number(row, pareto.ACCURACY), _number(row, pareto.AUC)
+    return None if x is None or y is None else (x, y)
+
+
+def _plain(text: str) -> str:
+    return text.replace("$", r"\$").lstrip("_")  # matplotlib takes $ for mathematics and hides labels that begin with _
+
+
+def _scatter(axes: Any, rows: Sequence[Row], **style: Any) -> None:
+    x, y = zip(*[point for row in rows if (point := _point(row))], strict=True)
+    bars = {"xerr": _bars(rows, pareto.ACCURACY, x), "yerr": _bars(rows, pareto.AUC, y)}
+    axes.errorbar(x, y, **bars, linestyle="none", elinewidth=0.6, alpha=0.8, **style)
+
+
+def _bars(rows: Sequence[Row], name: str, values: Sequence[float]) -> list[list[float]]:
+    """How far each interval reaches below and above its value; 0 where there is none."""
+    low = [_number(row, f"{name}_lo") for row in rows]
+    high = [_number(row, f"{name}_hi") for row in rows]
+    below = [0.0 if end is None else max(v - end, 0.0) for v, end in zip(values, low, strict=True)]
+    return [below, [0.0 if end is None else max(end - v, 0.0) for v, end in zip(values, high, strict=True)]]
+
+
+def _inline(svg: str) -> str:
+    """The <svg> element alone: inside HTML it needs neither prologue nor name spaces, and so no address of anyone."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    return svg.replace("<svg", '<svg role="img" aria-label="test accuracy against max attack AUC"', 1).strip()
+
+
+def _front_table(best: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
+    head = ["trial", "digest", "defense", "knobs", "test accuracy", "max attack AUC", "worst attack", "epsilon"]
+    lines = [
+        [*_name(row), row.defense, _knobs(row), _said(row, pareto.ACCURACY), _said(row, pareto.AUC)]
+        + [row.worst_attack, _said(row, "epsilon")]
+        + [_said(confirmed.get(row.digest), name) for name in (pareto.ACCURACY, pareto.AUC)]
+        for row in best
+    ]
+    return _table([*head, "confirmed accuracy", "confirmed AUC"], lines)
+
+
+def _name(row: Row) -> list[str]:
+    return [str(row.trial), row.digest[:12]]
+
+
+def _help() -> str:
+    words = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in _COLUMNS.items())
+    return f"<details open><summary>What the columns mean</summary><dl>{words}</dl></details>"
+
+
+def _limits(rows: Sequence[Row], best: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
+    """What the numbers do not say."""
+    missing = sum(row.digest not in confirmed for row in best)
+    said = [
+        f"{missing} of the {len(best)} points of the front are not confirmed. A point stands there partly because it "
+        "was lucky: the best of many noisy numbers looks better than it is (the winner's curse). `raymia confirm` "
+        "trains the front again with fresh seeds; decide on those numbers."
+        if missing
+        else "The front was trained again with fresh seeds: decide on the confirmed numbers. Those of the search look "
+        "better than they are, because the points were chosen by them (the winner's curse).",
+        "An AUC is that of the attacks that ran, not of every attack there could be: a low one is no proof of privacy.",
+        "An AUC is an average over records. Single records can be far more exposed than it says; see the TPR at low "
+        "FPR in attacks.csv, which is empty where there are too few non-members to say.",
+        "The intervals are of the records, given the trained models. How much another training run would differ is "
+        "seen in the spread over targets and in `raymia confirm`.",
+    ]
+    if any(_number(row, "epsilon") is not None for row in rows):
+        said.append("An epsilon is that of one training run: the search for the knobs on the same data is not in it.")
+    absent = sum(row.state != "done" for row in rows)
+    if absent:
+        said.append(f"{_count(absent)} gave no numbers and cannot stand on the front; the next table says why.")
+    items = "".join(f"<li>{escape(text)}</li>" for text in said)
+    return f'<h2>What the numbers do not say</h2><ul class="note">{items}</ul>'
+
+
+def _trials_table(rows: Sequence[Row]) -> str:
+    head = ["trial", "digest", "state", "reason", "defense", "knobs", "train accuracy", "test accuracy"]
+    lines = (
+        [*_name(row), row.state, row.reason, row.defense, _knobs(row), _said(row, "train_accuracy")]
+        + [_said(row, pareto.ACCURACY), _said(row, pareto.AUC), _said(row, "plain_max_auc")]
+        + [row.worst_attack, "; ".join(row.notes)]
+        for row in rows
+    )
+    return _table([*head, "max attack AUC", "plain maximum", "worst attack", "notes"], lines)
+
+
+def _attacks_table(rows: Sequence[Row]) -> str:
+    """Means over targets; one line a trial, one column an attack."""
+    names = sorted({name for row in rows for name in row.numbers if name.startswith("auc.")})
+    done = [row for row in rows if row.state == "done"]
+    lines = ([*_name(row), row.defense, *(_said(row, name) for name in names)] for row in done)
+    return _table(["trial", "digest", "defense", *(name.removeprefix("auc.") for name in names)], lines)
+
+
+def _versions(rows: Sequence[Row]) -> str:
+    seen = sorted({f"{name} {version}" for row in rows for name, version in row.versions.items()})
+    return f"<p>Versions: {escape(', '.join(seen) or 'none recorded')}.</p>"

@@ -1,0 +1,199 @@
+"""What the models say of the records, and the view of it that an attack on one target gets. numpy only."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raymia.split import AUDITED, POPULATION, Bools, Ints, Split
+from raymia.storage import Local
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Everything that an attack on one target may know; the target's own row of the membership matrix is not in it.
+
+    Shapes: S records, K shadows, A asked. `records` [S] ids; `labels` [S]; `target` and `shadows`: per signal [S, ...] and
+    [K, S, ...]; `member` [K, S]: which shadow trained on what; `fit` [K, S]: where an attack may be fitted; `out` [K, S]:
+    shadows that can stand for a model without the record; `population` [S]; `asked` [A]: the columns to score; `known` [Q]
+    columns and `known_member` [Q], empty unless the attack declares `known_members`.
+    """
+
+    records: Ints
+    labels: Ints
+    target: Mapping[str, Array]
+    shadows: Mapping[str, Array]
+    member: Bools
+    fit: Bools
+    out: Bools
+    population: Bools
+    asked: Ints
+    twin: Ints
+    known: Ints
+    known_member: Bools
+
+    @cached_property
+    def log_p(self) -> Array:
+        """Log-probabilities of the target, float64 [S, C]."""
+        return log_softmax(self.target["logits"])
+
+    @cached_property
+    def shadow_log_p(self) -> Array:
+        """Log-probabilities of the shadows, float64 [K, S, C]."""
+        return log_softmax(self.shadows["logits"])
+
+    @cached_property
+    def confidence(self) -> Array:
+        """Log-odds of the true class at the target, float64 [S]: log p_y - log(1 - p_y)."""
+        return log_odds(self.target["logits"], self.labels)
+
+    @cached_property
+    def shadow_confidence(self) -> Array:
+        """Log-odds of the true class at the shadows, float64 [K, S]."""
+        return log_odds(self.shadows["logits"], self.labels)
+
+    def as_target(self, k: int) -> tuple[View, Bools]:
+        """The view in which shadow k is the target, asked where it may be fitted, and its membership there.
+
+        Thresholds come from here: chosen on a shadow, with the shadows that are left.
+        """
+        rest = np.array([i for i in range(len(self.member)) if i not in (k, self.twin[k])], np.int64)
+        asked = np.flatnonzero(self.fit[k])
+        place = {int(i): n for n, i in enumerate(rest)}
+        view = replace(
+            self,
+            target={name: a[k] for name, a in self.shadows.items()},
+            shadows={name: a[rest] for name, a in self.shadows.items()},
+            member=self.member[rest],
+            fit=self.fit[rest],
+            out=self.out[rest],
+            asked=asked,
+            twin=np.array([place.get(int(self.twin[i]), -1) for i in rest], np.int64),
+            known=self.known[:0],
+            known_member=self.known_member[:0],
+        )
+        return view, self.member[k, asked]
+
+
+def log_softmax(logits: Array) -> Array:
+    """float64, over the last axis."""
+    z = logits.astype(np.float64)
+    z = z - z.max(-1, keepdims=True)
+    return np.asarray(z - np.log(np.exp(z).sum(-1, keepdims=True)))
+
+
+def log_odds(logits: Array, labels: Ints) -> Array:
+    """log p_y - log sum_{c != y} p_c in float64, by a log-sum-exp over the other classes: never infinite. [..., S, C] -> [..., S]."""
+    z = logits.astype(np.float64)
+    rows = np.arange(len(labels))
+    right = z[..., rows, labels]
+    z = z.copy()
+    z[..., rows, labels] = -np.inf
+    top = z.max(-1)
+    return np.asarray(right - top - np.log(np.exp(z - top[..., None]).sum(-1)))
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """All models' signals [M, S, ...] by name, with the split that says how they may be used."""
+
+    split: Split
+    labels: Ints
+    arrays: Mapping[str, Array]
+
+    def view(self, t: int, needs: Sequence[str], known: bool = False, shadows: Signals | None = None) -> View:
+        """The view of target t, with only what the attack needs. `shadows`: signals of other models on the same split."""
+        split, m = self.split, int(self.split.targets[t])
+        models = np.flatnonzero(split.shadows[t])
+        names = [n for n in self.arrays if any(n == need or n.startswith(f"{need}_") for need in needs)]
+        source = (shadows or self).arrays
+        judged = split.judged[t] & ~(split.known[t] if known else False)
+        shown = np.flatnonzero(split.known[t]) if known else np.zeros(0, np.int64)
+        place = {int(i): k for k, i in enumerate(models)}
+        free = (split.role == AUDITED) | (split.role == POPULATION)
+        view = View(
+            records=np.arange(split.member.shape[1]),
+            labels=self.labels,
+            target={n: self.arrays[n][m] for n in names},
+            shadows={n: source[n][models] for n in names},
+            member=split.member[models],
+            fit=split.fit[models],
+            out=~split.member[models] & ~split.held[models] & free,
+            population=split.role == POPULATION,
+            asked=np.flatnonzero(judged),
+            twin=np.array([place.get(int(split.twin[i]), -1) for i in models], np.int64),
+            known=shown,
+            known_member=split.member[m, shown],
+        )
+        for array in (*view.target.values(), *view.shadows.values(), view.member, view.fit, view.out, view.labels):
+            array.setflags(write=False)
+        return view
+
+
+class Store:
+    """signals/<key>/: one npz and one safetensors a model, each with its sha256 and the key of its model in index.json.
+
+    Two processes that write the same model write the same bytes; the index is changed under a lock on the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.disk = folder, Local(folder)
+
+    def index(self) -> dict[str, dict[str, str]]:
+        """File name -> {"sha256": ..., "model": key}; empty where there is none or it is damaged."""
+        try:
+            index = json.loads(self.disk.read("index.json") or b"{}")
+        except ValueError:
+            return {}
+        return index if isinstance(index, dict) else {}
+
+    def put(self, name: str, content: bytes, model: str = "") -> None:
+        """Raises EnvironmentFault naming the path."""
+        self.disk.replace(name, content)
+        with _held(self.folder):
+            index = self.index() | {name: {"sha256": hashlib.sha256(content).hexdigest(), "model": model}}
+            self.disk.replace("index.json", json.dumps(index, indent=1, sort_keys=True).encode())
+
+    def get(self, name: str, model: str = "") -> bytes | None:
+        """The content, or None where it is absent, damaged, or of another model: it is then made again."""
+        note, content = self.index().get(name), self.disk.read(name)
+        if note is None or content is None or note["model"] != model:
+            return None
+        return content if hashlib.sha256(content).hexdigest() == note["sha256"] else None
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """One writer of index.json at a time, among the processes of this trial."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks: the trial's processes write different files
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def pack(arrays: Mapping[str, Array]) -> bytes:
+    """Arrays as npz bytes; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **dict(arrays))
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> dict[str, Array]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

@@ -1,0 +1,63 @@
+"""The domain of one knob, written beside the field that it tunes.
+
+    alpha: Annotated[float, Range(0.0, 2.0, least=0.0)] = 1.0
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Scalar = bool | int | float | str | None
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included; searched on a log scale if `log`.
+
+    `low` and `high` say where a search looks when the sweep file does not say; `least` and `most` are what the knob allows
+    at all (None: no bound). Raises ValueError where the bounds are empty, inverted or, with `log`, not positive.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    least: float | None = None
+    most: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (-float("inf") < self.low < self.high < float("inf")):
+            raise ValueError(f"a range needs finite low < high, got low {self.low} and high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log range needs low > 0, got {self.low}")
+
+    def clip(self, value: float) -> float:
+        return min(max(value, self.low), self.high)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few values."""
+
+    options: tuple[Scalar, ...]
+
+    def __post_init__(self) -> None:
+        if not self.options:
+            raise ValueError("a choice needs at least one option")
+
+
+Domain = Range | Choice
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named thing with its arguments: a defense of a recipe, an attack, a data set, a network, a protocol.
+
+    `knobs` holds scalars once a point is drawn; in a sweep's arm a value may still be a `Range` or a `Choice`.
+    """
+
+    name: str
+    knobs: Mapping[str, Any]
+
+    def plain(self) -> dict[str, Any]:
+        """`{name: {knob: value}}`, as the sweep file spells it."""
+        return {self.name: dict(self.knobs)}

@@ -1,0 +1,162 @@
+"""Where a results folder lives: whole files, created once or replaced whole. The seam beside which object storage
+will stand.
+
+A name is a path inside the folder, with `/`. No file is ever seen half written: what is written stands under a
+temporary name, is on the disk (fsync), and only then gets its own name.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from raymia.errors import EnvironmentFault, Locked
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
+    errno.EROFS: "the file system is read-only: choose another folder with --out",
+    errno.EACCES: "permission is denied: choose another folder with --out, or change the permissions",
+    errno.ELOOP: "it is a symbolic link, which is not followed: remove it",
+}
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+class Storage(Protocol):
+    """The five things that a results folder does with its storage. Raises EnvironmentFault naming the path."""
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in a folder, sorted, without temporary ones; none where there is no folder."""
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file; None where there is none."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file that is not there; False, and nothing changed, where it is."""
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a file whole, in place of what was there."""
+
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the folder. Raises Locked naming the process that holds it."""
+
+
+class Local:
+    """A folder on a disk of this machine."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def names(self, folder: str) -> list[str]:
+        with _faults(self.root / folder):
+            if not (self.root / folder).is_dir():
+                return []
+            return sorted(n for n in os.listdir(self.root / folder) if not n.startswith("."))
+
+    def read(self, name: str) -> bytes | None:
+        with _faults(self.root / name):
+            try:
+                return (self.root / name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def create(self, name: str, data: bytes) -> bool:
+        final = self.root / name
+        with _faults(final), _temporary(final, data) as temporary:
+            try:
+                os.link(temporary, final)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                if final.exists():  # no hard links here: the lock keeps other writers out between the two steps
+                    return False
+                os.replace(temporary, final)
+            _sync_folder(final.parent)
+            return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        final = self.root / name
+        with _faults(final), _temporary(final, data) as temporary:
+            os.replace(temporary, final)
+            _sync_folder(final.parent)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        path = self.root / ".lock"
+        with _faults(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = _holder(descriptor)
+                raise Locked(f"{self.root} is held by {holder}; wait for it, or choose another --out") from None
+            with _faults(path):
+                _sign(descriptor)
+            self._sweep_away()
+            yield
+        finally:
+            os.close(descriptor)  # and with it the lock; removing the file would race with the next holder
+
+    def _sweep_away(self) -> None:
+        """Remove the temporary files of writers that were killed: while we hold the lock, nobody is writing."""
+        with _faults(self.root):
+            for folder in (self.root, self.root / "trials", self.root / "confirm"):
+                for left in folder.glob(".*.tmp"):
+                    left.unlink(missing_ok=True)
+
+
+def _sign(descriptor: int) -> None:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "a process that is just starting"
+
+
+@contextlib.contextmanager
+def _temporary(final: Path, data: bytes) -> Iterator[Path]:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.parent / f".{final.name}.{os.getpid()}.tmp"
+    temporary.unlink(missing_ok=True)  # of a killed writer that had our pid
+    try:
+        with open(temporary, "xb") as file:  # x: never through a link that stands there
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+        raise EnvironmentFault(f"{path}: {advice}") from error

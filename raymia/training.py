@@ -1,0 +1,371 @@
+"""Trains K models in lockstep under one recipe, on tensors that stay on the device.
+
+`lanes: 1` is the plain loop (a group of one model, its own modules). A wider group stacks the parameters of K models and maps
+one model's loss over them; each model's random draws come from its own streams, so a model of an ensemble equals the same model
+trained alone (to rounding).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call, stack_module_state, vmap
+
+from raymia import images
+from raymia.defense import Batch, Clock, Defense, Gap, Lesson, Outputs, Pass, Predictor, Recipe, Reference
+from raymia.errors import RaymiaError
+from raymia.modules import Dropout, Network
+from raymia.optimizer import Optimizer
+from raymia.schedule import Training
+from raymia.split import Ints
+from raymia.streams import seed_of, stream
+
+Build = Callable[[], Network]
+CHUNK = 1024  # records a query; fixed, so that the same model gives the same bits
+
+
+class Diverged(RaymiaError):
+    """A model's loss is no longer a number: the point is invalid, not failed."""
+
+
+def fit(
+    recipe: Defense, build: Build, lesson: Lesson, training: Training, key: tuple[object, ...], models: Sequence[int]
+) -> list[Predictor]:
+    """Trains one model per entry of `models` and returns them in evaluation mode, in that order.
+
+    `key` and the model's number name every random stream. Raises Diverged.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe((recipe,))
+
+    def sub_fit(part: Defense, sub: Lesson, name: str) -> list[Predictor]:
+        return fit(part, build, sub, training, (*key, name), models)
+
+    if assembler := recipe.owner("assemble"):
+        return assembler.assemble(lesson, sub_fit)
+    lesson = recipe.teach(lesson, sub_fit)
+    training = recipe.training(training)
+    out: dict[int, Predictor] = {}
+    for rows in _groups(recipe, lesson):
+        nets = [recipe.network(_seeded(build, seed_of(*key, "init", models[k]))) for k in rows]
+        group = _Group(recipe, nets, _part(lesson, rows), training, key, [models[k] for k in rows])
+        out |= {k: Model(net, group.dtype) for k, net in zip(rows, group.train(), strict=True)}
+    return [out[k] for k in range(len(models))]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network as a predictor of records in the data's own units: x [B, ...] -> logits [B, C]."""
+
+    network: Network
+    dtype: torch.dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.network(pixels(x, self.dtype)).logits  # type: ignore[no-any-return]
+
+
+def _groups(recipe: Recipe, lesson: Lesson) -> list[list[int]]:
+    """Rows that can share a step: as many members each; one by one where gradients are private."""
+    if recipe.owns("privatise"):
+        return [[k] for k in range(len(lesson))]
+    sizes = sorted({(len(m), len(r)) for m, r in zip(lesson.members, lesson.reference, strict=True)})
+    pairs = [(len(m), len(r)) for m, r in zip(lesson.members, lesson.reference, strict=True)]
+    return [[k for k, p in enumerate(pairs) if p == size] for size in sizes]
+
+
+def _part(lesson: Lesson, rows: Sequence[int]) -> Lesson:
+    target = None if lesson.target is None else lesson.target[list(rows)]
+    members, reference = (tuple(side[k] for k in rows) for side in (lesson.members, lesson.reference))
+    return Lesson(lesson.x, lesson.y, members, reference, lesson.classes, target)
+
+
+def _seeded(build: Build, seed: int) -> Network:
+    """A network whose initial weights depend on the seed alone; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def predict(model: Predictor, x: Tensor) -> np.ndarray[Any, Any]:
+    """Logits float32 [S, C] of one model on records x [S, ...]."""
+    with torch.no_grad():
+        parts = [model(x[i : i + CHUNK]) for i in range(0, len(x), CHUNK)]
+    return torch.cat(parts).float().cpu().numpy()
+
+
+def pixels(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Records as the batch seam and the network see them: bytes become [0, 1]."""
+    return x.to(dtype) / 255 if x.dtype == torch.uint8 else x.to(dtype)
+
+
+class _Group:
+    """K models that take every step together."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        nets: list[Network],
+        lesson: Lesson,
+        training: Training,
+        key: tuple[object, ...],
+        models: Sequence[int],
+    ) -> None:
+        self.recipe, self.lesson, self.schedule = recipe, lesson, training
+        self.device = lesson.x.device
+        self.dtype = getattr(torch, training.precision)
+        self.nets = [net.to(self.device, self.dtype) for net in nets]
+        self.streams = {
+            name: [stream(*key, name, m) for m in models] for name in ("batches", "augment", "dropout", "reference", "noise")
+        }
+        self.part_streams = [[stream(*key, "batch", i, m) for m in models] for i in range(len(recipe.parts))]
+        self.step = 0
+        self._stack(key, models)
+        self.pools = _pools(lesson) if any(p.wants_reference or p.owns("passes") for p in recipe.parts) else []
+        self.private = None
+        if owner := recipe.owner("privatise"):
+            net, rng = self.nets[0], self.streams["noise"][0]
+            self.private = owner.privatise(net, list(net.parameters()), len(lesson.members[0]), training, rng)
+
+    def _stack(self, key: tuple[object, ...], models: Sequence[int]) -> None:
+        """Parameters [K, ...]: the modules' own storage for one model, stacked leaves for several."""
+        self.alone = len(self.nets) == 1
+        self.template = self.nets[0] if self.alone else copy.deepcopy(self.nets[0])
+        self.buffers: dict[str, Tensor] = {}
+        if self.alone:
+            self.params = dict(self.template.named_parameters())
+            stacked = [p.data.unsqueeze(0) for p in self.params.values()]
+        else:
+            params, self.buffers = stack_module_state(self.nets)  # type: ignore[arg-type]
+            self.params = {n: p.detach().requires_grad_() for n, p in params.items()}
+            stacked = [p.data for p in self.params.values()]
+        self.optimizer = Optimizer(stacked, self.schedule)
+        self.extras, self.extra_optimizers = [], []
+        for i, part in enumerate(self.recipe.parts):
+            own = [part.extra(net, stream(*key, "extra", i, m)) for net, m in zip(self.nets, models, strict=True)]
+            extra = {
+                n: torch.stack([e[n] for e in own]).to(self.device, self.dtype).requires_grad_() for n in own[0]
+            }
+            self.extras.append(extra)
+            self.extra_optimizers.append(Optimizer([e.data for e in extra.values()], part.extra_optimizer))
+        self.dropouts = {n: m for n, m in self.template.named_modules() if isinstance(m, Dropout)}
+        if self.dropouts:
+            self.template.eval()(pixels(self.lesson.x[:1], self.dtype))  # one look, so that they know their shapes
+
+    # ---- one run -------------------------------------------------------------------------------------------------
+
+    def train(self) -> list[Network]:
+        epochs = self.schedule.run_epochs
+        for epoch in range(epochs):
+            lr = self.schedule.lr_at(epoch)
+            total = torch.zeros((), dtype=torch.float64, device=self.device)
+            self.template.train()
+            for idx in self._batches():
+                clock = Clock(epoch, epochs, self.step)
+                total = total + self._step(idx, clock, lr)
+                self.step += 1
+            for i, part in enumerate(self.recipe.parts):
+                for further in part.passes(Clock(epoch, epochs, self.step)):
+                    self._pass(i, further, Clock(epoch, epochs, self.step), lr)
+            if not torch.isfinite(total):
+                raise Diverged(f"the training loss is not a number in epoch {epoch + 1} of {epochs}")
+        return self._finish()
+
+    def _step(self, idx: Ints, clock: Clock, lr: float) -> Tensor:
+        batch = self._gather(idx)
+        if self.schedule.augment != "none":
+            batch = batch._replace(x=images.crop_flip(batch.x, self.streams["augment"], 4, self.schedule.augment))
+        for part, rngs in zip(self.recipe.parts, self.part_streams, strict=True):
+            batch = part.batch(batch, rngs, clock)
+        reference = self._reference(idx) if any(p.wants_reference for p in self.recipe.parts) else None
+        self._draw_masks(batch.x.shape[1])
+        if self.private:
+            net, one = self.template, Batch(*(t[0] for t in batch))
+            losses: list[Tensor] = []
+
+            def per_example() -> Tensor:
+                losses.append(self._example_losses(net(one.x), one, clock))
+                return losses[0]
+
+            grads = self.private.gradients(per_example)
+            self.optimizer.step([g.unsqueeze(0) for g in grads], lr)
+            return torch.cat(losses).detach().double().sum() if losses else torch.zeros((), dtype=torch.float64)
+
+        def loss(outputs: Outputs, batch: Batch, reference: Reference | None, extras: list[dict[str, Tensor]]) -> Tensor:
+            value = self.recipe.criterion(outputs, batch, clock).mean()
+            for part, extra in zip(self.recipe.parts, extras, strict=True):
+                penalty = part.penalty(outputs, reference, batch, extra, clock)
+                if penalty is not None:
+                    value = value + penalty.mean()
+            return value
+
+        losses_k = self._map(loss, batch, reference)
+        extra = [e for group in self.extras for e in group.values()]
+        grads = self._gradients(losses_k, [*self.params.values(), *extra])
+        self.optimizer.step(self._stacked(grads[: len(self.params)]), lr)
+        rest = grads[len(self.params) :]
+        for group, optimizer in zip(self.extras, self.extra_optimizers, strict=True):
+            optimizer.step(list(rest[: len(group)]), optimizer.training.lr)
+            rest = rest[len(group) :]
+        return losses_k.detach().double().sum()
+
+    def _example_losses(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
+        value = self.recipe.criterion(outputs, batch, clock)
+        for part in self.recipe.parts:
+            penalty = part.penalty(outputs, None, batch, {}, clock)
+            value = value if penalty is None else value + penalty
+        return value
+
+    def _pass(self, i: int, further: Pass, clock: Clock, lr: float) -> None:
+        on = further.gate(self._gap()) if further.gate else np.ones(len(self.nets), bool)
+        if not on.any():
+            return
+        mask = torch.as_tensor(on, device=self.device)
+        self.template.train(not further.evaluation)
+        for idx in self._batches(by_class=further.order == "by_class"):
+            batch = self._gather(idx)
+            reference = self._reference(idx, further.reference) if further.reference else None
+            self._draw_masks(batch.x.shape[1])
+
+            def loss(o: Outputs, b: Batch, r: Reference | None, extras: list[dict[str, Tensor]]) -> Tensor:
+                return further.loss(o, b, r, extras[i], clock)
+
+            losses = self._map(loss, batch, reference)
+            if further.moves == "network":
+                grads = self._gradients(losses, list(self.params.values()))
+                self.optimizer.step(self._stacked(grads), lr, mask)
+            else:
+                optimizer = self.extra_optimizers[i]
+                optimizer.step(self._gradients(losses, list(self.extras[i].values())), optimizer.training.lr, mask)
+
+    def _finish(self) -> list[Network]:
+        if not self.alone:
+            for k, net in enumerate(self.nets):
+                state = {n: t[k].detach() for n, t in {**self.params, **self.buffers}.items()}
+                net.load_state_dict({n: state[n] for n in net.state_dict()})
+        if self.private:
+            self.private.close()
+        for net in self.nets:
+            net.eval().requires_grad_(False)
+        return self.nets
+
+    # ---- one step ------------------------------------------------------------------------------------------------
+
+    def _map(self, loss: Callable[..., Tensor], batch: Batch, reference: Batch | None) -> Tensor:
+        """Losses [K]: one model's loss mapped over the stack."""
+
+        def one(params: Any, buffers: Any, extras: Any, b: tuple[Tensor, ...], r: tuple[Tensor, ...]) -> Tensor:
+            def call(x: Tensor) -> Outputs:
+                return self.template(x) if self.alone else functional_call(self.template, (params, buffers), (x,))  # type: ignore[no-any-return]
+
+            ref = Reference(call(r[0]), Batch(*r)) if r else None
+            return loss(call(b[0]), Batch(*b), ref, extras)
+
+        r = () if reference is None else tuple(reference)
+        if self.alone:
+            extras = [{n: e[0] for n, e in group.items()} for group in self.extras]
+            return one(None, None, extras, tuple(t[0] for t in batch), tuple(t[0] for t in r)).unsqueeze(0)
+        return vmap(one)(self.params, self.buffers, self.extras, tuple(batch), r)
+
+    @staticmethod
+    def _gradients(losses: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+        if not losses.requires_grad:  # a loss that is constant in all of them
+            return [torch.zeros_like(t) for t in tensors]
+        grads = torch.autograd.grad(losses.sum(), tensors, allow_unused=True)
+        return [torch.zeros_like(t) if g is None else g for g, t in zip(grads, tensors, strict=True)]
+
+    def _stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
+        return [g.unsqueeze(0) for g in grads] if self.alone else list(grads)
+
+    def _draw_masks(self, size: int) -> None:
+        for name, layer in self.dropouts.items():
+            shape = layer.mask_shape(size)
+            # 16-bit draws: four times cheaper than floats, and p is met to 1 in 65,536
+            floor = round(layer.p * (1 << 16))
+            masks = np.stack([g.integers(0, 1 << 16, shape, np.uint16) >= floor for g in self.streams["dropout"]])
+            mask = torch.as_tensor(masks).to(self.device, self.dtype) / (1 - layer.p)
+            if self.alone:
+                layer.mask = mask[0]
+            else:
+                self.buffers[f"{name}.mask"] = mask
+
+    # ---- records -------------------------------------------------------------------------------------------------
+
+    def _batches(self, by_class: bool = False) -> Iterator[Ints]:
+        """Record numbers [K, B] of each step of an epoch; Poisson draws [1, any] where gradients are private."""
+        rngs, size = self.streams["batches"], self.schedule.batch_size
+        if self.private:
+            members = self.lesson.members[0]
+            for _ in range(math.ceil(len(members) / size)):
+                yield members[rngs[0].random(len(members)) < self.private.sample_rate][None]
+            return
+        if by_class:
+            labels = self.lesson.y.cpu().numpy()
+            order = np.stack([m[np.argsort(labels[m], kind="stable")] for m in self.lesson.members])
+        else:
+            order = np.stack([g.permutation(m) for g, m in zip(rngs, self.lesson.members, strict=True)])
+        edges = list(range(0, order.shape[1], size))[1:]
+        if edges and order.shape[1] - edges[-1] == 1:
+            edges.pop()  # a last batch of one record has no variance for BatchNorm
+        yield from np.split(order, edges, axis=1)
+
+    def _gather(self, idx: Ints) -> Batch:
+        rows = torch.as_tensor(idx).to(self.device)
+        label = self.lesson.y[rows]
+        if self.lesson.target is None:
+            target = torch.nn.functional.one_hot(label, self.lesson.classes).to(self.dtype)
+        else:
+            target = self.lesson.target[torch.arange(len(idx), device=self.device)[:, None], rows].to(self.dtype)
+        return Batch(pixels(self.lesson.x[rows], self.dtype), target, label)
+
+    def _reference(self, idx: Ints, how: str | None = None) -> Batch:
+        """Reference records beside a batch, with replacement; by class: as many of each class as the batch has."""
+        how = how or next(p.wants_reference for p in self.recipe.parts if p.wants_reference)
+        labels = self.lesson.y.cpu().numpy()
+        out = np.empty_like(idx)
+        for k, (rng, pool) in enumerate(zip(self.streams["reference"], self.pools, strict=True)):
+            u = rng.random(idx.shape[1])
+            if how == "uniform":
+                own = self.lesson.reference[k]
+                out[k] = own[(u * len(own)).astype(np.int64)]
+            else:
+                start, count, order = pool
+                wanted = labels[idx[k]]
+                out[k] = order[start[wanted] + (u * count[wanted]).astype(np.int64)]
+        return self._gather(out)
+
+    def _gap(self) -> Gap:
+        """Accuracy on members and on reference, in evaluation mode."""
+        self.template.eval()
+        return Gap(*(self._accuracy(np.stack(rows)) for rows in (self.lesson.members, self.lesson.reference)))
+
+    def _accuracy(self, rows: Ints) -> np.ndarray[Any, Any]:
+        right = np.zeros(len(rows))
+        with torch.no_grad():
+            for i in range(0, rows.shape[1], CHUNK):
+                batch = self._gather(rows[:, i : i + CHUNK])
+                right += self._map(lambda o, b, r, e: (o.logits.argmax(-1) == b.label).sum(), batch, None).cpu().numpy()
+        return right / rows.shape[1]
+
+
+def _pools(lesson: Lesson) -> list[tuple[Ints, Ints, Ints]]:
+    """Per model: where each class starts in its sorted reference, how many there are, and the sorted record numbers."""
+    labels = lesson.y.cpu().numpy()
+    pools = []
+    for model, own in enumerate(lesson.reference):
+        order = own[np.argsort(labels[own], kind="stable")]
+        count = np.bincount(labels[own], minlength=lesson.classes)
+        needed = np.bincount(labels[lesson.members[model]], minlength=lesson.classes) > 0
+        if (needed & (count == 0)).any():
+            missing = np.flatnonzero(needed & (count == 0))
+            raise RaymiaError(f"the defender's reference has no record of class {missing[0]}; raise the protocol's reserve")
+        pools.append((np.cumsum(count) - count, count, order))
+    return pools
+
+
+__all__ = ["Diverged", "Model", "fit", "pixels", "predict"]

@@ -1,0 +1,459 @@
+"""Data sets: what is read is what was written, in the order promised, and what is wrong is refused in one line."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raymia import catalog
+from raymia.data import Data, encode, load, take
+from raymia.datasets import image_folder
+from raymia.errors import EnvironmentFault, SweepError
+from raymia.space import Part
+
+
+def read(name: str, **knobs: Any) -> Data:
+    return load(Part(name, knobs), seed=0)
+
+
+def refused(name: str, *words: str, **knobs: Any) -> None:
+    """The data set raises SweepError, one line, that holds every word."""
+    with pytest.raises(SweepError) as error:
+        read(name, **knobs)
+    text = str(error.value)
+    assert "\n" not in text
+    for word in words:
+        assert word in text, text
+
+
+def some(n: int = 10, **changes: Any) -> Data:
+    x = np.arange(n * 3, dtype=np.float32).reshape(n, 3)
+    body: dict[str, Any] = dict(name="some", x=x, y=np.arange(n, dtype=np.int64) % 2, classes=2, image=False)
+    return Data(**(body | changes))
+
+
+# ---- Data
+
+
+def nan_at(row: int) -> np.ndarray:
+    x = np.zeros((10, 3), np.float32)
+    x[row, 1] = np.nan
+    return x
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"),
+    [
+        ("record 7 holds nan at (1,)", dict(x=nan_at(7))),
+        ("labels must be in 0..1, got 0..2", dict(y=np.arange(10) % 3)),
+        ("labels must be in 0..1, got -1..0", dict(y=-(np.arange(10) % 2))),
+        ("every record has the label 1", dict(y=np.ones(10, np.int64))),
+        ("x has 9 records and y has 10", dict(x=np.zeros((9, 3), np.float32))),
+        ("float32 or uint8", dict(x=np.zeros((10, 3)))),
+        ("uint8 is for images", dict(x=np.zeros((10, 3), np.uint8))),
+        ("[N, C, H, W]", dict(image=True)),
+        ("pixels must be in [0, 1]", dict(image=True, x=np.full((10, 1, 2, 2), 1.5, np.float32))),
+        ("std above 0", dict(std=(0.0,))),
+        ("mean and std need 1 or 1", dict(mean=(0.0, 0.0))),
+    ],
+)
+def test_data_refuses(words: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(SweepError) as error:
+        some(**changes)
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_data_needs_eight_records() -> None:
+    assert len(some(8)) == 8
+    with pytest.raises(SweepError, match="7 records; at least 8"):
+        some(7)
+
+
+def test_hash_is_of_what_models_see() -> None:
+    a = some()
+    assert a.sha256() == replace(a, name="other").sha256() == some().sha256()
+    changed = [
+        replace(a, x=a.x + 1),
+        replace(a, y=1 - a.y),
+        replace(a, classes=3),
+        replace(a, mean=(1.0,)),
+        replace(a, std=(2.0,)),
+        replace(a, x=a.x.reshape(10, 3, 1)),
+    ]
+    assert len({d.sha256() for d in [a, *changed]}) == 1 + len(changed)
+    column_major = replace(a, x=np.asfortranarray(a.x))
+    assert column_major.sha256() == a.sha256()
+
+
+def test_a_draw_is_the_seeds_and_holds_the_smaller_one() -> None:
+    data = some(200)
+    first, again, other = (take(data, 50, seed).x[:, 0] for seed in (0, 0, 1))
+    assert (first == again).all() and set(first) != set(other)
+    assert set(first) < set(take(data, 120, 0).x[:, 0])
+    assert (np.diff(first) > 0).all(), "the order of the source is kept"
+    drawn = take(data, 50, 0)
+    assert (drawn.y == (drawn.x[:, 0] // 3) % 2).all(), "labels stay with their records"
+
+
+def test_too_many_records_says_how_many_there_are() -> None:
+    refused("digits", "1798 asked", "there are 1797", records=1798)
+    refused("digits", "at least 8", records=7)
+
+
+def test_encode_sorts_numbers_as_numbers_and_texts_as_texts() -> None:
+    y, classes = encode([10, 9, 10, -1], "t")
+    assert y.tolist() == [2, 1, 2, 0] and classes == 3
+    assert encode(["10", "9", "a"], "t")[0].tolist() == [0, 1, 2]
+    with pytest.raises(SweepError, match="fractions"):
+        encode([0.5, 1.0], "t")
+
+
+@pytest.mark.parametrize("name", catalog.names("datasets"))
+def test_every_data_set_has_a_summary_a_source_and_a_recipe(name: str) -> None:
+    described, cls = catalog.describe("datasets", name), catalog.find("datasets", name)
+    assert described["summary"].endswith(".") and described["source"]
+    assert "records" in catalog.knobs(cls)
+    required = {k.name: "x" for k in catalog.knobs(cls).values() if k.default is dataclasses.MISSING}
+    assert catalog.make("datasets", name, required).training().epochs >= 1
+    assert cls.cite == "" or cls.cite.startswith("@")
+
+
+# ---- digits
+
+
+def test_digits() -> None:
+    data = read("digits")
+    assert data.x.shape == (1797, 1, 8, 8) and data.image and data.classes == 10
+    assert data.y[:10].tolist() == list(range(10))
+    assert data.x.min() == 0 and data.x.max() == 1
+    assert data.x.mean() == pytest.approx(data.mean[0], abs=1e-4) and data.x.std() == pytest.approx(
+        data.std[0], abs=1e-4
+    )
+    zero = data.x[0, 0]  # upright: the hole of the 0 is in the middle, and the sides are ink
+    assert zero[3:5, 3:5].max() < 0.5 < zero[3:5, 2].max()
+
+
+# ---- cifar10
+
+
+@pytest.fixture
+def batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files in the authors' format, 2 records each; red is the file's number, green the row, blue the column."""
+    import hashlib
+
+    from torchvision.datasets import CIFAR10
+
+    folder = tmp_path / CIFAR10.base_folder
+    folder.mkdir()
+
+    def written(name: str, body: dict[str, Any]) -> list[str]:
+        raw = pickle.dumps(body)
+        (folder / name).write_bytes(raw)
+        return [name, hashlib.md5(raw).hexdigest()]
+
+    row, column = np.divmod(np.arange(1024, dtype=np.int64), 32)
+    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    files = []
+    for i, name in enumerate(names):
+        flat = np.concatenate([np.full(1024, i), row, column]).astype(np.uint8)
+        files.append(written(name, {"data": np.stack([flat, flat]), "labels": [i, 9]}))
+    meta = written("batches.meta", {"label_names": [str(i) for i in range(10)]})
+    monkeypatch.setattr(CIFAR10, "train_list", files[:5])
+    monkeypatch.setattr(CIFAR10, "test_list", files[5:])
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": meta[0], "key": "label_names", "md5": meta[1]})
+    return tmp_path
+
+
+def test_cifar10_is_the_authors_files_train_first(batches: Path) -> None:
+    data = read("cifar10", root=str(batches))
+    assert data.x.shape == (12, 3, 32, 32) and data.x.dtype == np.uint8 and data.image
+    assert data.x[:, 0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert data.y.tolist() == [0, 9, 1, 9, 2, 9, 3, 9, 4, 9, 5, 9]
+    assert (data.x[3, 1] == np.arange(32)[:, None]).all() and (data.x[3, 2] == np.arange(32)[None, :]).all()
+
+
+def test_cifar10_missing_or_damaged(batches: Path, tmp_path: Path) -> None:
+    refused("cifar10", "cifar-10-batches-py", "download", root=str(tmp_path / "nowhere"))
+    damaged = batches / "cifar-10-batches-py" / "data_batch_3"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    refused("cifar10", "cifar-10-batches-py", root=str(batches))
+
+
+def test_cifar10_with_a_torchvision_of_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    import builtins
+
+    true_import = builtins.__import__
+
+    def broken(name: str, *rest: Any, **named: Any) -> Any:
+        if name.startswith("torchvision"):
+            raise RuntimeError("operator torchvision::nms does not exist")
+        return true_import(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, "__import__", broken)
+    with pytest.raises(EnvironmentFault, match="nms does not exist.*belongs to this torch"):
+        read("cifar10")
+
+
+# ---- arrays
+
+
+def saved(path: Path, **arrays: Any) -> str:
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def test_arrays_features(tmp_path: Path) -> None:
+    x = np.arange(30).reshape(10, 3)
+    data = read("arrays", path=saved(tmp_path / "a.npz", x=x, y=np.array([5, 2] * 5)))
+    assert (data.x == x).all() and data.x.dtype == np.float32 and not data.image
+    assert data.y.tolist() == [1, 0] * 5 and data.classes == 2
+
+
+def test_arrays_images_stay_bytes_and_text_labels_are_sorted(tmp_path: Path) -> None:
+    x = np.arange(10 * 3 * 2 * 4, dtype=np.uint8).reshape(10, 3, 2, 4)
+    data = read("arrays", path=saved(tmp_path / "a.npz", x=x, y=np.array(["dog", "cat"] * 5)))
+    assert (data.x == x).all() and data.x.dtype == np.uint8 and data.image and data.shape == (3, 2, 4)
+    assert data.y.tolist() == [1, 0] * 5
+
+
+def test_arrays_refused(tmp_path: Path) -> None:
+    y = np.arange(10) % 2
+    refused("arrays", "there is no file", "nowhere.npz", path=str(tmp_path / "nowhere.npz"))
+    (tmp_path / "text.npz").write_text("not a zip")
+    refused("arrays", "not an .npz", path=str(tmp_path / "text.npz"))
+    refused("arrays", "it holds X, y", path=saved(tmp_path / "b.npz", X=np.zeros((10, 2)), y=y))
+    refused("arrays", "(10, 2, 2)", path=saved(tmp_path / "c.npz", x=np.zeros((10, 2, 2)), y=y))
+    refused("arrays", "record 0 holds inf", path=saved(tmp_path / "d.npz", x=np.full((10, 2), 1e300), y=y))
+    refused("arrays", "fractions", path=saved(tmp_path / "e.npz", x=np.zeros((10, 2)), y=y + 0.5))
+
+
+class Payload:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+        return os.mkdir, (str(self.marker),)
+
+
+def test_arrays_never_unpickles(tmp_path: Path) -> None:
+    objects = np.array([Payload(tmp_path / "marker")] * 10, dtype=object)
+    path = tmp_path / "evil.npz"
+    np.savez(path, allow_pickle=True, x=np.zeros((10, 2)), y=objects)
+    refused("arrays", "cannot be read", path=str(path))
+    assert not (tmp_path / "marker").exists()
+
+
+# ---- table
+
+
+def test_table_numbers_and_categories(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{'red' if i % 3 else 'blue'},{i / 4},{'yes' if i % 2 else 'no'}\n" for i in range(9))
+    (tmp_path / "a.csv").write_text("age,colour,share,bought\n" + rows)
+    data = read("table", path=str(tmp_path / "a.csv"), label="bought")
+    assert data.x[4].tolist() == [4, 0, 1, 1.0], "age, colour=blue, colour=red, share"
+    assert data.x[3].tolist() == [3, 1, 0, 0.75]
+    assert data.y.tolist() == [0, 1] * 4 + [0] and not data.image
+    assert data.mean == (0.0,) and data.std == (1.0,)
+    assert read("table", path=str(tmp_path / "a.csv"), label=-1).sha256() == data.sha256()
+
+
+def test_table_like_location30_and_two_files(tmp_path: Path) -> None:
+    """No header, the label first and quoted; the second file follows the first."""
+    (tmp_path / "train.csv").write_text("".join(f'"{10 - i % 5}",{i % 2},1\n' for i in range(10)))
+    (tmp_path / "test.csv").write_text("".join(f'"{10 - i % 5}",0,0\n' for i in range(3)))
+    knobs: dict[str, Any] = dict(label=0, header=False)
+    data = read("table", path=[str(tmp_path / "train.csv"), str(tmp_path / "test.csv")], **knobs)
+    assert data.x.shape == (13, 2) and data.x[:, 1].tolist() == [1] * 10 + [0] * 3
+    assert data.y[:5].tolist() == [4, 3, 2, 1, 0], "10 is the largest number, not the second text"
+    assert read("table", path=str(tmp_path), **knobs).sha256() == data.sha256(), "a folder of train.csv and test.csv"
+    turned = read("table", path=[str(tmp_path / "test.csv"), str(tmp_path / "train.csv")], **knobs)
+    assert turned.x[:, 1].tolist() == [0] * 3 + [1] * 10
+
+
+GOOD = "a,b,y\n" + "1,2,0\n3,4,1\n" * 5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD + "5,,1\n", ("column 'b'", "line 12", "empty")),
+        (GOOD.replace("3,4,1", "3,NA,1", 1), ("column 'b'", "line 3", "empty")),
+        (GOOD + "x,2,1\n", ("column 'a'", "line 12", "'x'", "among numbers")),
+        (GOOD + "inf,2,1\n", ("column 'a'", "line 12", "not finite")),
+        (GOOD + "1e99,2,1\n", ("column 'a'", "line 12", "not finite")),
+        (GOOD + "1,2,\n", ("column 'y'", "line 12", "empty")),
+        (GOOD + "1,2,1,7\n", ("cannot be read",)),
+        (GOOD.replace("\n1,2,0", "\n1,2,0,9"), ("cannot be read",)),
+        (GOOD.replace(",y", ",Y"), ("no column 'y'", "allowed: Y, a, b")),
+        (GOOD.replace(",1\n", ",0\n"), ("every record has the label 0",)),
+        (GOOD.replace(",1\n", ",0.5\n"), ("fractions",)),
+        ("a,b,y\n1,2,0\n", ("1 records",)),
+        ("", ("cannot be read",)),
+        ("y\n" + "1\n0\n" * 5, ("empty",)),
+        ("a,y\n" + "".join(f"name{i},{i % 2}\n" for i in range(1001)), ("column 'a'", "1001 texts", "at most 1000")),
+    ],
+)
+def test_table_refused(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    refused("table", *words, path=str(tmp_path / "a.csv"), label="y")
+
+
+def test_table_refuses_what_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(GOOD)
+    (tmp_path / "b.csv").write_text(GOOD.replace("a,b", "b,a"))
+    (tmp_path / "raw.csv").write_bytes(b"a,y\n\xff\xfe,1\n")
+    refused("table", "same columns", path=[str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], label="y")
+    refused("table", "there is no file", path=str(tmp_path / "c.csv"), label="y")
+    refused("table", "columns 0..2", path=str(tmp_path / "a.csv"), label=3)
+    refused("table", "cannot be read", path=str(tmp_path / "raw.csv"), label="y")
+    refused("table", "label must be given", path=str(tmp_path / "a.csv"))
+
+
+def test_table_error_in_the_second_file_names_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(GOOD)
+    (tmp_path / "b.csv").write_text(GOOD + "5,,1\n")
+    refused("table", "b.csv', line 12", path=[str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], label="y")
+
+
+# ---- image_folder
+
+
+def paint(path: Path, value: int, size: tuple[int, int] = (4, 4), mode: str = "RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, (value, 0, 255) if mode == "RGB" else value).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """train/ and test/ of two classes, 8 and 4 images; red numbers them in the order of the records."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "photos"
+    number = 0
+    for part, count in (("train", 4), ("test", 2)):
+        for name in ("cat", "dog"):
+            for i in range(count):
+                paint(root / part / name / f"{i}.png", number)
+                number += 1
+    return root
+
+
+@pytest.fixture
+def decodes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every path that is decoded from now on."""
+    seen: list[Path] = []
+    true_decode = image_folder._decode
+
+    def counted(path: Path, size: int | None, grayscale: bool) -> Any:
+        seen.append(path)
+        return true_decode(path, size, grayscale)
+
+    monkeypatch.setattr(image_folder, "_decode", counted)
+    return seen
+
+
+def test_train_and_test_are_merged_train_first(photos: Path) -> None:
+    data = read("image_folder", path=str(photos))
+    assert data.x.shape == (12, 3, 4, 4) and data.x.dtype == np.uint8 and data.image
+    assert data.x[:, 0, 0, 0].tolist() == list(range(12))
+    assert (data.x[:, 1] == 0).all() and (data.x[:, 2] == 255).all(), "channels first, in the order red, green, blue"
+    assert data.y.tolist() == [0] * 4 + [1] * 4 + [0] * 2 + [1] * 2
+    assert read("image_folder", path=str(photos / "train")).y.tolist() == [0] * 4 + [1] * 4
+
+
+def test_rows_and_columns_of_an_image_stay(photos: Path) -> None:
+    for i in range(8):
+        Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) + i).save(photos.parent / f"{i}.png")
+        target = photos.parent / "flat" / ("a" if i % 2 else "b") / f"{i}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (photos.parent / f"{i}.png").rename(target)
+    data = read("image_folder", path=str(photos.parent / "flat"), grayscale=True)
+    assert data.shape == (1, 3, 4) and (data.x[0, 0] == np.arange(12).reshape(3, 4) + 1).all()
+
+
+def test_images_are_decoded_once(photos: Path, decodes: list[Path]) -> None:
+    first = read("image_folder", path=str(photos))
+    assert len(decodes) == 12
+    again = read("image_folder", path=str(photos))
+    assert len(decodes) == 12 and again.sha256() == first.sha256()
+    read("image_folder", path=str(photos), size=2)
+    assert len(decodes) == 24, "another size is another cache"
+    os.utime(photos / "train" / "cat" / "0.png", ns=(1, 1))
+    read("image_folder", path=str(photos))
+    assert len(decodes) == 36, "a touched file is read again"
+    (photos / "test" / "dog" / "1.png").rename(photos / "test" / "dog" / "9.png")
+    read("image_folder", path=str(photos))
+    assert len(decodes) == 48, "so is a renamed one"
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 cut off", None])
+def test_a_damaged_cache_is_read_again(photos: Path, decodes: list[Path], damage: bytes | None) -> None:
+    first = read("image_folder", path=str(photos))
+    (kept,) = (photos.parent / "cache" / "raymia").iterdir()
+    raw = bytearray(kept.read_bytes())
+    raw[len(raw) // 2] ^= 1  # one bit of a pixel
+    kept.write_bytes(bytes(raw) if damage is None else damage)
+    assert read("image_folder", path=str(photos)).sha256() == first.sha256()
+    assert len(decodes) == 24
+
+
+def _hash(path: str) -> str:
+    return read("image_folder", path=path).sha256()
+
+
+def test_two_processes_at_once(photos: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        hashes = set(pool.map(_hash, [str(photos)] * 4, chunksize=1))
+    assert len(hashes) == 1
+    assert [p.suffix for p in (photos.parent / "cache" / "raymia").iterdir()] == [".npz"], (
+        "nothing half written is left"
+    )
+
+
+def test_cache_knob_and_a_cache_that_cannot_be_written(photos: Path, tmp_path: Path) -> None:
+    read("image_folder", path=str(photos), cache=str(tmp_path / "mine"))
+    assert len(list((tmp_path / "mine").iterdir())) == 1 and not (tmp_path / "cache").exists()
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(EnvironmentFault, match="image_folder.cache"):
+        read("image_folder", path=str(photos), cache=str(tmp_path / "taken"))
+
+
+def test_image_folder_refused(photos: Path, tmp_path: Path) -> None:
+    paint(photos / "train" / "cat" / "odd.png", 0, size=(5, 4))
+    refused("image_folder", "odd.png", "5x4", "4x4", "image_folder.size", path=str(photos))
+    assert read("image_folder", path=str(photos), size=4).x.shape == (13, 3, 4, 4)
+    (photos / "train" / "cat" / "odd.png").unlink()
+
+    whole = (photos / "train" / "dog" / "2.png").read_bytes()
+    (photos / "train" / "dog" / "2.png").write_bytes(whole[: len(whole) // 2])
+    refused("image_folder", "dog/2.png", "cannot be decoded", path=str(photos))
+    (photos / "train" / "dog" / "2.png").write_bytes(whole)
+
+    refused("image_folder", "std above 0", path=str(photos), std=0.0)
+    (photos / "train" / "eel").mkdir()
+    (photos / "train" / "eel" / "notes.txt").write_text("none yet")
+    refused("image_folder", "train/eel", "no JPEG or PNG", path=str(photos))
+    refused("image_folder", "there is no folder", "nowhere", path=str(tmp_path / "nowhere"))
+    refused("image_folder", "size: got 0", path=str(photos), size=0)
+    (photos / "val").mkdir()
+    refused("image_folder", "train/, test/ and val/", path=str(photos))
+
+
+def test_sixteen_bits_are_not_clipped_in_silence(photos: Path) -> None:
+    Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(photos / "train" / "cat" / "deep.png")
+    refused("image_folder", "deep.png", "8 bits", path=str(photos))
+
+
+def test_knobs_reach_json_and_back(tmp_path: Path) -> None:
+    """A point keeps its data set as JSON; lists come back as tuples and still make the same data."""
+    (tmp_path / "a.csv").write_text(GOOD)
+    knobs = json.loads(json.dumps({"path": [str(tmp_path / "a.csv")], "label": "y"}))
+    assert read("table", **knobs).sha256() == read("table", **(knobs | {"path": tuple(knobs["path"])})).sha256()
