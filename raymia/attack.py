@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from raymia import catalog
-from raymia.signals import View
+from raymia.calibration import by_class
+from raymia.signals import View, log_softmax
 from raymia.space import Part
 
 Array = np.ndarray[Any, Any]
 Rng = np.random.Generator
+
+
+class Scored(NamedTuple):
+    """float64 [A], one for each of `view.asked`; `note`: what a reader of the row must know of them."""
+
+    scores: Array
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -22,8 +30,7 @@ class Attack:
 
     `needs`: the queries whose answers it reads (`raymia.queries`); `wants`: what the protocol must offer (`in_shadows`,
     `out_shadows`, `population`), `images`, or `white_box`; `knows`: `known_members` if some of the target's membership is shown
-    to it; `standard`: part of `attacks: standard`; `threshold`: at or above which a score says member, None where it is
-    chosen on a shadow that stands in for the target.
+    to it; `standard`: part of `attacks: standard`; `fused`: scores all targets in one call.
     """
 
     revision: ClassVar[int] = 1
@@ -32,23 +39,76 @@ class Attack:
     wants: ClassVar[frozenset[str]] = frozenset()
     knows: ClassVar[frozenset[str]] = frozenset()
     standard: ClassVar[bool] = False
-    threshold: ClassVar[float | None] = None
-    fused: ClassVar[bool] = False  # scores all targets in one call
+    fused: ClassVar[bool] = False
+
+    @property
+    def queries(self) -> frozenset[str]:
+        """What is asked of the models: `needs`, and what the knobs add."""
+        return self.needs
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """What must be offered: `wants`, and what the knobs add."""
+        return self.wants
 
     def score(self, view: View, rng: Rng) -> Array:
         """float64 [A], one for each of `view.asked`, higher = member."""
         raise NotImplementedError
 
-    def score_all(self, views: Sequence[View], rngs: Sequence[Rng]) -> list[Array]:
+    def score_all(self, views: Sequence[View], rngs: Sequence[Rng]) -> list[Scored]:
         """Several targets at once; attacks that train networks fuse them here."""
-        return [self.score(view, rng) for view, rng in zip(views, rngs, strict=True)]
+        return [Scored(self.score(view, rng)) for view, rng in zip(views, rngs, strict=True)]
+
+    def cut(self, view: View) -> float | None:
+        """At or above which a score says member; None: chosen on a shadow that stands in for the target."""
+        return None
+
+    def numbers(self, score: Array, member: Array) -> dict[str, float]:
+        """Further columns, for the judge: from the scores [A] and the truth [A]."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Metric(Attack):
+    """An attack whose score is a number that any one model's answer gives.
+
+    `per_class`: a score becomes its place among those of the shadows' non-members of the same class, so that easy classes do
+    not look like members. The attackers of Song & Mittal (USENIX Security 2021) have a threshold for each class.
+    """
+
+    per_class: bool = False
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        return self.wants | ({"out_shadows"} if self.per_class else set())
+
+    def metric(self, log_p: Array, label: Array) -> Array:
+        """Log-probabilities [A, C] and labels [A] -> scores [A]."""
+        raise NotImplementedError
+
+    def fitted(self, view: View, rng: Rng) -> Callable[[Array, Array], Array]:
+        """The metric, once it has seen the shadows."""
+        return self.metric
+
+    def score(self, view: View, rng: Rng) -> Array:
+        metric, label = self.fitted(view, rng), view.labels
+        own = metric(view.log_p[view.asked], label[view.asked])
+        if not self.per_class:
+            return own
+        shadows = ((k, np.flatnonzero(view.fit[k] & ~view.member[k])) for k in range(len(view.member)))
+        pairs = [(metric(log_softmax(view.shadows["logits"][k, on]), label[on]), label[on]) for k, on in shadows]
+        return by_class(own, label[view.asked], *(np.concatenate(side) for side in zip(*pairs, strict=True)))
 
 
 def column(part: Part) -> str:
     """The name of an attack's column: its own, with the arguments that differ from the defaults."""
     defaults = {k: v.default for k, v in catalog.knobs(catalog.find("attacks", part.name)).items()}
-    changed = [f"{k}={v}" for k, v in part.knobs.items() if v != defaults[k]]
+    changed = [f"{k}={_word(v)}" for k, v in part.knobs.items() if v != defaults[k] and k != "counts"]
     return part.name + (f"[{','.join(changed)}]" if changed else "")
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def make(part: Part) -> Attack:
@@ -57,8 +117,13 @@ def make(part: Part) -> Attack:
     return attack
 
 
-def inapplicable(name: str, offers: Iterable[str]) -> str:
-    """Why an attack cannot apply where only `offers` is offered; empty where it can."""
+def counts(part: Part) -> bool:
+    """Whether an attack takes part in the maximum. One that knows members does only where it was asked for by name."""
+    return bool(getattr(make(part), "counts", True))
+
+
+def inapplicable(what: str | Part, offers: Iterable[str]) -> str:
+    """Why an attack, by its name or with its arguments, cannot apply where only `offers` is offered; empty where it can."""
     why: Mapping[str, str] = {
         "in_shadows": "the protocol's shadows never train on the judged records",
         "out_shadows": "the protocol has no shadows",
@@ -66,5 +131,6 @@ def inapplicable(name: str, offers: Iterable[str]) -> str:
         "images": "the records are not images",
         "white_box": "the defense releases no network",
     }
-    missing = sorted(catalog.find("attacks", name).wants - set(offers))
+    wants = catalog.find("attacks", what).wants if isinstance(what, str) else make(what).conditions
+    missing = sorted(wants - set(offers))
     return "; ".join(why.get(m, m) for m in missing)

@@ -62,7 +62,7 @@ class Learned(Attack):
 def learn(
     attack: Learned, features: Sequence[Array], members: Sequence[Array], seeds: Sequence[int], asked: Sequence[Array]
 ) -> list[Array]:
-    """Trains one network a target on features [P, F] and members [P]; returns its probability of "member" for `asked` [A, F]."""
+    """One network a target, trained on features [P, F] and members [P] -> its probability of "member" for `asked` [A, F]."""
     import torch
 
     from raymia.defense import Lesson, Recipe
@@ -77,9 +77,7 @@ def learn(
         reference=(NOTHING,) * len(features),
         classes=2,
     )
-    models = fit(
-        Recipe(), lambda: attack.network(features[0].shape[1]), lesson, attack.training(), ("attacker",), seeds
-    )
+    models = fit(Recipe(), lambda: attack.network(features[0].shape[1]), lesson, attack.training(), ("attacker",), seeds)
     logits = [predict(m, torch.tensor(x, dtype=torch.float32)).astype(np.float64) for m, x in zip(models, asked, strict=True)]
     return [1 / (1 + np.exp(z[:, 0] - z[:, 1])) for z in logits]
 

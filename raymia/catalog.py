@@ -100,9 +100,13 @@ def suggest(given: str, allowed: Iterable[str]) -> str:
     return (f"did you mean {near[0]!r}? " if near else "") + f"allowed: {', '.join(allowed) or 'nothing'}"
 
 
-@cache
-def knobs(cls: type[Any]) -> Mapping[str, Knob]:
+def knobs(cls: Any) -> Mapping[str, Knob]:
     """The fields of a catalogued dataclass, in order."""
+    return _knobs(cls)
+
+
+@cache
+def _knobs(cls: Any) -> Mapping[str, Knob]:
     hints = typing.get_type_hints(cls, include_extras=True)
     out = {}
     for field in dataclasses.fields(cls):

@@ -59,9 +59,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _overrides(command: _F) -> _F:
-    sets = click.option(
-        "--set", "sets", multiple=True, metavar="a.b=value", help="Override a key of the file; repeatable."
-    )
+    sets = click.option("--set", "sets", multiple=True, metavar="a.b=value", help="Override a key of the file; repeatable.")
     trials = click.option("--trials", type=int, metavar="N", help="Short for --set search.trials=N.")
     return trials(sets(command))
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from raymia import catalog
 from raymia.errors import SweepError
-from raymia.lazy import F, torch
+from raymia.lazy import F
 from raymia.schedule import Training
 from raymia.space import Choice, Part, Range
 from raymia.split import Ints
@@ -110,7 +110,7 @@ class Pass:
 
 @dataclass(frozen=True, eq=False)
 class Owned:
-    """What a release defense is fitted on: logits [S, C] of all records by the model, its own members and reference, a stream."""
+    """What a release defense is fitted on: the model's logits [S, C] of all records, its members and reference."""
 
     logits: Array
     members: Ints

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from raymia import catalog, defense
 from raymia.data import Data
-from raymia.defense import Lesson, Owned, Predictor, Recipe
+from raymia.defense import Lesson, Owned, Predictor, Recipe, Release
 from raymia.modules import Network, Normalise
 from raymia.point import Point
 from raymia.queries import QUERIES, Subject
@@ -71,12 +71,12 @@ class Bench:
         network.eval().requires_grad_(False)
         return Model(network, getattr(torch, self.point.training.precision))
 
-    def ask(
-        self, model: Predictor, m: int, needs: Sequence[str], recipe: Recipe, raw: Array | None = None
-    ) -> dict[str, Array]:
-        """Answers to the needs, of logits as `recipe` releases them; `raw`: the model's own logits, which a release is fitted on."""
+    def ask(self, model: Predictor, m: int, needs: Sequence[str], recipe: Recipe, raw: Array | None = None) -> dict[str, Array]:
+        """Answers to the needs, of logits as `recipe` releases them; `raw`: the model's own, which a release is fitted on."""
         rng = stream(*self.key, "release", m)
-        release = recipe.release(Owned(raw, self.split.members(m), self.split.reference(m), rng)) if raw is not None else _as_is
+        release: Release = _as_is
+        if raw is not None:
+            release = recipe.release(Owned(raw, self.split.members(m), self.split.reference(m), rng))
         subject = Subject(model, release, self.x, self.y, stream(*self.key, "query", m))
         return {name: a for need in needs for name, a in QUERIES[need](subject).items()}
 

@@ -133,9 +133,7 @@ def influence(score: Any, member: Any) -> Floats:
     return np.asarray((placement - mean) / scale, dtype=np.float64)
 
 
-def interval(
-    estimate: float, influence_sum: Any, level: float = 0.95, fewest: int | None = None
-) -> tuple[float, float]:
+def interval(estimate: float, influence_sum: Any, level: float = 0.95, fewest: int | None = None) -> tuple[float, float]:
     """The interval of an AUC, an accuracy or a mean of them, on the logit scale: inside [0, 1] and good near its ends.
 
     `influence_sum` [A] is each record's influence on the estimate, summed over targets: records are the clusters, so

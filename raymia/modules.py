@@ -37,7 +37,8 @@ class Network(nn.Module):
 
     def edit(self, change: Callable[[nn.Module], nn.Module]) -> Network:
         """A copy in which every module of backbone and head that `change` replaces is replaced (innermost first)."""
-        return _edited(copy.deepcopy(self), change)
+        edited: Network = _edited(copy.deepcopy(self), change)
+        return edited
 
 
 def _edited(module: Any, change: Callable[[nn.Module], nn.Module]) -> Any:

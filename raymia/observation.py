@@ -152,5 +152,3 @@ def load(point_text: str, root: Path, needs: tuple[str, ...]) -> Signals:
             rows.append({name: a for name, a in held.items() if any(answered([name], n) for n in needs)})
     names = rows[0].keys()
     return Signals(split, arrays["labels"], {name: np.stack([row[name] for row in rows]) for name in names})
-
-

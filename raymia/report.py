@@ -68,11 +68,7 @@ def page(name: str, rows: Sequence[Row], confirmed: Sequence[Row], sweep: str) -
     ]
     head = f'<meta charset="utf-8"><title>{escape(name)}: raymia</title><style>{_STYLE}</style>'
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head>{head}{viewport}</head><body>\n'
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}{viewport}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
 
 
 def front(rows: Sequence[Row]) -> list[Row]:
@@ -105,9 +101,7 @@ def _said(row: Row | None, name: str) -> str:
 
 
 def _knobs(row: Row) -> str:
-    return ", ".join(
-        f"{name} {v:.4g}" if isinstance(v, float) else f"{name} {v}" for name, v in sorted(row.knobs.items())
-    )
+    return ", ".join(f"{name} {v:.4g}" if isinstance(v, float) else f"{name} {v}" for name, v in sorted(row.knobs.items()))
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

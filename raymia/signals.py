@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,19 +23,71 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
+class Said:
+    """What all models said, arrays [M, S, ...] by name, and what is computed of them once for all attacks."""
+
+    arrays: Mapping[str, Array]
+    labels: Ints
+
+    @cached_property
+    def log_odds(self) -> Array:
+        """Log-odds of the true class, float64 [M, S]."""
+        return np.stack([log_odds(one, self.labels) for one in self.arrays["logits"]])
+
+
+class Answers(Mapping[str, Array]):
+    """What one model (int) or several [K] said, of what an attack asked: taken when it is read, read-only."""
+
+    def __init__(self, said: Said, names: Sequence[str], models: int | Ints) -> None:
+        self._said, self._names, self._models = said, tuple(names), models
+        self._taken: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._names:
+            raise KeyError(f"{name!r} was not asked for; there is {', '.join(self._names)}")
+        if name not in self._taken:
+            self._taken[name] = _sealed(self._said.arrays[name][self._models])
+        return self._taken[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @cached_property
+    def log_odds(self) -> Array:
+        if "logits" not in self._names:
+            raise KeyError("'logits' was not asked for")
+        return _sealed(self._said.log_odds[self._models])
+
+    def take(self, rows: int | Ints) -> Answers:
+        """Of several models, these."""
+        assert not isinstance(self._models, int)
+        models = self._models[rows]
+        return Answers(self._said, self._names, int(models) if isinstance(rows, int) else models)
+
+
+def _sealed(array: Array) -> Array:
+    array = array.view()
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
 class View:
     """Everything that an attack on one target may know; the target's own row of the membership matrix is not in it.
 
-    Shapes: S records, K shadows, A asked. `records` [S] ids; `labels` [S]; `target` and `shadows`: per signal [S, ...] and
-    [K, S, ...]; `member` [K, S]: which shadow trained on what; `fit` [K, S]: where an attack may be fitted; `out` [K, S]:
-    shadows that can stand for a model without the record; `population` [S]; `asked` [A]: the columns to score; `known` [Q]
-    columns and `known_member` [Q], empty unless the attack declares `known_members`.
+    Shapes: S records, K shadows, A asked. `records` [S] ids; `labels` [S]; `target` and `shadows`: what they said, by name,
+    [S, ...] and [K, S, ...]; `member` [K, S]: which shadow trained on what; `fit` [K, S]: where an attack may be fitted; `out`
+    [K, S]: shadows that can stand for a model without the record; `population` [S]; `asked` [A]: the columns to score; `known`
+    [Q] columns and `known_member` [Q], empty unless the attack declares `known_members`.
     """
 
     records: Ints
     labels: Ints
-    target: Mapping[str, Array]
-    shadows: Mapping[str, Array]
+    target: Answers
+    shadows: Answers
     member: Bools
     fit: Bools
     out: Bools
@@ -50,20 +102,15 @@ class View:
         """Log-probabilities of the target, float64 [S, C]."""
         return log_softmax(self.target["logits"])
 
-    @cached_property
-    def shadow_log_p(self) -> Array:
-        """Log-probabilities of the shadows, float64 [K, S, C]."""
-        return log_softmax(self.shadows["logits"])
-
-    @cached_property
-    def confidence(self) -> Array:
+    @property
+    def log_odds(self) -> Array:
         """Log-odds of the true class at the target, float64 [S]: log p_y - log(1 - p_y)."""
-        return log_odds(self.target["logits"], self.labels)
+        return self.target.log_odds
 
-    @cached_property
-    def shadow_confidence(self) -> Array:
+    @property
+    def shadow_log_odds(self) -> Array:
         """Log-odds of the true class at the shadows, float64 [K, S]."""
-        return log_odds(self.shadows["logits"], self.labels)
+        return self.shadows.log_odds
 
     def as_target(self, k: int) -> tuple[View, Bools]:
         """The view in which shadow k is the target, asked where it may be fitted, and its membership there.
@@ -75,8 +122,8 @@ class View:
         place = {int(i): n for n, i in enumerate(rest)}
         view = replace(
             self,
-            target={name: a[k] for name, a in self.shadows.items()},
-            shadows={name: a[rest] for name, a in self.shadows.items()},
+            target=self.shadows.take(k),
+            shadows=self.shadows.take(rest),
             member=self.member[rest],
             fit=self.fit[rest],
             out=self.out[rest],
@@ -89,58 +136,70 @@ class View:
 
 
 def log_softmax(logits: Array) -> Array:
-    """float64, over the last axis."""
+    """float64, over the last axis; exact to the last digit where one class has nearly all."""
     z = logits.astype(np.float64)
-    z = z - z.max(-1, keepdims=True)
-    return np.asarray(z - np.log(np.exp(z).sum(-1, keepdims=True)))
+    top = z.argmax(-1)[..., None]
+    z -= np.take_along_axis(z, top, -1)
+    others = np.exp(z)
+    np.put_along_axis(others, top, 0.0, -1)
+    z -= np.log1p(others.sum(-1, keepdims=True))
+    return z
 
 
 def log_odds(logits: Array, labels: Ints) -> Array:
-    """log p_y - log sum_{c != y} p_c in float64, by a log-sum-exp over the other classes: never infinite. [..., S, C] -> [..., S]."""
+    """log p_y - log sum_{c != y} p_c in float64, never infinite (a log-sum-exp over the others). [..., S, C] -> [..., S]."""
     z = logits.astype(np.float64)
     rows = np.arange(len(labels))
     right = z[..., rows, labels]
-    z = z.copy()
     z[..., rows, labels] = -np.inf
     top = z.max(-1)
-    return np.asarray(right - top - np.log(np.exp(z - top[..., None]).sum(-1)))
+    z -= top[..., None]
+    np.exp(z, out=z)
+    return np.asarray(right - top - np.log(z.sum(-1)))
+
+
+def log_truth(odds: Array) -> Array:
+    """log p_y from the log-odds of y, without loss where p_y is nearly 1."""
+    return np.asarray(-np.logaddexp(0.0, -odds))
 
 
 @dataclass(frozen=True, eq=False)
 class Signals:
-    """All models' signals [M, S, ...] by name, with the split that says how they may be used."""
+    """All models' signals [M, S, ...] by name, with the split that says how they may be used; `records` [S]: ids (0, 1, ...)."""
 
     split: Split
     labels: Ints
     arrays: Mapping[str, Array]
+    records: Ints | None = None
 
-    def view(self, t: int, needs: Sequence[str], known: bool = False, shadows: Signals | None = None) -> View:
+    @cached_property
+    def said(self) -> Said:
+        return Said(self.arrays, self.labels)
+
+    def view(self, t: int, needs: Iterable[str], known: bool = False, shadows: Signals | None = None) -> View:
         """The view of target t, with only what the attack needs. `shadows`: signals of other models on the same split."""
         split, m = self.split, int(self.split.targets[t])
         models = np.flatnonzero(split.shadows[t])
         names = [n for n in self.arrays if any(n == need or n.startswith(f"{need}_") for need in needs)]
-        source = (shadows or self).arrays
         judged = split.judged[t] & ~(split.known[t] if known else False)
         shown = np.flatnonzero(split.known[t]) if known else np.zeros(0, np.int64)
         place = {int(i): k for k, i in enumerate(models)}
         free = (split.role == AUDITED) | (split.role == POPULATION)
-        view = View(
-            records=np.arange(split.member.shape[1]),
-            labels=self.labels,
-            target={n: self.arrays[n][m] for n in names},
-            shadows={n: source[n][models] for n in names},
-            member=split.member[models],
-            fit=split.fit[models],
-            out=~split.member[models] & ~split.held[models] & free,
-            population=split.role == POPULATION,
-            asked=np.flatnonzero(judged),
+        records = np.arange(len(self.labels)) if self.records is None else self.records
+        return View(
+            records=_sealed(records),
+            labels=_sealed(self.labels),
+            target=Answers(self.said, names, m),
+            shadows=Answers((shadows or self).said, names, models),
+            member=_sealed(split.member[models]),
+            fit=_sealed(split.fit[models]),
+            out=_sealed(~split.member[models] & ~split.held[models] & free),
+            population=_sealed(split.role == POPULATION),
+            asked=_sealed(np.flatnonzero(judged)),
             twin=np.array([place.get(int(split.twin[i]), -1) for i in models], np.int64),
             known=shown,
             known_member=split.member[m, shown],
         )
-        for array in (*view.target.values(), *view.shadows.values(), view.member, view.fit, view.out, view.labels):
-            array.setflags(write=False)
-        return view
 
 
 class Store:

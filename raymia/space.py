@@ -1,6 +1,6 @@
 """The domain of one knob, written beside the field that it tunes.
 
-    alpha: Annotated[float, Range(0.0, 2.0, least=0.0)] = 1.0
+alpha: Annotated[float, Range(0.0, 2.0, least=0.0)] = 1.0
 """
 
 from collections.abc import Mapping

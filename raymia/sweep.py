@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REQUIRED = ("name", "dataset", "network", "defenses")
-_KEYS = tuple(
-    "name dataset network protocol defenses attacks attacker training search resources keep_signals canaries".split()
-)
+_KEYS = tuple("name dataset network protocol defenses attacks attacker training search resources keep_signals canaries".split())
 _LATER: dict[str, Any] = {
     "race": None,
     "from": [],
@@ -112,9 +110,7 @@ class Sweep:
         if set(knobs) != set(space):
             raise ValueError(f"arm {arm} has the free knobs {sorted(space)}, got {sorted(knobs)}")
         chosen = {key: _inside(key, domain, knobs[key]) for key, domain in space.items()}
-        recipe = tuple(
-            Part(p.name, {k: chosen.get(f"{p.name}.{k}", v) for k, v in p.knobs.items()}) for p in self.arms[arm]
-        )
+        recipe = tuple(Part(p.name, {k: chosen.get(f"{p.name}.{k}", v) for k, v in p.knobs.items()}) for p in self.arms[arm])
         fused = lanes.auto(self.device, self.network.name, self.shape[0]) if self.lanes == "auto" else self.lanes
         return Point(
             data=data.sha256(),
@@ -266,9 +262,7 @@ def check_continues(old: Mapping[str, Any], sweep: Sweep) -> None:
     if bad:
         allowed = "search.trials (up), models (up), attacks, resources (on the same kind of device), keep_signals"
         said = "; ".join(bad)
-        raise SweepError(
-            f"the results folder holds another sweep: {said}; may change: {allowed}; or name another --out"
-        )
+        raise SweepError(f"the results folder holds another sweep: {said}; may change: {allowed}; or name another --out")
 
 
 def _at(tree: Any, key: str) -> Any:

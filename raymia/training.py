@@ -141,16 +141,14 @@ class _Group:
             self.params = dict(self.template.named_parameters())
             stacked = [p.data.unsqueeze(0) for p in self.params.values()]
         else:
-            params, self.buffers = stack_module_state(self.nets)  # type: ignore[arg-type]
+            params, self.buffers = stack_module_state(self.nets)
             self.params = {n: p.detach().requires_grad_() for n, p in params.items()}
             stacked = [p.data for p in self.params.values()]
         self.optimizer = Optimizer(stacked, self.schedule)
         self.extras, self.extra_optimizers = [], []
         for i, part in enumerate(self.recipe.parts):
             own = [part.extra(net, stream(*key, "extra", i, m)) for net, m in zip(self.nets, models, strict=True)]
-            extra = {
-                n: torch.stack([e[n] for e in own]).to(self.device, self.dtype).requires_grad_() for n in own[0]
-            }
+            extra = {n: torch.stack([e[n] for e in own]).to(self.device, self.dtype).requires_grad_() for n in own[0]}
             self.extras.append(extra)
             self.extra_optimizers.append(Optimizer([e.data for e in extra.values()], part.extra_optimizer))
         self.dropouts = {n: m for n, m in self.template.named_modules() if isinstance(m, Dropout)}
@@ -283,6 +281,8 @@ class _Group:
         return [g.unsqueeze(0) for g in grads] if self.alone else list(grads)
 
     def _draw_masks(self, size: int) -> None:
+        if not self.template.training:
+            return
         for name, layer in self.dropouts.items():
             shape = layer.mask_shape(size)
             # 16-bit draws: four times cheaper than floats, and p is met to 1 in 65,536
@@ -329,7 +329,7 @@ class _Group:
         labels = self.lesson.y.cpu().numpy()
         out = np.empty_like(idx)
         for k, (rng, pool) in enumerate(zip(self.streams["reference"], self.pools, strict=True)):
-            u = rng.random(idx.shape[1])
+            u = rng.random((idx.shape[1],))
             if how == "uniform":
                 own = self.lesson.reference[k]
                 out[k] = own[(u * len(own)).astype(np.int64)]
@@ -345,12 +345,12 @@ class _Group:
         return Gap(*(self._accuracy(np.stack(rows)) for rows in (self.lesson.members, self.lesson.reference)))
 
     def _accuracy(self, rows: Ints) -> np.ndarray[Any, Any]:
-        right = np.zeros(len(rows))
+        right: np.ndarray[Any, Any] = np.zeros(len(rows))
         with torch.no_grad():
             for i in range(0, rows.shape[1], CHUNK):
                 batch = self._gather(rows[:, i : i + CHUNK])
                 right += self._map(lambda o, b, r, e: (o.logits.argmax(-1) == b.label).sum(), batch, None).cpu().numpy()
-        return right / rows.shape[1]
+        return np.asarray(right / rows.shape[1])
 
 
 def _pools(lesson: Lesson) -> list[tuple[Ints, Ints, Ints]]:

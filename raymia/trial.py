@@ -123,9 +123,7 @@ def judge(root: Path, call: Call) -> list[Verdict]:
     ]
 
 
-def _verdict(
-    column: str, t: int, view: View, score: Array, attack: Attack, split: Split, rng: np.random.Generator
-) -> Verdict:
+def _verdict(column: str, t: int, view: View, score: Array, attack: Attack, split: Split, rng: np.random.Generator) -> Verdict:
     score = np.asarray(score, np.float64)
     if score.shape != view.asked.shape or not np.isfinite(score).all():
         bad = int((~np.isfinite(score)).sum())
@@ -133,7 +131,9 @@ def _verdict(
     threshold = attack.threshold
     if threshold is None:
         stand_in, known = view.as_target(0)
-        threshold = metrics.best_threshold(attack.score(stand_in, rng), known)
+        # with four models no shadow is left for the one that stands in: the decision stays unknown
+        if len(stand_in.member) or "out_shadows" not in attack.wants:
+            threshold = metrics.best_threshold(attack.score(stand_in, rng), known)
     scores = np.full(len(view.labels), np.nan)
     scores[view.asked] = score
     member = split.member[split.targets[t], view.asked]
@@ -149,9 +149,7 @@ def _row(point: Point, data: Data, split: Split, logits: Array, verdicts: list[V
     right = logits[split.targets].argmax(-1) == data.y
     columns = list(dict.fromkeys(v.column for v in verdicts))
     scores = {c: np.stack([v.scores for v in verdicts if v.column == c]) for c in columns}
-    knowing = {
-        column(p) for p in point.attacks if "known_members" in attacks.make(p).knows
-    }
+    knowing = {column(p) for p in point.attacks if "known_members" in attacks.make(p).knows}
     smaller = {c: split.judged & ~split.known for c in columns if c.removesuffix("@plain") in knowing}
     # house rule: attacks that know members count if they were asked for by name, the plain attacker never does
     counts = [c for c in columns if not c.endswith("@plain")]
@@ -177,9 +175,7 @@ def _row(point: Point, data: Data, split: Split, logits: Array, verdicts: list[V
         nonmembers=int((split.judged & ~member)[0].sum()),
         numbers=numbers,
         worst_attack=summary.worst_attack,
-        attacks=[
-            {"target": int(split.targets[v.target]), "attack": v.column, **v.line} for v in verdicts
-        ],
+        attacks=[{"target": int(split.targets[v.target]), "attack": v.column, **v.line} for v in verdicts],
         notes=[recipe.voids] if recipe.voids and "epsilon" in numbers else [],
     )
 

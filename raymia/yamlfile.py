@@ -129,9 +129,7 @@ class _Reader:
         next(self.events)
         more = next(self.events)
         if not isinstance(more, yaml.StreamEndEvent):
-            raise Node(None, self.at(more.start_mark), path).refuse(
-                "one document is allowed, this starts another", None
-            )
+            raise Node(None, self.at(more.start_mark), path).refuse("one document is allowed, this starts another", None)
         return root
 
     def node(self, event: Any, path: tuple[str | int, ...], where: str = "") -> Node:
@@ -248,6 +246,4 @@ _Dumper.add_representer(str, _text)
 
 def dump(value: Mapping[str, Any]) -> str:
     """`value` as YAML that `parse` reads back to the same; keys stay in order."""
-    return yaml.dump(
-        dict(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120
-    )
+    return yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)

@@ -20,7 +20,7 @@ class Attacker:
     def __init__(self, leash: str | None) -> None:
         # Ray 2.60 lets an actor that asked for no GPU see all of them.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        hold(leash)
+        hold(leash, "attacker")
 
     def call(self, function: Callable[[Any], Any], item: Any) -> Any:
         return function(item)

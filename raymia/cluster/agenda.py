@@ -51,6 +51,10 @@ class Agenda:
             self._digests.add(self._place(index, self._suggestions.suggest(index, self._outcomes)).digest())
         return self.pending.pop(0)
 
+    def again(self, index: int) -> None:
+        """A trial that was handed out is to be handed out once more."""
+        self.pending.insert(0, index)
+
     def point(self, index: int) -> Point:
         """The point of a trial that has been handed out."""
         return self._points[index]

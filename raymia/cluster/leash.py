@@ -1,7 +1,7 @@
 """No orphans: the processes of a run are written down, so that the next run of the same folder can end those left over.
 
-A leash is a folder with one file for each process, named by its number and holding the time at which it was started: a
-number that another process has got since is told apart by that.
+A leash is a folder with one file for each process, named by its number. It holds the time at which the process was
+started, by which another one that has got the number since is told apart, and what the process does.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 
 
-def hold(leash: str | None) -> None:
+def hold(leash: str | None, what: str) -> None:
     """Write this process down, and have Linux end it as soon as the process that started it (Ray's raylet) is gone.
 
     None: the cluster is not ours, and Ray ends what a driver leaves behind.
@@ -24,7 +24,7 @@ def hold(leash: str | None) -> None:
         return
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    Path(leash, str(os.getpid())).write_text(started(os.getpid()))
+    Path(leash, str(os.getpid())).write_text(f"{started(os.getpid())} {what}")
 
 
 def started(pid: int) -> str:
@@ -38,8 +38,8 @@ def started(pid: int) -> str:
 
 def alive(leash: Path) -> list[int]:
     """The processes of a leash that are still there."""
-    noted = [(int(p.name), p.read_text()) for p in leash.glob("*") if p.name.isdigit()] if leash.is_dir() else []
-    return [pid for pid, when in noted if when and started(pid) == when]
+    noted = {int(p.name): p.read_text().partition(" ")[0] for p in leash.glob("[0-9]*")}
+    return [pid for pid, when in noted.items() if when and started(pid) == when]
 
 
 def end(leash: Path, grace: float = 0.0) -> None:

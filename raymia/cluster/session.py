@@ -61,18 +61,24 @@ def _fits(need: Node, node: Node) -> int:
     return min(room, default=1_000_000)  # what asks for nothing always fits
 
 
-@contextlib.contextmanager
-def scratch(out: Path) -> Iterator[Path]:
-    """A private folder for the Ray of this results folder, gone at the end.
+def place(out: Path) -> Path:
+    """The private folder for the Ray of a results folder.
 
     Its name depends on the results folder alone, so a driver that was killed left its folder, and in it the list of
-    its processes, where the next driver finds them. Whoever is here holds the lock of the results folder.
-    Raises EnvironmentFault where somebody else owns the folder.
+    its processes, where the next driver finds them.
     """
     root = tempfile.gettempdir()
     root = root if len(root) <= _LONGEST_ROOT else "/tmp"
-    name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:12]
-    path = Path(root, f"raymia-{os.getuid()}", name)
+    return Path(root, f"raymia-{os.getuid()}", hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:12])
+
+
+@contextlib.contextmanager
+def scratch(out: Path) -> Iterator[Path]:
+    """`place(out)`, made new, and gone at the end. Whoever is here holds the lock of the results folder.
+
+    Raises EnvironmentFault where somebody else could look into it.
+    """
+    path = place(out)
     for folder in (path.parent, path):
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()

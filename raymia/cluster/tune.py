@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -132,7 +133,7 @@ def _tuner(driver: "_Driver", pool: Pool, cluster: Session, here: Path) -> Any:
         tune.with_resources(carried, {"CPU": asked.cpu, "GPU": asked.gpu}),
         tune_config=tune.TuneConfig(
             search_alg=_Proposals(driver),
-            num_samples=len(agenda.pending),
+            num_samples=-1,  # until the searcher says FINISHED: a trial whose worker was lost is proposed again
             max_concurrent_trials=min(lag, at_once(asked, cluster.nodes), len(agenda.pending)),
             reuse_actors=True,
             trial_name_creator=_name,
@@ -141,7 +142,8 @@ def _tuner(driver: "_Driver", pool: Pool, cluster: Session, here: Path) -> Any:
         run_config=tune.RunConfig(
             name="sweep",
             storage_path=str(here / "tune"),
-            failure_config=tune.FailureConfig(max_failures=_RETRIES),
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[_Watch(driver)],
             verbose=0,
         ),
@@ -149,7 +151,7 @@ def _tuner(driver: "_Driver", pool: Pool, cluster: Session, here: Path) -> Any:
 
 
 def _name(one: Any) -> str:
-    return f"trial-{one.config['trial']}"
+    return f"trial-{one.config['trial']}-{one.trial_id}"
 
 
 def _tidy(agenda: Agenda) -> None:
@@ -170,6 +172,7 @@ class _Driver:
         self.agenda, self.progress, self._stop = agenda, progress, stop
         self.running: dict[str, int] = {}  # Tune's name of a trial -> its index
         self._fault: Exception | None = None
+        self._losses: Counter[int] = Counter()
         self._derived, self._pause = time.monotonic(), _DERIVE_EVERY
 
     def check(self) -> None:
@@ -180,8 +183,10 @@ class _Driver:
 
     def propose(self, name: str) -> dict[str, Any] | str | None:
         """The next trial; None where it must wait for a row, FINISHED where there is none."""
-        if self._fault is not None or not self.agenda.pending:
+        if self._fault is not None or not (self.agenda.pending or self.running):
             return str(Searcher.FINISHED)
+        if not self.agenda.pending:
+            return None  # one that runs may yet have to run again
         index = self.agenda.next()
         if index is None:
             return None
@@ -205,6 +210,33 @@ class _Driver:
             return
         del self.running[name]
         self.progress.finished(row)
+
+    def lost(self, name: str, why: str, began: bool, late: bool) -> None:
+        """A worker ended, not of its own accord: the trial runs again, a few times.
+
+        Tune's own retries are not used. They do not count for a worker that is lost between two trials, and there is no
+        telling a trial that kills its worker from a worker that cannot even be started.
+        """
+        index = self.running.get(name)
+        if index is None:
+            return
+        self._losses[index] += 1
+        limit = self.agenda.sweep.resources.time_limit
+        if late:
+            why = f"time limit: not finished after {limit:g} s"
+        elif self._losses[index] <= _RETRIES:
+            self.progress.say(f"trial {index}: its worker was lost; it runs again")
+            del self.running[name]
+            self.agenda.again(index)
+            return
+        elif not began:
+            self._fault = EnvironmentFault(f"no worker could be started, {_RETRIES + 1} times: {why}")
+            return
+        elif "OutOfMemory" in why or "running low on memory" in why:
+            why = "out of memory: let fewer trials run at once (--set resources.cpu=...)"
+        else:
+            why = f"its worker was lost {_RETRIES + 1} times; the last time: {why[-300:]}"
+        self.keep(name, replace(failed(self.agenda.point(index), Lost(why)), trial=index))
 
     def derive(self) -> None:
         """The CSVs, now and then."""
@@ -255,30 +287,15 @@ class _Watch(tune.Callback):  # type: ignore[misc]
         except Exception as reason:
             raise _Leave from reason
         self._driver.progress.tick()
-        limit = self._driver.agenda.sweep.resources.time_limit
-        for one in trials if limit is not None else ():
-            since = self._since.get(one.trial_id, float("inf"))
-            if one.status == "RUNNING" and limit is not None and time.monotonic() - since >= limit:
-                one.max_failures = 0  # its worker ends itself within GRACE, and is not to begin again
-                self._late.add(one.trial_id)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._since[trial.trial_id] = time.monotonic()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker was lost once too often."""
-        index = self._driver.running.get(trial.trial_id)
-        if index is not None:
-            row = failed(self._driver.agenda.point(index), Lost(self._reason(trial)))
-            self._driver.keep(trial.trial_id, replace(row, trial=index))
-
-    def _reason(self, one: Any) -> str:
-        if one.trial_id in self._late:
-            return f"time limit: not finished after {self._driver.agenda.sweep.resources.time_limit:g} s"
-        text = " ".join(str(one.get_pickled_error() or one.get_error()).split())
-        if "OutOfMemory" in text or "running low on memory" in text:
-            return "out of memory: let fewer trials run at once (--set resources.cpu=...)"
-        return f"its worker was lost {_RETRIES + 1} times; the last time: {text[:300]}"
+        why = " ".join(Path(trial.error_file).read_text().split()) if trial.error_file else ""
+        began, limit = self._since.get(trial.trial_id), self._driver.agenda.sweep.resources.time_limit
+        late = began is not None and limit is not None and time.monotonic() - began >= limit
+        self._driver.lost(trial.trial_id, why, began is not None, late)
 
 
 class _Leave(BaseException):

@@ -20,7 +20,6 @@ from raymia.errors import EnvironmentFault
 from raymia.point import Point
 from raymia.results import Row
 
-GRACE = 2.0  # seconds between the driver's time limit for a trial and the worker's
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -38,7 +37,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
     ) -> None:
         import torch
 
-        leash.hold(leash_folder)
+        leash.hold(leash_folder, "trial")
         torch.set_num_threads(1)
         self._data, self._signals, self._pool, self._limit = data, Path(signals), pool, time_limit
         self.reset_config(config)
@@ -49,14 +48,16 @@ class Trial(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """One trial. `fault` instead of a row is what no other trial would be spared, a full disk say."""
-        if self._limit is not None:  # the driver takes the end of this process for the time limit; see _Watch
-            faulthandler.dump_traceback_later(self._limit + GRACE, exit=True)
+        if self._limit is not None:
+            # Ends this process even where it no longer hears Python; a worker that ends so late, the driver does not
+            # run again. The second keeps the two clocks in order.
+            faulthandler.dump_traceback_later(self._limit + 1.0, exit=True)
         try:
             row = trials.run(self._point, self._data, self._signals, map=self._pool.map)
         except EnvironmentFault as fault:
             return {"fault": str(fault), "done": True}
         except ray.exceptions.RayError:
-            raise  # an attacker's node was lost: Tune runs the trial again
+            raise  # an attacker was lost for good: the driver runs the trial again
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _FULL:
                 return {"fault": f"{self._signals}: {error.strerror}", "done": True}

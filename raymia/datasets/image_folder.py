@@ -80,9 +80,7 @@ def _files(root: Path) -> list[tuple[Path, str]]:
     if {"train", "test"} <= set(inside):
         if len(inside) > 2:
             other = next(name for name in inside if name not in ("train", "test"))
-            raise SweepError(
-                f"dataset image_folder: {str(root)!r} holds train/, test/ and {other}/; is {other!r} a class?"
-            )
+            raise SweepError(f"dataset image_folder: {str(root)!r} holds train/, test/ and {other}/; is {other!r} a class?")
         parts = [root / "train", root / "test"]
     return [(path, folder.name) for part in parts for folder in _folders(part) for path in _images(folder)]
 

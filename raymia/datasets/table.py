@@ -46,9 +46,7 @@ class Table(Dataset):
             if list(frame.columns) != list(frames[0].columns):
                 raise SweepError(f"dataset table: {str(files[0])!r} and {str(file)!r} do not have the same columns")
         lines = [
-            f"{str(f)!r}, line {i + 1 + self.header}"
-            for f, frame in zip(files, frames, strict=True)
-            for i in range(len(frame))
+            f"{str(f)!r}, line {i + 1 + self.header}" for f, frame in zip(files, frames, strict=True) for i in range(len(frame))
         ]
         frame = pd.concat(frames, ignore_index=True)
         label = self._label(list(frame.columns))
@@ -72,9 +70,7 @@ class Table(Dataset):
     def _label(self, columns: list[Any]) -> Any:
         if isinstance(self.label, str):
             if self.label not in columns:
-                raise SweepError(
-                    f"dataset table: there is no column {self.label!r}; {suggest(self.label, map(str, columns))}"
-                )
+                raise SweepError(f"dataset table: there is no column {self.label!r}; {suggest(self.label, map(str, columns))}")
             return self.label
         if not -len(columns) <= self.label < len(columns):
             raise SweepError(f"dataset table: label: {self.label} given, there are columns 0..{len(columns) - 1}")
@@ -124,9 +120,7 @@ def _features(column: "pd.Series[Any]", lines: list[str]) -> npt.NDArray[np.floa
             numbers = cells.astype(np.float32)[:, None]
         endless = np.flatnonzero(~np.isfinite(numbers))
         if len(endless):
-            raise SweepError(
-                f"dataset table: column {column.name!r} of {lines[endless[0]]} is not finite: {cells[endless[0]]}"
-            )
+            raise SweepError(f"dataset table: column {column.name!r} of {lines[endless[0]]} is not finite: {cells[endless[0]]}")
         return numbers
     number = pd.to_numeric(pd.Series(cells), errors="coerce").notna().to_numpy()
     if number.any():  # one slip of the pen would turn a column of numbers into thousands of categories

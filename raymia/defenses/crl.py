@@ -20,7 +20,7 @@ class Crl(Defense):
 
     z_n = z / (1 + tau_rce (|z| + 1e-7)); the relaxed cross-entropy is RelaxLoss on z_n with threshold alpha_rce, its soft
     target from the un-normalised p. With q_n, c_n normalised alike by tau_rcl, the centre loss is L_ct = 1/(2B) sum_i
-    |q_n,i - c_n,y_i|^2; even epoch |L_ct - alpha_rcl|; odd and above: L_ct; odd and below: 1/(2B) sum_i [u_i |q_n,i - c_n,y_i|^2
+    |q_n,i - c_n,y_i|^2; even epoch |L_ct - alpha_rcl|; odd and above: L_ct; odd and below: 1/(2B) sum_i [u_i |q_n,i - c_n,yi|^2
     + (1 - u_i) |q_n,i|^2] with u_i = clamp(p_y, 0, upper_rcl). Epochs count from 1. Inference is unchanged.
 
     The paper's ablations are knobs: lam 0 is ImpRelaxLoss alone; tau_rce = tau_rcl = 0 is the relaxed centre loss without

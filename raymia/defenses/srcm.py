@@ -42,7 +42,9 @@ class Srcm(Defense):
         if self.design == "a":
             return network.with_head(lambda head: nn.Sequential(head, SphereClip(self.r1, self.d)))
         normed = LinearNorm(width, classes, all_on=self.all_on and self.design == "b")
-        return network.with_head(lambda head: nn.Sequential(_before(head), nn.Linear(width, width), SphereClip(self.r1, self.d), normed))
+        return network.with_head(
+            lambda head: nn.Sequential(_before(head), nn.Linear(width, width), SphereClip(self.r1, self.d), normed)
+        )
 
 
 def _before(head: "torch.nn.Module") -> "torch.nn.Module":
