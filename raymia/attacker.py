@@ -8,33 +8,45 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from raymia.attack import Attack, Rng
+from raymia.attack import Attack, Rng, Scored
 from raymia.schedule import Training
-from raymia.signals import View
+from raymia.signals import View, log_odds
 
 if TYPE_CHECKING:
     from raymia.modules import Network
 
 Array = np.ndarray[Any, Any]
 NOTHING = np.zeros(0, np.int64)
+STARTS = 3  # trainings of one network, at most: the first and two more where it collapsed
+HELD_OUT = 0.1  # of the records, which tell whether it did
+SEEN, SURE = 1.645, 3.0  # standard errors from which power counts as there, and as plain to see
 
 
 @dataclass(frozen=True)
 class Learned(Attack):
     """An attack with a network that answers "member or not" from what one model says of one record.
 
-    Subclasses say what it reads (`inputs`), its network and its training. The networks of all targets are trained in one fused
-    group. At most `pairs` pairs are drawn (0: all, as in the papers).
+    Subclasses say what it reads (`inputs`), its network and its training. Small networks of all targets are trained in one
+    fused group. At most `pairs` pairs are drawn (0: all, as in the papers). The score is the log-odds of "member".
+
+    A tenth of the records is held out of the training. A network that says the same of all of them, or that finds no members
+    among them where the log-odds of the label alone do, has collapsed: it is trained again from another seed, at most twice,
+    and the best of them on the held-out records scores. If that one has collapsed too, a note in the row says so.
     """
 
     wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
-    threshold: ClassVar[float | None] = 0.5
     fused: ClassVar[bool] = True
+    scaled: ClassVar[bool] = False  # features less their mean, by their standard deviation over the drawn pairs
+    squared: ClassVar[bool] = False  # squared error of the probability in place of the cross-entropy
 
     pairs: int = 20_000
 
-    def inputs(self, log_p: Array, label: Array) -> Array:
-        """Log-probabilities [P, C] and labels [P] -> features [P, F]."""
+    def __post_init__(self) -> None:
+        if self.pairs < 0:
+            raise ValueError(f"pairs: got {self.pairs}; 0 (all) or more is allowed")
+
+    def inputs(self, said: dict[str, Array], label: Array) -> Array:
+        """What a model said of P records, by name [P, ...], and their labels [P] -> features [P, F]."""
         raise NotImplementedError
 
     def network(self, inputs: int) -> Network:
@@ -45,41 +57,128 @@ class Learned(Attack):
         raise NotImplementedError
 
     def score(self, view: View, rng: Rng) -> Array:
-        return self.score_all([view], [rng])[0]
+        return self.score_all([view], [rng])[0].scores
 
-    def score_all(self, views: Sequence[View], rngs: Sequence[Rng]) -> list[Array]:
-        """The probability of "member" for each target's asked records."""
-        features, members = [], []
-        for view, rng in zip(views, rngs, strict=True):
-            shadow, record = draw_pairs(view, self.pairs, rng)
-            features.append(self.inputs(view.shadow_log_p[shadow, record], view.labels[record]))
-            members.append(view.member[shadow, record])
-        seeds = [int(rng.integers(2**62)) for rng in rngs]
-        asked = [self.inputs(view.log_p[view.asked], view.labels[view.asked]) for view in views]
-        return learn(self, features, members, seeds, asked)
+    def cut(self, view: View) -> float:
+        return 0.0
+
+    def score_all(self, views: Sequence[View], rngs: Sequence[Rng]) -> list[Scored]:
+        """The log-odds of "member" for each target's asked records."""
+        tasks = [_Task.of(self, view, rng) for view, rng in zip(views, rngs, strict=True)]
+        best: list[tuple[float, Array]] = [(-np.inf, NOTHING)] * len(tasks)
+        left = list(range(len(tasks)))
+        for _ in range(STARTS):
+            seeds = [int(rngs[i].integers(2**62)) for i in left]
+            for i, (power, scores) in zip(left, _learn(self, [tasks[i] for i in left], seeds), strict=True):
+                best[i] = max(best[i], (power, scores), key=lambda found: found[0])
+            left = [i for i in left if tasks[i].collapsed(best[i][0])]
+            if not left:
+                break
+        notes = [f"still without power after {STARTS} trainings" if i in left else "" for i in range(len(tasks))]
+        return [Scored(scores, note) for (_, scores), note in zip(best, notes, strict=True)]
 
 
-def learn(
-    attack: Learned, features: Sequence[Array], members: Sequence[Array], seeds: Sequence[int], asked: Sequence[Array]
-) -> list[Array]:
-    """One network a target, trained on features [P, F] and members [P] -> its probability of "member" for `asked` [A, F]."""
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One target's pairs: features [P, F] and members [P] to fit, the same held out, features [A, F] of the asked records.
+
+    `plain`: the power of the log-odds of the label on the held-out pairs.
+    """
+
+    x: Array
+    member: Array
+    held: Array
+    held_member: Array
+    asked: Array
+    plain: float
+
+    @classmethod
+    def of(cls, attack: Learned, view: View, rng: Rng) -> _Task:
+        label = view.labels
+        if attack.knows:
+            record = view.known[np.argsort(view.records[view.known], kind="stable")]
+            place = {int(c): i for i, c in enumerate(view.known)}
+            member = view.known_member[[place[int(c)] for c in record]]
+            said = {name: view.target[name][record] for name in view.target}
+        else:
+            shadow, record = draw_pairs(view, attack.pairs, rng)
+            member = view.member[shadow, record]
+            said = {name: view.shadows[name][shadow, record] for name in view.shadows}
+        features = attack.inputs(said, label[record]).astype(np.float32)
+        asked = attack.inputs({name: view.target[name][view.asked] for name in view.target}, label[view.asked])
+        out = _held_out(view.records[record], member, rng)
+        odds = log_odds(said["logits"][out], label[record[out]])
+        plain = _power(odds, member[out])
+        if attack.scaled:
+            centre, spread = features[~out].mean(0), features[~out].std(0)
+            spread = np.where(spread > 1e-9, spread, 1.0)
+            features, asked = (features - centre) / spread, (asked - centre) / spread
+        return cls(features[~out], member[~out], features[out], member[out], asked.astype(np.float32), plain)
+
+    def collapsed(self, power: float) -> bool:
+        """Whether a network with that power on the held-out pairs is a constant, or blind to what is plain to see."""
+        return power == -np.inf or (power < SEEN and self.plain > SURE)
+
+
+def _held_out(record: Array, member: Array, rng: Rng) -> Array:
+    """Which pairs [P] are of held-out records; none where too few are left on either side of either part."""
+    ids = np.unique(record)
+    out = np.isin(record, ids[rng.permutation(len(ids))[: int(HELD_OUT * len(ids))]])
+    sides = [(on & (member == side)).sum() for on in (out, ~out) for side in (True, False)]
+    return out if min(sides) >= 5 else np.zeros_like(out)
+
+
+def _power(score: Array, member: Array) -> float:
+    """By how many standard errors the AUC exceeds 1/2; minus infinity for a constant, plus infinity without records."""
+    if not len(score):
+        return np.inf
+    if np.ptp(score) <= 1e-6 * max(1.0, float(np.abs(score).max())):
+        return -np.inf
+    _, level, count = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[level]
+    m, n = int(member.sum()), int((~member).sum())
+    excess = ranks[member].sum() - m * (m + n + 1) / 2
+    return float(excess / np.sqrt(m * n * (m + n + 1) / 12))
+
+
+def _learn(attack: Learned, tasks: Sequence[_Task], seeds: Sequence[int]) -> list[tuple[float, Array]]:
+    """Trains one network a target; returns its power on the held-out pairs and its scores of the asked records."""
     import torch
 
     from raymia.defense import Lesson, Recipe
     from raymia.training import fit, predict
 
     torch.set_num_threads(1)
-    edges = np.cumsum([0, *(len(f) for f in features)])
+    edges = np.cumsum([0, *(len(task.x) for task in tasks)])
     lesson = Lesson(
-        x=torch.tensor(np.concatenate(features), dtype=torch.float32),
-        y=torch.tensor(np.concatenate(members), dtype=torch.int64),
+        x=torch.tensor(np.concatenate([task.x for task in tasks])),
+        y=torch.tensor(np.concatenate([task.member for task in tasks]), dtype=torch.int64),
         members=tuple(np.arange(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)),
-        reference=(NOTHING,) * len(features),
+        reference=(NOTHING,) * len(tasks),
         classes=2,
     )
-    models = fit(Recipe(), lambda: attack.network(features[0].shape[1]), lesson, attack.training(), ("attacker",), seeds)
-    logits = [predict(m, torch.tensor(x, dtype=torch.float32)).astype(np.float64) for m, x in zip(models, asked, strict=True)]
-    return [1 / (1 + np.exp(z[:, 0] - z[:, 1])) for z in logits]
+    recipe = Recipe((_squared(),)) if attack.squared else Recipe()
+    models = fit(recipe, lambda: attack.network(tasks[0].x.shape[1]), lesson, attack.training(), ("attacker",), seeds)
+
+    def said(model: Any, x: Array) -> Array:
+        z = predict(model, torch.tensor(x)).astype(np.float64) if len(x) else np.zeros((0, 2))
+        return np.asarray(z[:, 1] - z[:, 0])
+
+    scores = [said(model, task.asked) for model, task in zip(models, tasks, strict=True)]
+    powers = [_power(said(model, task.held), task.held_member) for model, task in zip(models, tasks, strict=True)]
+    return [(-np.inf if np.ptp(s) == 0 else power, s) for power, s in zip(powers, scores, strict=True)]
+
+
+def _squared() -> Any:
+    from raymia.defense import Batch, Clock, Defense, Outputs
+
+    class Squared(Defense):
+        """Squared error of the probability of "member"."""
+
+        def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Any:
+            return (outputs.logits.softmax(-1)[..., 1] - batch.target[..., 1]).square()
+
+    return Squared()
 
 
 def draw_pairs(view: View, most: int, rng: Rng) -> tuple[Array, Array]:
@@ -87,20 +186,26 @@ def draw_pairs(view: View, most: int, rng: Rng) -> tuple[Array, Array]:
 
     Ordered by record id, so that permuting the records changes nothing.
     """
-    shadow, column = np.nonzero(view.fit)
-    order = np.lexsort((shadow, view.records[column]))
-    shadow, column = shadow[order], column[order]
+    order = np.argsort(view.records, kind="stable")
+    place, shadow = np.nonzero(view.fit[:, order].T)
+    column = order[place]
     if most and len(shadow) > most:
-        chosen = np.sort(rng.permutation(len(shadow))[:most])
+        chosen = np.sort(rng.choice(len(shadow), most, replace=False))
         shadow, column = shadow[chosen], column[chosen]
     return shadow, column
 
 
 def perceptron(inputs: int, sizes: Sequence[int], dropout: float = 0.0, last_activation: bool = True) -> Network:
     """Linear-ReLU-Dropout of the given sizes, then two logits."""
+    from raymia.modules import classifier
+
+    return classifier(_layers(inputs, sizes, dropout, last_activation), sizes[-1], 2)
+
+
+def _layers(inputs: int, sizes: Sequence[int], dropout: float = 0.0, last_activation: bool = True) -> Any:
     from torch import nn
 
-    from raymia.modules import Dropout, classifier
+    from raymia.modules import Dropout
 
     layers: list[Any] = []
     for i, size in enumerate(sizes):
@@ -108,4 +213,57 @@ def perceptron(inputs: int, sizes: Sequence[int], dropout: float = 0.0, last_act
         if i < len(sizes) - 1 or last_activation:
             layers += [nn.ReLU(), *([Dropout(dropout)] if dropout else [])]
         inputs = size
-    return classifier(nn.Sequential(*layers), inputs, 2)
+    return nn.Sequential(*layers)
+
+
+def two_branches(classes: int, first: Sequence[int], second: Sequence[int], both: Sequence[int]) -> Network:
+    """Prediction [C] and label [C] through perceptrons of their own, then through a common one."""
+    import torch
+    from torch import nn
+
+    from raymia.modules import classifier
+
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = _layers(classes, first), _layers(classes, second)
+            self.both = _layers(first[-1] + second[-1], both)
+
+        def forward(self, x: Any) -> Any:
+            return self.both(torch.cat([self.first(x[..., :classes]), self.second(x[..., classes:])], -1))
+
+    return classifier(Branches(), both[-1], 2)
+
+
+def attentive(tokens: int, each: int, width: int, layers: int, heads: int, inside: int, dropout: float) -> Network:
+    """A transformer encoder over `tokens` of `each` numbers; its output, flattened, goes through `width` to two logits."""
+    import torch
+    from torch import nn
+
+    from raymia.modules import Dropout, classifier
+
+    class Layer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+            self.feed = nn.Sequential(nn.Linear(width, inside), nn.GELU(), nn.Linear(inside, width))
+            self.norm1, self.norm2, self.drop = nn.LayerNorm(width), nn.LayerNorm(width), Dropout(dropout)
+
+        def forward(self, x: Any) -> Any:
+            b, t, _ = x.shape
+            q, k, v = self.mix(x).reshape(b, t, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+            weight = torch.softmax(q @ k.transpose(-1, -2) / (width // heads) ** 0.5, -1)
+            x = self.norm1(x + self.out((weight @ v).transpose(1, 2).reshape(b, t, width)))
+            return self.norm2(x + self.drop(self.feed(x)))
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Sequential(nn.Linear(each, width), nn.GELU())
+            self.layers = nn.Sequential(*(Layer() for _ in range(layers)))
+            self.last = nn.Sequential(nn.Linear(tokens * width, width), nn.GELU())
+
+        def forward(self, x: Any) -> Any:
+            return self.last(self.layers(self.embed(x.reshape(len(x), tokens, each))).flatten(1))
+
+    return classifier(Encoder(), width, 2)

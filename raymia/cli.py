@@ -158,9 +158,12 @@ def pareto(
 
 def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """One mapping a line, unknown cells None; a whole number stays one though others of its column are unknown."""
-    typed = frame.convert_dtypes(convert_string=False, convert_floating=False).astype(object)
-    lines = typed.where(typed.notna(), None).to_dict(orient="records")
-    return [{str(name): value for name, value in line.items()} for line in lines]
+    whole = {name for name in frame if frame[name].dtype.kind == "f" and (frame[name].dropna() % 1 == 0).all()}
+
+    def cell(name: Any, value: Any) -> Any:
+        return None if value != value or value is None else int(value) if name in whole else value
+
+    return [{str(name): cell(name, v) for name, v in line.items()} for line in frame.astype(object).to_dict(orient="records")]
 
 
 def _print_csv(frame: "pd.DataFrame") -> None:
@@ -173,6 +176,8 @@ def _print_csv(frame: "pd.DataFrame") -> None:
 
 
 def _print_front(frame: "pd.DataFrame", metric: str) -> None:
+    from raymia.point import strength
+
     records = _records(frame)
     if not records:
         click.echo("no point of the front is like that")
@@ -180,7 +185,7 @@ def _print_front(frame: "pd.DataFrame", metric: str) -> None:
     rows = []
     for r in records:
         own = tuple(f"{part}." for part in r["defense"].split("+"))
-        knobs = "  ".join(f"{k}={_number(v)}" for k, v in r.items() if k.startswith(own) and v is not None)
+        knobs = strength({k: v for k, v in r.items() if k.startswith(own) and v is not None})
         epsilon = "" if r.get("epsilon") is None else _number(r["epsilon"])
         rows.append([str(r["trial"]), r["defense"], knobs, _interval(r, "test_accuracy"), _interval(r, metric)])
         rows[-1] += [r.get("worst_attack") or "", epsilon]
@@ -247,6 +252,65 @@ def _current(results: "Folder") -> list[str] | None:
     asked = sweep.parse(text, str(results.path / "sweep.yaml"))
     points = [(row.digest, sweep.Point.from_json(row.point)) for row in results.rows()]
     return [digest for digest, point in points if asked.holds(point) and point.digest() == digest]
+
+
+@main.command()
+@_folder
+@click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, metavar="N", help="Fresh draws a point.")
+def confirm(folder: Path, seeds: int) -> None:
+    """Train the points of the front again with fresh seeds, and report both numbers."""
+    from concurrent.futures import ProcessPoolExecutor
+    from contextlib import nullcontext
+    from multiprocessing import get_context
+
+    from raymia import confirm as again
+    from raymia import data, estimate, sweep
+    from raymia.results import Folder
+
+    results = Folder(folder)
+    text = results.read_sweep()
+    if text is None:
+        raise SweepError(f"{folder} has no sweep.yaml: is it a results folder?")
+    asked = sweep.parse(text, str(folder / "sweep.yaml"))
+    workers = 1 if asked.device == "cuda" else estimate.machine()["cpu"]
+    with results.lock():
+        records = data.load(asked.dataset, asked.search.seed)
+        pool = ProcessPoolExecutor(workers, get_context("spawn")) if workers > 1 else nullcontext()
+        with pool as executor:
+            found = again.run(results, records, seeds, executor.map if executor else map, _current(results))
+    seen = {row.digest: row for row in results.rows()}
+    rows = []
+    for row in sorted(found, key=lambda row: -(row.numbers["test_accuracy"] or 0.0)):
+        before = seen[row.digest].numbers
+        pairs = [_interval(n, name) for name in ("test_accuracy", "max_attack_auc") for n in (before, row.numbers)]
+        rows.append([str(row.trial), row.defense, *pairs])
+    _table(["trial", "defense", "test_accuracy", "confirmed", "max_attack_auc", "confirmed "], rows)
+
+
+@main.command()
+@_folder
+@click.option(
+    "--max-auc", type=float, required=True, metavar="X", help="At most this max attack AUC: the interval's upper end."
+)
+@click.option("--min-accuracy", type=float, default=0.0, metavar="X", help="At least this test accuracy.")
+def gate(folder: Path, max_auc: float, min_accuracy: float) -> int:
+    """Exit 0 if a confirmed point is this private and this accurate, else 1."""
+    from raymia import confirm as again
+    from raymia.results import Folder
+
+    results = Folder(folder)
+    digests = _current(results)
+    good = again.passes(results, max_auc, min_accuracy, digests)
+    for row in good:
+        auc, accuracy = (_interval(row.numbers, name) for name in ("max_attack_auc", "test_accuracy"))
+        click.echo(f"trial {row.trial} {row.defense}: confirmed max_attack_auc {auc}, test_accuracy {accuracy}")
+    if not good:
+        confirmed = len(results.confirmed())
+        hint = "" if confirmed else f"; no point is confirmed: raymia confirm {folder}"
+        click.echo(
+            f"no confirmed point has max_attack_auc_hi <= {max_auc:g} and test_accuracy >= {min_accuracy:g}{hint}", err=True
+        )
+    return 0 if good else 1
 
 
 @main.command(name="list")

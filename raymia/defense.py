@@ -15,9 +15,10 @@ import numpy as np
 from raymia import catalog
 from raymia.errors import SweepError
 from raymia.lazy import F
+from raymia.losses import logarithm, probabilities
 from raymia.schedule import Training
 from raymia.space import Choice, Part, Range
-from raymia.split import Ints
+from raymia.split import Bools, Ints
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,11 +123,11 @@ Release = Callable[[Array], Array]  # logits [S, C] -> finite logits [S, C] as r
 
 
 class Private(NamedTuple):
-    """How a gradient is made private: `sample_rate` of the Poisson draw, the clipped noisy mean gradient of a batch, and what
-    takes the hooks off the network again."""
+    """How a gradient is made private: the draw of a batch (n records, stream -> bool [n]), its clipped noisy mean gradient, and
+    what takes the hooks off the network again."""
 
-    sample_rate: float
-    gradients: Callable[[Callable[[], Tensor]], list[Tensor]]  # per-example losses [B], computed when called -> one a parameter
+    sample: Callable[[int, Rng], Bools]
+    gradients: Callable[[Callable[[], Tensor], int], list[Tensor]]  # losses [B], computed when called, and B -> one a parameter
     close: Callable[[], None]
 
 
@@ -139,6 +140,8 @@ class Defense:
     couples: ClassVar[bool] = False  # criterion or penalty is a scalar of the whole batch, not one loss an example
     wants_reference: ClassVar[str | None] = None  # "by_class" or "uniform": reference records beside every batch
     carves: ClassVar[str | None] = None  # the knob that says which share of the members becomes the model's own reference
+    spends_reference: ClassVar[bool] = False  # trains on the reference, which no other part can then hold out
+    neutral: ClassVar[Mapping[str, object] | None] = None  # knobs at which it is no defense; None where there are none
     voids_epsilon: ClassVar[str] = ""  # why the accountant's epsilon does not hold beside this part
     extra_optimizer: ClassVar[Training] = Training(lr=1e-3, weight_decay=0.0, milestones=())
 
@@ -150,8 +153,8 @@ class Defense:
         """The network that is trained; edited through Network's own methods."""
         return network
 
-    def teach(self, lesson: Lesson, fit: Fit) -> Lesson:
-        """What is learned: soft targets, other records."""
+    def teach(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> Lesson:
+        """What is learned: soft targets, other records. `rngs` holds one stream a model."""
         return lesson
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
@@ -181,10 +184,11 @@ class Defense:
         return []
 
     def release(self, owned: Owned) -> Release:
-        """How one model's logits leave the house; fitted on what its owner has."""
+        """How one model's logits leave the house; fitted on what its owner has. The label is never changed (a law): attacks
+        that see labels alone need not ask."""
         return lambda logits: logits
 
-    def assemble(self, lesson: Lesson, fit: Fit) -> list[Predictor]:
+    def assemble(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> list[Predictor]:
         """K predictors instead of K networks; white-box attacks do not apply to them."""
         raise NotImplementedError
 
@@ -197,6 +201,11 @@ class Defense:
         return getattr(type(self), seam) is not getattr(Defense, seam)
 
     @property
+    def wants(self) -> frozenset[str]:
+        """What must be there: `reference` (the protocol's, or carved), `images`, `convolutions` (in the network)."""
+        return frozenset({"reference"} if self.wants_reference else ())
+
+    @property
     def share(self) -> float:
         """The share of its members that a model gives up for its own reference."""
         return float(getattr(self, self.carves)) if self.carves else 0.0
@@ -207,7 +216,9 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return -(target * F.log_softmax(logits, -1)).sum(-1)
 
 
+SEAMS = tuple("training network teach batch criterion penalty extra privatise passes release assemble".split())
 SOLE = ("criterion", "privatise", "assemble", "teach")  # seams that one part of a recipe may own
+BESIDE_ASSEMBLE = {"assemble", "training", "release"}  # what reaches a predictor that is no network
 
 
 @dataclass(frozen=True)
@@ -246,9 +257,9 @@ class Recipe(Defense):
             network = part.network(network)
         return network
 
-    def teach(self, lesson: Lesson, fit: Fit) -> Lesson:
+    def teach(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> Lesson:
         for part in self.parts:
-            lesson = part.teach(lesson, fit)
+            lesson = part.teach(lesson, fit, rngs)
         return lesson
 
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
@@ -258,7 +269,10 @@ class Recipe(Defense):
         return [p for part in self.parts for p in part.passes(clock)]
 
     def release(self, owned: Owned) -> Release:
-        """Each part is fitted on what the parts before it release."""
+        """Each part is fitted on what the parts before it release. Here alone it is decided what an attacker sees of a release
+        defense: log-probabilities, floored."""
+        if not self.owns("release"):
+            return super().release(owned)
         steps: list[Release] = []
         for part in self.parts:
             step = part.release(owned)
@@ -268,7 +282,7 @@ class Recipe(Defense):
         def released(logits: Array) -> Array:
             for step in steps:
                 logits = step(logits)
-            return logits
+            return logarithm(probabilities(logits))
 
         return released
 
@@ -278,12 +292,21 @@ class Recipe(Defense):
             facts |= part.facts(members, training)
         if self.voids and "epsilon" in facts:
             facts["epsilon"] = None
+        if self.owns("teach") and "sample_rate" in facts:
+            facts["sample_rate"] = None  # what is learned is not what the members are
         return facts
 
     @property
     def voids(self) -> str:
         """Why an epsilon is left empty; empty where it holds."""
         return "; ".join(p.voids_epsilon for p in self.parts if p.voids_epsilon)
+
+
+WANTED = {
+    "reference": "the defender's reference; a protocol with reserve > 0 is allowed",
+    "images": "records that are images",
+    "convolutions": "a network with convolutions",
+}
 
 
 def recipe(parts: Sequence[Part]) -> Recipe:
@@ -294,18 +317,30 @@ def recipe(parts: Sequence[Part]) -> Recipe:
     )
 
 
-def check(parts: Sequence[Part]) -> None:
-    """Refuses clashing seams of an arm by name, whatever its free knobs will be. Raises SweepError."""
+def check(parts: Sequence[Part], offers: frozenset[str] = frozenset(WANTED)) -> None:
+    """Refuses clashing seams of an arm by name, whatever its free knobs will be, and parts that lack what they need among
+    the `offers`. Raises SweepError."""
     fixed = [Part(p.name, {k: v for k, v in p.knobs.items() if not isinstance(v, Range | Choice)}) for p in parts]
-    recipe(fixed)
+    made = recipe(fixed)
+    for part, name in zip(made.parts, made.names, strict=True):
+        for want in sorted(part.wants - offers):
+            if not (want == "reference" and made.share):
+                raise SweepError(f"{name} needs {WANTED[want]}")
 
 
 def _check(parts: Sequence[Defense], names: Sequence[str]) -> None:
+    named = list(zip(parts, names, strict=True))
     for seam in SOLE:
-        owners = [name for part, name in zip(parts, names, strict=True) if part.owns(seam)]
+        owners = [name for part, name in named if part.owns(seam)]
         if len(owners) > 1:
             raise SweepError(f"{owners[0]} and {owners[1]} both replace the {seam}; a recipe has one")
-    private = next((n for p, n in zip(parts, names, strict=True) if p.owns("privatise")), None)
-    for part, name in zip(parts, names, strict=True):
+    private = next((n for p, n in named if p.owns("privatise")), None)
+    assembler = next((n for p, n in named if p.owns("assemble")), None)
+    spender = next((n for p, n in named if p.spends_reference), None)
+    for part, name in named:
         if private and (part.couples or part.owns("passes")):
             raise SweepError(f"{name} couples the records of a batch, which {private} cannot clip one by one; leave one out")
+        if assembler and any(part.owns(seam) for seam in SEAMS if seam not in BESIDE_ASSEMBLE):
+            raise SweepError(f"{name} changes how a network is trained, and {assembler} releases no network; leave one out")
+        if spender and name != spender and "reference" in part.wants:
+            raise SweepError(f"{name} holds out the reference that {spender} trains on; leave one out")

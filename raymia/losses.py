@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from raymia.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Array = np.ndarray[Any, Any]
+FLOOR = 1e-30  # a released probability of 0: the floor that the papers' attacks put under their logarithms
+CHUNK = 1024  # records a query
+
+
+def probabilities(logits: Array) -> Array:
+    """softmax in float64, over the last axis."""
+    z = logits.astype(np.float64)
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return np.asarray(e / e.sum(-1, keepdims=True))
+
+
+def logarithm(p: Array) -> Array:
+    """log p, finite: floored at log 1e-30. As logits these are the probabilities again."""
+    return np.log(np.maximum(p, FLOOR))
+
+
+def softened(model: Callable[[Tensor], Tensor], x: Tensor, temperature: float) -> Tensor:
+    """softmax(z / temperature) of a trained model, [B, C]; no gradient."""
+    with torch.no_grad():
+        return torch.cat([(model(part) / temperature).softmax(-1) for part in torch.split(x, CHUNK)])
 
 
 def relax(value: Tensor, threshold: float, even: bool, flat: Tensor) -> Tensor:

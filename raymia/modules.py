@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from raymia.defense import Outputs
+from raymia.errors import SweepError
 
 
 class Network(nn.Module):
@@ -128,3 +129,12 @@ class LinearNorm(nn.Linear):
 def classifier(backbone: nn.Module, features: int, classes: int) -> Network:
     """A Network with the plain linear head."""
     return Network(backbone, nn.Linear(features, classes), features, classes)
+
+
+def after_convolutions(network: Network, make: Callable[[], nn.Module]) -> Network:
+    """A copy with a further module after every convolution. Raises SweepError where there is none."""
+    if not any(isinstance(m, nn.Conv2d) for m in network.modules()):
+        raise SweepError(
+            "the network has no convolution to put a dropout after; take another network, or dropout: {where: head}"
+        )
+    return network.edit(lambda m: nn.Sequential(m, make()) if isinstance(m, nn.Conv2d) else m)

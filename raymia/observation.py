@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raymia import canaries as planting
 from raymia import catalog, defense
 from raymia.data import Data
 from raymia.point import Point
@@ -30,6 +31,14 @@ def draw(point: Point, n: int) -> Split:
     protocol = catalog.make("protocols", point.protocol.name, point.protocol.knobs)
     split: Split = protocol.draw(n, point.seed, point.replicate)
     return split.carve(defense.recipe(point.recipe).share, point.seed, point.replicate)
+
+
+def canaries(point: Point, n: int) -> planting.Kinds:
+    """Which of n records are planted ones, by kind: the same for all recipes."""
+    if not any(point.canaries.values()):
+        return np.zeros(n, np.int8)
+    bare = draw(replace(point, recipe=()), n)
+    return planting.places(point.canaries, bare, point.seed, point.replicate)
 
 
 def groups(point: Point, models: int) -> list[range]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 from raymia import catalog
+from raymia.errors import SweepError
 from raymia.schedule import Training
 from raymia.space import Choice, Part, Range, Scalar
 
@@ -64,6 +65,24 @@ class Point:
         """sha256 of the canonical point, as hex."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def strength(knobs: Mapping[str, Any]) -> str:
+    """`r1=10 d=1`: the knobs of a recipe (`part.knob`) that say something: those with a range, and those not at their default.
+
+    A part's name stands before its knobs where several parts have some. A part that is not installed shows all of them.
+    """
+    said: dict[str, list[str]] = {}
+    for key, value in knobs.items():
+        part, _, name = key.rpartition(".")
+        try:
+            known = catalog.knobs(catalog.find("defenses", part))[name]
+        except (SweepError, KeyError):
+            known = None
+        if known is None or isinstance(known.domain, Range) or value != known.default:
+            word = f"{value:.3g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+            said.setdefault(part, []).append(f"{name}={word}")
+    return " ".join((f"{part}: " if len(said) > 1 else "") + " ".join(words) for part, words in said.items())
 
 
 def plain(value: Any) -> Any:

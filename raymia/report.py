@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from raymia import pareto
+from raymia.point import strength
 from raymia.results import Folder, Row
 
 _STYLE = """
@@ -98,10 +99,6 @@ def _said(row: Row | None, name: str) -> str:
         return ""
     low, high = (_number(row, end) for end in _ends(name))
     return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
-
-
-def _knobs(row: Row) -> str:
-    return ", ".join(f"{name} {v:.4g}" if isinstance(v, float) else f"{name} {v}" for name, v in sorted(row.knobs.items()))
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -201,7 +198,7 @@ def _inline(svg: str) -> str:
 def _front_table(best: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
     head = ["trial", "digest", "defense", "knobs", "test accuracy", "max attack AUC", "worst attack", "epsilon"]
     lines = [
-        [*_name(row), row.defense, _knobs(row), _said(row, pareto.ACCURACY), _said(row, pareto.AUC)]
+        [*_name(row), row.defense, strength(row.knobs), _said(row, pareto.ACCURACY), _said(row, pareto.AUC)]
         + [row.worst_attack, _said(row, "epsilon")]
         + [_said(confirmed.get(row.digest), name) for name in (pareto.ACCURACY, pareto.AUC)]
         for row in best
@@ -246,7 +243,7 @@ def _limits(rows: Sequence[Row], best: Sequence[Row], confirmed: Mapping[str, Ro
 def _trials_table(rows: Sequence[Row]) -> str:
     head = ["trial", "digest", "state", "reason", "defense", "knobs", "train accuracy", "test accuracy"]
     lines = (
-        [*_name(row), row.state, row.reason, row.defense, _knobs(row), _said(row, "train_accuracy")]
+        [*_name(row), row.state, row.reason, row.defense, strength(row.knobs), _said(row, "train_accuracy")]
         + [_said(row, pareto.ACCURACY), _said(row, pareto.AUC), _said(row, "plain_max_auc")]
         + [row.worst_attack, "; ".join(row.notes)]
         for row in rows

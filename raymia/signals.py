@@ -165,7 +165,7 @@ def log_truth(odds: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Signals:
-    """All models' signals [M, S, ...] by name, with the split that says how they may be used; `records` [S]: ids (0, 1, ...)."""
+    """All models' signals [M, S, ...] by name, with the split that says how they may be used; `records` [S]: their ids."""
 
     split: Split
     labels: Ints

@@ -3,6 +3,7 @@
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -150,12 +151,10 @@ def _arm(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
         if name in [part.name for part in parts[:-1]]:
             raise given.refuse("each defense once in an arm is allowed", name)
     named = "+".join(part.name for part in parts)
-    problems = [_problem(defense.check, [_corner(part, end) for part in parts]) for end in ("low", "high")]
+    check = partial(defense.check, offers=offers)
+    problems = [_problem(check, [_corner(part, end) for part in parts]) for end in ("low", "high")]
     if all(problems):  # a rule over several knobs may hold in one corner only; clashing seams clash everywhere
         raise node.refuse(problems[0], named)
-    classes = [catalog.find("defenses", part.name) for part in parts]
-    if "reference" not in offers and any(c.wants_reference and not c.carves for c in classes):
-        raise node.refuse("it needs the defender's reference; a protocol with reserve > 0 is allowed", named)
     return tuple(parts)
 
 
@@ -188,10 +187,27 @@ def attacks(node: Node, offers: frozenset[str], perhaps_images: bool) -> tuple[t
         raise node.refuse("standard, all, or a list of attacks is allowed")
     names = [n for n in catalog.names("attacks") if node.value == "all" or catalog.find("attacks", n).standard]
     why = {name: attack.inapplicable(name, offers) for name in names}
-    parts = tuple(_named("attacks", name, replace(node, value={})) for name in names if not why[name])
+    parts = tuple(_unnamed(_named("attacks", name, replace(node, value={}))) for name in names if not why[name])
     if not parts:
         raise node.refuse("no attack applies; name some")
     return parts, {name: reason for name, reason in why.items() if reason}
+
+
+def _unnamed(part: Part) -> Part:
+    """An attack that was not asked for by name: where it may be left out of the maximum, it is."""
+    return Part(part.name, {**part.knobs, "counts": False}) if "counts" in part.knobs else part
+
+
+def canaries(node: Node) -> dict[str, int]:
+    """How many records of each kind are planted; kinds of which there are none are left out."""
+    from raymia.canaries import KINDS
+
+    given = {} if node.value is None else node.mapping()
+    all_known(given, KINDS)
+    for child in given.values():
+        if type(child.value) is not int or child.value < 0:
+            raise child.refuse("a whole number, 0 or more, is allowed")
+    return {kind: int(given[kind].value) for kind in KINDS if kind in given and given[kind].value}
 
 
 def _asked(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
@@ -200,7 +216,7 @@ def _asked(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
     parts: list[Part] = []
     for name, given in (spelled for item in node.value for spelled in _spelled(item)):
         part = _named("attacks", name, given)
-        if why := attack.inapplicable(name, offers):
+        if why := attack.inapplicable(part, offers):
             raise given.refuse(f"it cannot apply: {why}", name)
         if part in parts:
             raise given.refuse("each attack once is allowed (again only with other arguments)", name)

@@ -200,14 +200,12 @@ def _sweep(tree: Node) -> Sweep:
     search = Search(**spelling.fields(node("search"), Search, _LATER))
     if search.trials * drawn.shape[0] > _MOST["trainings"]:
         raise node("search").mapping()["trials"].refuse(f"at most {_MOST['trainings']} models in all are allowed")
-    if node("canaries").plain() not in (None, {}):
-        raise node("canaries").refuse("only {} is allowed, this version has no canaries")
     return Sweep(
         name=_name(node("name")),
         dataset=dataset,
         network=network,
         protocol=protocol,
-        arms=spelling.arms(node("defenses"), offers),
+        arms=spelling.arms(node("defenses"), offers | _net_offers(network, image)),
         attacks=attacks,
         attacker=spelling.one_of(node("attacker", "adaptive"), ("adaptive", "plain")),
         training=training,
@@ -215,9 +213,15 @@ def _sweep(tree: Node) -> Sweep:
         search=search,
         resources=Resources(**spelling.fields(node("resources"), Resources)),
         keep_signals=spelling.one_of(node("keep_signals", "all"), ("all", "front", "none")),
-        canaries={},
+        canaries=spelling.canaries(node("canaries")),
         left_out=left_out,
     )
+
+
+def _net_offers(network: Part, image: bool | None) -> frozenset[str]:
+    """What defenses may need of network and records; where only the file can say that these are images, it will."""
+    offers = {"images": image is not False, "convolutions": catalog.find("networks", network.name).images}
+    return frozenset(name for name, there in offers.items() if there)
 
 
 def _name(node: Node) -> str:

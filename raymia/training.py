@@ -11,6 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from raymia.split import Ints
 from raymia.streams import seed_of, stream
 
 Build = Callable[[], Network]
+Keep = Callable[[Defense, Lesson, str, Callable[[], list[Predictor]]], list[Predictor]]  # recipe, lesson, name, how
 CHUNK = 1024  # records a query; fixed, so that the same model gives the same bits
 
 
@@ -36,24 +38,35 @@ class Diverged(RaymiaError):
 
 
 def fit(
-    recipe: Defense, build: Build, lesson: Lesson, training: Training, key: tuple[object, ...], models: Sequence[int]
+    recipe: Defense,
+    build: Build,
+    lesson: Lesson,
+    training: Training,
+    key: tuple[object, ...],
+    models: Sequence[int],
+    keep: Keep | None = None,
 ) -> list[Predictor]:
     """Trains one model per entry of `models` and returns them in evaluation mode, in that order.
 
-    `key` and the model's number name every random stream. Raises Diverged.
+    `key` and the model's number name every random stream. `keep` may hold the teachers that a recipe asks for. Raises Diverged.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe((recipe,))
 
     def sub_fit(part: Defense, sub: Lesson, name: str) -> list[Predictor]:
-        return fit(part, build, sub, training, (*key, name), models)
+        def train() -> list[Predictor]:
+            return fit(part, build, sub, training, (*key, name), models)
 
+        return keep(part, sub, name, train) if keep else train()
+
+    rngs = [stream(*key, "teach", m) for m in models]
     if assembler := recipe.owner("assemble"):
-        return assembler.assemble(lesson, sub_fit)
-    lesson = recipe.teach(lesson, sub_fit)
+        training = recipe.training(training)
+        return assembler.assemble(lesson, sub_fit, rngs)
+    lesson = recipe.teach(lesson, sub_fit, rngs)
     training = recipe.training(training)
     out: dict[int, Predictor] = {}
     for rows in _groups(recipe, lesson):
-        nets = [recipe.network(_seeded(build, seed_of(*key, "init", models[k]))) for k in rows]
+        nets = [_seeded(lambda: recipe.network(build()), seed_of(*key, "init", models[k])) for k in rows]
         group = _Group(recipe, nets, _part(lesson, rows), training, key, [models[k] for k in rows])
         out |= {k: Model(net, group.dtype) for k, net in zip(rows, group.train(), strict=True)}
     return [out[k] for k in range(len(models))]
@@ -126,7 +139,6 @@ class _Group:
         self.part_streams = [[stream(*key, "batch", i, m) for m in models] for i in range(len(recipe.parts))]
         self.step = 0
         self._stack(key, models)
-        self.pools = _pools(lesson) if any(p.wants_reference or p.owns("passes") for p in recipe.parts) else []
         self.private = None
         if owner := recipe.owner("privatise"):
             net, rng = self.nets[0], self.streams["noise"][0]
@@ -190,7 +202,7 @@ class _Group:
                 losses.append(self._example_losses(net(one.x), one, clock))
                 return losses[0]
 
-            grads = self.private.gradients(per_example)
+            grads = self.private.gradients(per_example, len(one.label))
             self.optimizer.step([g.unsqueeze(0) for g in grads], lr)
             return torch.cat(losses).detach().double().sum() if losses else torch.zeros((), dtype=torch.float64)
 
@@ -204,12 +216,17 @@ class _Group:
 
         losses_k = self._map(loss, batch, reference)
         extra = [e for group in self.extras for e in group.values()]
-        grads = self._gradients(losses_k, [*self.params.values(), *extra])
+        found = self._found(losses_k, [*self.params.values(), *extra])
+        grads, reached = (
+            self._filled(found, [*self.params.values(), *extra]),
+            [g is not None for g in found[len(self.params) :]],
+        )
         self.optimizer.step(self._stacked(grads[: len(self.params)]), lr)
         rest = grads[len(self.params) :]
         for group, optimizer in zip(self.extras, self.extra_optimizers, strict=True):
-            optimizer.step(list(rest[: len(group)]), optimizer.training.lr)
-            rest = rest[len(group) :]
+            if any(reached[: len(group)]):  # as in torch, what the loss does not reach is not moved
+                optimizer.step(list(rest[: len(group)]), optimizer.training.lr)
+            rest, reached = rest[len(group) :], reached[len(group) :]
         return losses_k.detach().double().sum()
 
     def _example_losses(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
@@ -271,11 +288,18 @@ class _Group:
         return vmap(one)(self.params, self.buffers, self.extras, tuple(batch), r)
 
     @staticmethod
-    def _gradients(losses: Tensor, tensors: list[Tensor]) -> list[Tensor]:
-        if not losses.requires_grad:  # a loss that is constant in all of them
-            return [torch.zeros_like(t) for t in tensors]
-        grads = torch.autograd.grad(losses.sum(), tensors, allow_unused=True)
+    def _found(losses: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
+        """Gradients; None where the loss does not depend on a tensor."""
+        if not losses.requires_grad:
+            return [None] * len(tensors)
+        return list(torch.autograd.grad(losses.sum(), tensors, allow_unused=True))
+
+    @staticmethod
+    def _filled(grads: Sequence[Tensor | None], tensors: list[Tensor]) -> list[Tensor]:
         return [torch.zeros_like(t) if g is None else g for g, t in zip(grads, tensors, strict=True)]
+
+    def _gradients(self, losses: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+        return self._filled(self._found(losses, tensors), tensors)
 
     def _stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
         return [g.unsqueeze(0) for g in grads] if self.alone else list(grads)
@@ -302,7 +326,7 @@ class _Group:
         if self.private:
             members = self.lesson.members[0]
             for _ in range(math.ceil(len(members) / size)):
-                yield members[rngs[0].random(len(members)) < self.private.sample_rate][None]
+                yield members[self.private.sample(len(members), rngs[0])][None]
             return
         if by_class:
             labels = self.lesson.y.cpu().numpy()
@@ -328,16 +352,20 @@ class _Group:
         how = how or next(p.wants_reference for p in self.recipe.parts if p.wants_reference)
         labels = self.lesson.y.cpu().numpy()
         out = np.empty_like(idx)
-        for k, (rng, pool) in enumerate(zip(self.streams["reference"], self.pools, strict=True)):
+        for k, rng in enumerate(self.streams["reference"]):
             u = rng.random((idx.shape[1],))
             if how == "uniform":
                 own = self.lesson.reference[k]
                 out[k] = own[(u * len(own)).astype(np.int64)]
             else:
-                start, count, order = pool
+                start, count, order = self.pools[k]
                 wanted = labels[idx[k]]
                 out[k] = order[start[wanted] + (u * count[wanted]).astype(np.int64)]
         return self._gather(out)
+
+    @cached_property
+    def pools(self) -> list[tuple[Ints, Ints, Ints]]:
+        return _pools(self.lesson)
 
     def _gap(self) -> Gap:
         """Accuracy on members and on reference, in evaluation mode."""

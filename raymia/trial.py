@@ -6,7 +6,7 @@ import json
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from raymia import attack as attacks
-from raymia import defense, metrics, observation
+from raymia import audit, canaries, defense, metrics, observation
 from raymia.attack import Attack, column
 from raymia.data import Data
 from raymia.errors import RaymiaError
@@ -50,12 +50,15 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """Of one attack and target: scores [S] (NaN where nothing was asked) and the line of attacks.csv."""
+    """Of one attack and target: scores [S] (NaN where nothing was asked), the line of attacks.csv, what of it is the attack's
+    own, and what a reader must know."""
 
     column: str
     target: int
     scores: Array
     line: dict[str, float | None]
+    extra: dict[str, float]
+    note: str
 
 
 def run(point: Point, data: Data, signals: Path | None = None, map: Map = map, spread: Map = map) -> Row:
@@ -67,18 +70,20 @@ def run(point: Point, data: Data, signals: Path | None = None, map: Map = map, s
     start = time.monotonic()
     with nullcontext(str(signals)) if signals else tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        split = observation.draw(point, len(data))
-        needs = sorted({need for part in point.attacks for need in attacks.make(part).needs} | {"logits"})
+        split, kinds = observation.draw(point, len(data)), observation.canaries(point, len(data))
+        data = canaries.plant(data, kinds, point.seed, point.replicate)
+        parts = _apply(point)
+        needs = sorted({need for part in parts for need in attacks.make(part).queries} | {"logits"})
         worlds = [point] if point.attacker == "adaptive" else [point, replace(point, recipe=())]
         for world in worlds:
             work = partial(observation.observe, world, data, root, needs)
             list(spread(work, observation.groups(world, split.models)))
             observation.keep_split(world, data, observation.draw(world, len(data)), root)
         trained = time.monotonic()
-        calls = [c for plain in (False, True)[: len(worlds)] for c in _calls(point, len(split.targets), plain)]
-        verdicts = [verdict for answer in map(partial(judge, root), calls) for verdict in answer]
+        calls = [c for plain in (False, True)[: len(worlds)] for c in _calls(point, parts, len(split.targets), plain)]
+        found = [verdict for answer in map(partial(judge, root), calls) for verdict in answer]
         logits = observation.load(json.dumps(point.to_json()), root, ("logits",)).arrays["logits"]
-        row = _row(point, data, split, logits, verdicts)
+        row = _row(point, data, split, kinds, logits, found)
     timing = {"train": trained - start, "attack": time.monotonic() - trained, "total": time.monotonic() - start}
     return replace(row, timing=timing)
 
@@ -96,63 +101,92 @@ def attempt(point: Point, data: Data, signals: Path | None = None, map: Map = ma
         return replace(empty, timing={"total": time.monotonic() - start})
 
 
-def _calls(point: Point, targets: int, plain: bool) -> list[Call]:
+def _apply(point: Point) -> list[Part]:
+    """The attacks that can be made on what the recipe releases: where it is no network, none that is white-box."""
+    if not defense.recipe(point.recipe).owns("assemble"):
+        return list(point.attacks)
+    return [part for part in point.attacks if "white_box" not in attacks.make(part).conditions]
+
+
+def _calls(point: Point, parts: Sequence[Part], targets: int, plain: bool) -> list[Call]:
     every = tuple(range(targets))
     return [
         Call(point, group, part, plain)
-        for part in point.attacks
+        for part in parts
         for group in ([every] if attacks.make(part).fused else [(t,) for t in every])
     ]
 
 
 def judge(root: Path, call: Call) -> list[Verdict]:
-    """One attack on its targets: scores from views that lack the target's membership, then the judgement."""
+    """One attack on its targets, from the signals on disk."""
     point, attack = call.point, attacks.make(call.attack)
     signals = _signals(point, root, attack)
     others = _signals(replace(point, recipe=(), attacker="adaptive"), root, attack) if call.plain else None
-    knows, needs = "known_members" in attack.knows, sorted(attack.needs)
-    views = [signals.view(t, needs, knows, others) for t in call.targets]
+    kinds = observation.canaries(point, len(signals.labels))
+    return verdicts(attack, call.column, signals, call.targets, (point.seed, point.replicate), others, kinds)
+
+
+def verdicts(
+    attack: Attack,
+    column: str,
+    signals: Signals,
+    targets: Sequence[int],
+    key: tuple[object, ...],
+    others: Signals | None = None,
+    kinds: Array | None = None,
+) -> list[Verdict]:
+    """Scores from views that lack the target's membership, then the judgement, less the planted records (`kinds` [S] > 0).
+
+    `others`: signals of the plain attacker's shadows. Raises ScoreError.
+    """
+    views = [signals.view(t, attack.queries, "known_members" in attack.knows, others) for t in targets]
 
     def rng(t: int, *names: object) -> np.random.Generator:
-        return stream(point.seed, point.replicate, "attack", call.column, t, *names)
+        return stream(*key, "attack", column, t, *names)
 
-    scored = attack.score_all(views, [rng(t) for t in call.targets])
-    return [
-        _verdict(call.column, t, view, score, attack, signals.split, rng(t, "threshold"))
-        for t, view, score in zip(call.targets, views, scored, strict=True)
-    ]
+    found = attack.score_all(views, [rng(t) for t in targets])
+    planted = np.zeros(len(signals.labels), bool) if kinds is None else kinds > 0
+    out = []
+    for t, view, (score, note) in zip(targets, views, found, strict=True):
+        score = np.asarray(score, np.float64)
+        if score.shape != view.asked.shape or not np.isfinite(score).all():
+            bad = int((~np.isfinite(score)).sum())
+            raise metrics.ScoreError(f"{column}, target {t}: {bad} of {score.size} scores are not finite")
+        member, own = signals.split.member[signals.split.targets[t], view.asked], ~planted[view.asked]
+        line = metrics.judge(score[own], member[own], _threshold(attack, view, rng(t, "threshold"))).line()
+        scores = np.full(len(view.labels), np.nan)
+        scores[view.asked] = score
+        extra = attack.numbers(score[own], member[own])
+        out.append(Verdict(column, t, scores, {**line, **extra}, extra, note))
+    return out
 
 
-def _verdict(column: str, t: int, view: View, score: Array, attack: Attack, split: Split, rng: np.random.Generator) -> Verdict:
-    score = np.asarray(score, np.float64)
-    if score.shape != view.asked.shape or not np.isfinite(score).all():
-        bad = int((~np.isfinite(score)).sum())
-        raise metrics.ScoreError(f"{column}, target {t}: {bad} of {score.size} scores are not finite")
-    threshold = attack.threshold
-    if threshold is None:
-        stand_in, known = view.as_target(0)
-        # with four models no shadow is left for the one that stands in: the decision stays unknown
-        if len(stand_in.member) or "out_shadows" not in attack.wants:
-            threshold = metrics.best_threshold(attack.score(stand_in, rng), known)
-    scores = np.full(len(view.labels), np.nan)
-    scores[view.asked] = score
-    member = split.member[split.targets[t], view.asked]
-    return Verdict(column, t, scores, metrics.judge(score, member, threshold).line())
+def _threshold(attack: Attack, view: View, rng: np.random.Generator) -> float | None:
+    """The attack's own, else the best one on a shadow that stands in for the target; never from the target itself."""
+    cut = attack.cut(view)
+    if cut is not None or not len(view.member):
+        return cut
+    stand_in, known = view.as_target(0)
+    # with four models no shadow is left for the one that stands in: the decision stays unknown
+    if not len(stand_in.member) and attack.conditions & {"in_shadows", "out_shadows"}:
+        return None
+    return metrics.best_threshold(attack.score(stand_in, rng), known)
 
 
 def _signals(point: Point, root: Path, attack: Attack) -> Signals:
-    return observation.load(json.dumps(point.to_json()), root, tuple(sorted(attack.needs)))
+    return observation.load(json.dumps(point.to_json()), root, tuple(sorted(attack.queries)))
 
 
-def _row(point: Point, data: Data, split: Split, logits: Array, verdicts: list[Verdict]) -> Row:
-    member = split.member[split.targets]
+def _row(point: Point, data: Data, split: Split, kinds: canaries.Kinds, logits: Array, verdicts: list[Verdict]) -> Row:
+    member, whole = split.member[split.targets], split
+    split = replace(split, judged=split.judged & (kinds == 0))
     right = logits[split.targets].argmax(-1) == data.y
     columns = list(dict.fromkeys(v.column for v in verdicts))
     scores = {c: np.stack([v.scores for v in verdicts if v.column == c]) for c in columns}
     knowing = {column(p) for p in point.attacks if "known_members" in attacks.make(p).knows}
     smaller = {c: split.judged & ~split.known for c in columns if c.removesuffix("@plain") in knowing}
     # house rule: attacks that know members count if they were asked for by name, the plain attacker never does
-    counts = [c for c in columns if not c.endswith("@plain")]
+    counts = [column(p) for p in point.attacks if attacks.counts(p) and column(p) in columns]
     summary = metrics.summarise(scores, member, split.judged, split.half, counts, smaller)
     train = metrics.accuracy_interval(right, split.judged & member).rate
     test = metrics.accuracy_interval(right, split.judged & ~member).rate
@@ -167,6 +201,13 @@ def _row(point: Point, data: Data, split: Split, logits: Array, verdicts: list[V
         **summary.numbers(),
         **recipe.facts(members, recipe.training(point.training)),
     }
+    audited = {c: whole.judged & ~whole.known if c in smaller else whole.judged for c in columns}
+    numbers |= canaries.numbers(scores, member, audited, kinds, summary.worst_attack)
+    if summary.chosen and (numbers.get("epsilon") is not None or kinds.any()):
+        chosen = summary.chosen[0]
+        on = audited[chosen] & (kinds > 0 if kinds.any() else kinds == 0)
+        numbers |= _epsilon_bounds(scores[chosen], member, on, split.half, numbers.get("delta") or 0.0)
+    numbers |= _means(verdicts)
     if recipe.share:
         numbers["held"] = float(split.held[split.targets[0]].sum())
     return replace(
@@ -176,8 +217,35 @@ def _row(point: Point, data: Data, split: Split, logits: Array, verdicts: list[V
         numbers=numbers,
         worst_attack=summary.worst_attack,
         attacks=[{"target": int(split.targets[v.target]), "attack": v.column, **v.line} for v in verdicts],
-        notes=[recipe.voids] if recipe.voids and "epsilon" in numbers else [],
+        notes=[*([recipe.voids] if recipe.voids and "epsilon" in numbers else []), *_notes(point, columns, verdicts)],
     )
+
+
+def _epsilon_bounds(scores: Array, member: Array, on: Array, half: Array, delta: float) -> dict[str, float | None]:
+    """What epsilon is at least, by the attack that was chosen on `half`, on the records `on` [T, S].
+
+    By Clopper-Pearson over all targets' records, the threshold from `half`, counted on the rest; and by one run, of the first
+    target, on the rest.
+    """
+    rest = on[0] & ~half
+    halves = np.broadcast_to(half, on.shape)
+    return {
+        "epsilon_lower": audit.cross_fitted(scores[on], member[on], halves[on], delta),
+        "epsilon_lower_one_run": audit.one_run(scores[0, rest], member[0, rest], delta),
+    }
+
+
+def _means(verdicts: Sequence[Verdict]) -> dict[str, float | None]:
+    """The further columns of the attacks, means over targets."""
+    extras = [v.extra for v in verdicts if not v.column.endswith("@plain")]
+    names = dict.fromkeys(name for extra in extras for name in extra)
+    return {name: float(np.mean([extra[name] for extra in extras if name in extra])) for name in names}
+
+
+def _notes(point: Point, columns: Sequence[str], verdicts: Sequence[Verdict]) -> list[str]:
+    left_out = [column(p) for p in point.attacks if column(p) not in columns]
+    notes = [f"{', '.join(left_out)}: left out, the defense releases no network"] if left_out else []
+    return notes + [f"{v.column}, target {v.target}: {v.note}" for v in verdicts if v.note]
 
 
 def _check_baseline(right: Array, member: Array, split: Split) -> None:

@@ -97,7 +97,7 @@ def test_run_hands_the_sweep_on_and_prints_the_front(
 def test_run_takes_another_folder_and_passes_the_exit_code_on(asked: SimpleNamespace, tmp_path: Path) -> None:
     asked.code = 1
     result = invoke("run", QUICKSTART, "--out", str(tmp_path / "here"), "--mix-versions")
-    assert result.exit_code == 1 and "relaxloss.alpha=0.5" in result.output
+    assert result.exit_code == 1 and "alpha=0.5" in result.output
     assert asked.calls[0][1:] == (tmp_path / "here", {"retry_failed": False, "mix_versions": True})
     asked.code = 130
     result = invoke("run", QUICKSTART, "--out", str(tmp_path / "here"))
@@ -250,8 +250,8 @@ def test_pareto_in_json_and_csv_agree(folder: Path) -> None:
 
 def test_pareto_as_a_table(folder: Path) -> None:
     output = invoke("pareto", str(folder)).stdout
-    assert "0.900 [0.880, 0.920]" in output and "0.520 [0.500, 0.540]" in output and "srcm.d=1" in output
-    assert "srcm.all_on=true" in output and "3.25" in output and "failed" not in output
+    assert "0.900 [0.880, 0.920]" in output and "0.520 [0.500, 0.540]" in output and "d=1" in output
+    assert "3.25" in output and "failed" not in output
     assert "auc.lira" in invoke("pareto", str(folder), "--metric", "lira").stdout
     assert "no point" in invoke("pareto", str(folder), "--max-auc", "0.1").stdout
 

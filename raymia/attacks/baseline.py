@@ -12,9 +12,16 @@ class Baseline(Attack):
     Source: Yeom et al., CSF 2018; the baseline of Li, Li & Ribeiro, CODASPY 2021.
     """
 
+    cite: ClassVar[str] = (
+        "@inproceedings{yeom2018, title={Privacy Risk in Machine Learning: Analyzing the Connection to Overfitting}, "
+        "author={Yeom, Samuel and Giacomelli, Irene and Fredrikson, Matt and Jha, Somesh}, booktitle={IEEE Computer "
+        "Security Foundations Symposium}, year={2018}}"
+    )
     standard: ClassVar[bool] = True
-    threshold: ClassVar[float | None] = 0.5
 
     def score(self, view: View, rng: Rng) -> Array:
         right: Array = view.target["logits"].argmax(-1) == view.labels
         return right[view.asked].astype(float)
+
+    def cut(self, view: View) -> float:
+        return 0.5

@@ -12,6 +12,10 @@ class GradX(Attack):
     Source: Rezaei & Liu, On the Difficulty of Membership Inference Attacks, CVPR 2021; `Grad-x` in SRCM and CRL (l2).
     """
 
+    cite: ClassVar[str] = (
+        "@inproceedings{rezaei2021difficulty, title={On the Difficulty of Membership Inference Attacks}, "
+        "author={Rezaei, Shahbaz and Liu, Xin}, booktitle={CVPR}, year={2021}}"
+    )
     needs: ClassVar[frozenset[str]] = frozenset({"input_grad"})
     wants: ClassVar[frozenset[str]] = frozenset({"white_box"})
     standard: ClassVar[bool] = True

@@ -1,10 +1,11 @@
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from raymia.attack import Array, Attack, Rng
 from raymia.signals import View
+from raymia.space import Range
 
 SHRINK = 8.0  # how many models' worth of weight the common variance has beside a record's own
 
@@ -15,7 +16,8 @@ class Lira(Attack):
 
     phi = log p_y - log(1 - p_y). Offline: (phi - mu_out) / s_out, one-sided. Online: log N(phi; mu_in, s_in) -
     log N(phi; mu_out, s_out). mu is the median over shadows. `variance`: `fixed` (one for all records, each side its own),
-    `per_example`, or `shrunken` (a record's own and the common one, weighted n : 8).
+    `per_example`, or `shrunken` (a record's own and the common one, weighted n : 8). `views`: over how many copies of an image
+    the score is averaged (2: itself and its mirror image; up to 18: shifted by one pixel, too).
 
     Source: Carlini et al., Membership Inference Attacks From First Principles, S&P 2022, algorithm 1.
 
@@ -23,28 +25,48 @@ class Lira(Attack):
     also looks like a member. With `fixed` it takes the in-variance for both sides (a slip); here each side has its own.
     """
 
+    cite: ClassVar[str] = (
+        "@inproceedings{carlini2022lira, title={Membership Inference Attacks From First Principles}, author={Carlini,"
+        " Nicholas and Chien, Steve and Nasr, Milad and Song, Shuang and Terzis, Andreas and Tram{\\`e}r, Florian}, "
+        "booktitle={IEEE Symposium on Security and Privacy}, year={2022}}"
+    )
     wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
     standard: ClassVar[bool] = True
 
     mode: Literal["offline", "online"] = "offline"
     variance: Literal["fixed", "per_example", "shrunken"] = "fixed"
+    views: Annotated[int, Range(1, 18, least=1, most=18)] = 1
+
+    @property
+    def queries(self) -> frozenset[str]:
+        return self.needs | ({"view_log_odds"} if self.views > 1 else set())
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        return self.wants | ({"in_shadows"} if self.mode == "online" else set()) | ({"images"} if self.views > 1 else set())
 
     def score(self, view: View, rng: Rng) -> Array:
-        phi, shadows = view.confidence[view.asked], view.shadow_confidence[:, view.asked]
+        if self.views == 1:
+            return self._ratio(view, view.log_odds[view.asked], view.shadow_log_odds[:, view.asked])
+        own, others = view.target["view_log_odds"][view.asked], view.shadows["view_log_odds"][:, view.asked]
+        each = [self._ratio(view, own[:, v].astype(float), others[:, :, v].astype(float)) for v in range(self.views)]
+        return np.asarray(np.mean(each, 0))
+
+    def _ratio(self, view: View, phi: Array, shadows: Array) -> Array:
+        """Scores [A] from the log-odds of the target [A] and the shadows [K, A]."""
         mu_out, s_out = self._side(shadows, view.out[:, view.asked])
         apart: Array = (phi - mu_out) / s_out
         if self.mode == "offline":
             return apart
         mu_in, s_in = self._side(shadows, view.member[:, view.asked])
-        return -((phi - mu_in) ** 2) / (2 * s_in**2) - np.log(s_in) + apart**2 / 2 + np.log(s_out)
+        return np.asarray(-((phi - mu_in) ** 2) / (2 * s_in**2) - np.log(s_in) + apart**2 / 2 + np.log(s_out))
 
     def _side(self, phi: Array, on: Array) -> tuple[Array, Array]:
         """Median and standard deviation [A] over the shadows [K, A] of one side; a record without any takes the common ones."""
-        values = np.where(on, phi, np.nan)
         count = on.sum(0)
-        centre = np.full(phi.shape[1], np.median(phi[on]))
-        centre[count > 0] = np.nanmedian(values[:, count > 0], axis=0)
-        square = np.where(on, (phi - np.where(count, np.where(on, phi, 0).sum(0) / np.maximum(count, 1), 0)) ** 2, 0)
+        centre = _median(phi, on, count)
+        mean = np.where(on, phi, 0).sum(0) / np.maximum(count, 1)
+        square = (np.where(on, phi - mean, 0) ** 2).sum(0)
         free = np.maximum(count - 1, 0)
         common = square.sum() / max(free.sum(), 1)
         if not common:
@@ -52,7 +74,15 @@ class Lira(Attack):
         if self.variance == "fixed":
             variance = np.full(len(centre), common)
         elif self.variance == "per_example":
-            variance = np.where(free > 0, square.sum(0) / np.maximum(free, 1), common)
+            variance = np.where(free > 0, square / np.maximum(free, 1), common)
         else:
-            variance = (square.sum(0) + SHRINK * common) / (free + SHRINK)
+            variance = (square + SHRINK * common) / (free + SHRINK)
         return centre, np.sqrt(np.maximum(variance, 1e-12))
+
+
+def _median(phi: Array, on: Array, count: Array) -> Array:
+    """The median [A] of phi [K, A] where `on`; where it is nowhere on, that of all."""
+    ordered = np.sort(np.where(on, phi, np.inf), 0)
+    at, last = np.arange(phi.shape[1]), np.maximum(count, 1)
+    middle = (ordered[(last - 1) // 2, at] + ordered[last // 2, at]) / 2
+    return np.asarray(np.where(count, middle, np.median(phi[on])))

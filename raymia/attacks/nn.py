@@ -1,11 +1,13 @@
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
 from raymia.attack import Array
 from raymia.attacker import Learned, perceptron
 from raymia.schedule import Training
+from raymia.signals import log_softmax
+from raymia.space import Range
 
 if TYPE_CHECKING:
     from raymia.modules import Network
@@ -16,24 +18,26 @@ class Nn(Learned):
     """A network that learns from the shadows to tell members from non-members by prediction and label.
 
     Input: softmax [C] and one-hot label [C]; 128-64-64 with dropout 0.2; two outputs; cross-entropy, SGD momentum 0.9, weight
-    decay 5e-4, batches of 256, 100 epochs at 0.01, a tenth from half, a hundredth from three quarters. Score: the probability
+    decay 5e-4, batches of 256, 100 epochs at 0.01, a tenth from half, a hundredth from three quarters. Score: the log-odds
     of "member". `pairs: 0` trains on all pairs, as the papers do.
 
     Source: the shadow attack of Shokri et al., S&P 2017, in the form of SRCM and CRL's code.
 
-    Departures: dropout is off when scoring (the released script leaves it on).
+    Departures: dropout is off when scoring (the released script leaves it on); a network that has collapsed is trained again.
     """
 
+    cite: ClassVar[str] = (
+        "@inproceedings{shokri2017membership, title={Membership Inference Attacks Against Machine Learning Models}, "
+        "author={Shokri, Reza and Stronati, Marco and Song, Congzheng and Shmatikov, Vitaly}, booktitle={IEEE "
+        "Symposium on Security and Privacy}, year={2017}}"
+    )
     standard: ClassVar[bool] = True
 
-    epochs: int = 100
+    epochs: Annotated[int, Range(10, 200, least=1)] = 100
 
-    def __post_init__(self) -> None:
-        if self.pairs < 0 or self.epochs < 1:
-            raise ValueError(f"pairs 0 or more and epochs 1 or more are allowed, got {self.pairs} and {self.epochs}")
-
-    def inputs(self, log_p: Array, label: Array) -> Array:
-        return np.concatenate([np.exp(log_p), np.eye(log_p.shape[-1])[label]], -1)
+    def inputs(self, said: dict[str, Array], label: Array) -> Array:
+        p = np.exp(log_softmax(said["logits"]))
+        return np.concatenate([p, np.eye(p.shape[-1])[label]], -1)
 
     def network(self, inputs: int) -> "Network":
         return perceptron(inputs, (128, 64, 64), dropout=0.2, last_activation=False)

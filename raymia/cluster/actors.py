@@ -20,6 +20,7 @@ class Attacker:
     def __init__(self, leash: str | None) -> None:
         # Ray 2.60 lets an actor that asked for no GPU see all of them.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        os.environ["OMP_NUM_THREADS"] = "1"  # read by torch, which nothing here has imported yet
         hold(leash, "attacker")
 
     def call(self, function: Callable[[Any], Any], item: Any) -> Any:

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any
 
-from raymia.point import Point
+from raymia.point import Point, strength
 from raymia.results import Row
 
 _FRONT_LINES = 8
@@ -111,9 +111,7 @@ def best(rows: list[Row]) -> list[Row]:
 
 def describe(defense: str, knobs: Any) -> str:
     """`relaxloss alpha=0.52`"""
-    short = [f"{key.rpartition('.')[2]}={value:.3g}" for key, value in knobs.items() if isinstance(value, float)]
-    short += [f"{key.rpartition('.')[2]}={value}" for key, value in knobs.items() if not isinstance(value, float)]
-    return " ".join([defense, *short])
+    return f"{defense} {strength(knobs)}".strip()
 
 
 def line(row: Row) -> str:

@@ -86,7 +86,8 @@ def scratch(out: Path) -> Iterator[Path]:
             raise EnvironmentFault(f"{folder} must be a folder that only you can open; remove it")
     leash.end(path / "leash")
     shutil.rmtree(path, ignore_errors=True)
-    (path / "leash").mkdir(mode=0o700, parents=True)
+    path.mkdir(mode=0o700)
+    (path / "leash").mkdir()
     try:
         yield path
     finally:
@@ -177,7 +178,7 @@ def _local(asked: Resources, folder: Path, data_bytes: int) -> dict[str, Any]:
         "num_gpus": int(here["GPU"]),
         "include_dashboard": False,
         "object_store_memory": max(_LEAST_STORE, 2 * data_bytes),
-        "_temp_dir": str(folder),
+        "_temp_dir": str(folder / "ray"),  # a folder of its own: Ray opens it to everybody
     }
 
 

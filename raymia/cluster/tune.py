@@ -110,7 +110,7 @@ def _execute(agenda: Agenda, stop: Stop, progress: Progress) -> None:
             agenda.derive()
         except Exception as error:
             driver.check()
-            raise EnvironmentFault(f"Ray Tune gave up: {' '.join(str(error).split())[-300:]}") from error
+            raise EnvironmentFault(f"Ray Tune gave up: {_last_line(str(error))}; the same command goes on") from error
         finally:
             pool.stop()
         driver.check()
@@ -235,7 +235,7 @@ class _Driver:
         elif "OutOfMemory" in why or "running low on memory" in why:
             why = "out of memory: let fewer trials run at once (--set resources.cpu=...)"
         else:
-            why = f"its worker was lost {_RETRIES + 1} times; the last time: {why[-300:]}"
+            why = f"its worker was lost {_RETRIES + 1} times; the last time: {why}"
         self.keep(name, replace(failed(self.agenda.point(index), Lost(why)), trial=index))
 
     def derive(self) -> None:
@@ -292,10 +292,16 @@ class _Watch(tune.Callback):  # type: ignore[misc]
         self._since[trial.trial_id] = time.monotonic()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        why = " ".join(Path(trial.error_file).read_text().split()) if trial.error_file else ""
+        why = _last_line(Path(trial.error_file).read_text()) if trial.error_file else "no reason was given"
         began, limit = self._since.get(trial.trial_id), self._driver.agenda.sweep.resources.time_limit
         late = began is not None and limit is not None and time.monotonic() - began >= limit
         self._driver.lost(trial.trial_id, why, began is not None, late)
+
+
+def _last_line(story: str) -> str:
+    """What a traceback ends with, or the first sentences of what Ray says of a dead worker."""
+    lines = [line.strip() for line in story.splitlines() if any(c.isalpha() for c in line)]
+    return lines[-1][:300] if lines else ""
 
 
 class _Leave(BaseException):

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ class Table(Dataset):
 
     Raises: SweepError naming file, column and line where a cell is empty, not a number among numbers, or not finite.
     """
+
+    image: ClassVar[bool | None] = False
 
     path: str | list[str] | tuple[str, ...]  # a point read from a row has tuples
     label: int | str

@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from raymia.defense import Batch, Clock, Defense, Outputs, Reference
 from raymia.space import Range
@@ -17,6 +17,13 @@ class ConfidencePenalty(Defense):
 
     Neutral: alpha 0.
     """
+
+    neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0}
+    cite: ClassVar[str] = (
+        "@inproceedings{pereyra2017confidence, title={Regularizing Neural Networks by Penalizing Confident Output "
+        "Distributions}, author={Pereyra, Gabriel and Tucker, George and Chorowski, Jan and Kaiser, Lukasz and "
+        "Hinton, Geoffrey}, booktitle={ICLR Workshop}, year={2017}}"
+    )
 
     alpha: Annotated[float, Range(0.05, 5.0, log=True, least=0.0)] = 0.1
 

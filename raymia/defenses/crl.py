@@ -37,6 +37,7 @@ class Crl(Defense):
 
     couples: ClassVar[bool] = True
     extra_optimizer: ClassVar[Training] = Training(lr=1e-3, momentum=0.9, weight_decay=5e-4, milestones=())
+    neutral: ClassVar[Mapping[str, object] | None] = {"lam": 0.0, "alpha_rce": 0.0, "tau_rce": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{fang2024crl, title={Center-Based Relaxed Learning Against Membership Inference Attacks}, "
         "author={Fang, Xingli and Kim, Jung-Eun}, booktitle={Uncertainty in Artificial Intelligence}, year={2024}}"

@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -6,6 +7,7 @@ import numpy as np
 
 from raymia.defense import Defense, Private, Rng
 from raymia.lazy import torch
+from raymia.privacy import epsilon, poisson, sample_rate, steps
 from raymia.schedule import Training
 from raymia.space import Range
 
@@ -25,7 +27,7 @@ class Dpsgd(Defense):
 
     Source: Abadi et al., CCS 2016; Yousefpour et al., Opacus, 2021.
 
-    Neutral: none exists: even at sigma 0 gradients are clipped and batches drawn by Poisson (law L3: at sigma 0 and a large
+    Neutral: none exists: at sigma 0 gradients are still clipped and batches drawn by Poisson (law L3: at sigma 0 and a large
     max_grad_norm the gradient is the plain mean over the expected batch).
 
     Departures: Opacus's sampling rate is 1 / len(loader) and its divisor int(q n); here q = batch_size / members exactly and
@@ -46,10 +48,9 @@ class Dpsgd(Defense):
     delta: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_grad_norm <= 0:
-            raise ValueError(f"max_grad_norm: got {self.max_grad_norm}; more than 0 is allowed")
-        if self.delta is not None and not 0 < self.delta < 1:
-            raise ValueError(f"delta: got {self.delta}; between 0 and 1 is allowed")
+        if self.max_grad_norm <= 0 or not 0 < (0.5 if self.delta is None else self.delta) < 1:
+            given = f"max_grad_norm {self.max_grad_norm}, delta {self.delta}"
+            raise ValueError(f"got {given}; max_grad_norm more than 0, delta between 0 and 1 is allowed")
 
     def network(self, network: "Network") -> "Network":
         return network.edit(_group_norm)
@@ -74,43 +75,24 @@ class Dpsgd(Defense):
             generator=torch.Generator(parameters[0].device).manual_seed(int(rng.integers(2**62))),
         )
 
-        def gradients(losses: "Callable[[], torch.Tensor]") -> "list[torch.Tensor]":
+        def gradients(losses: "Callable[[], torch.Tensor]", size: int) -> "list[torch.Tensor]":
             optimizer.zero_grad(set_to_none=True)
-            values = losses()
-            if len(values):
-                DPTensorFastGradientClipping(hooks, optimizer, values).backward()
-            else:  # an empty Poisson batch still adds noise and counts as a step
-                for p in parameters:
-                    p.grad = torch.zeros_like(p)
+            for p in parameters:  # an empty Poisson batch still adds noise and counts as a step
+                p.grad = torch.zeros_like(p)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)  # records need no gradient
+                if size:
+                    DPTensorFastGradientClipping(hooks, optimizer, losses()).backward()
             optimizer.pre_step()
             return [p.grad for p in parameters if p.grad is not None]
 
-        return Private(rate, gradients, hooks.remove_hooks)
+        return Private(poisson(rate), gradients, hooks.remove_hooks)
 
     def facts(self, members: int, training: Training) -> dict[str, float | None]:
         """epsilon (None where the noise gives no finite one), delta, and the q of the sampler."""
-        rate = sample_rate(members, training)
-        steps = int(np.ceil(members / training.batch_size)) * training.run_epochs
-        delta = 1e-5 if self.delta is None else self.delta
-        spent = epsilon(self.sigma, rate, steps, delta, self.accountant)
+        rate, delta = sample_rate(members, training), 1e-5 if self.delta is None else self.delta
+        spent = epsilon(self.sigma, rate, steps(members, training), delta, self.accountant)
         return {"epsilon": spent, "delta": delta, "sample_rate": rate}
-
-
-def sample_rate(members: int, training: Training) -> float:
-    """The probability with which a record enters a batch."""
-    return min(1.0, training.batch_size / members)
-
-
-def epsilon(sigma: float, rate: float, steps: int, delta: float, accountant: str) -> float | None:
-    """Opacus's epsilon of `steps` subsampled Gaussian steps; None where it is not finite."""
-    from opacus.accountants import create_accountant
-
-    if not sigma:
-        return None
-    book = create_accountant(mechanism=accountant)
-    book.history = [(sigma, rate, steps)]
-    spent = float(book.get_epsilon(delta=delta))
-    return spent if np.isfinite(spent) else None
 
 
 def _group_norm(module: "torch.nn.Module") -> "torch.nn.Module":

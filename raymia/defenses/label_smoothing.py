@@ -1,6 +1,6 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from raymia.defense import Batch, Clock, Defense, Rng
 from raymia.space import Range
@@ -16,6 +16,13 @@ class LabelSmoothing(Defense):
 
     Neutral: epsilon 0.
     """
+
+    neutral: ClassVar[Mapping[str, object] | None] = {"epsilon": 0.0}
+    cite: ClassVar[str] = (
+        "@inproceedings{szegedy2016rethinking, title={Rethinking the Inception Architecture for Computer Vision}, "
+        "author={Szegedy, Christian and Vanhoucke, Vincent and Ioffe, Sergey and Shlens, Jon and Wojna, Zbigniew}, "
+        "booktitle={CVPR}, year={2016}}"
+    )
 
     epsilon: Annotated[float, Range(0.01, 0.95, log=True, least=0.0, most=1.0)] = 0.1
 

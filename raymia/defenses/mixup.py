@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -24,6 +24,7 @@ class Mixup(Defense):
     """
 
     voids_epsilon: ClassVar[str] = "mixup: a mixed example depends on two records, the accountant's epsilon does not hold"
+    neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{zhang2018mixup, title={mixup: Beyond Empirical Risk Minimization}, author={Zhang, Hongyi and Cisse, "
         "Moustapha and Dauphin, Yann N. and Lopez-Paz, David}, booktitle={ICLR}, year={2018}}"

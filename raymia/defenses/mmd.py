@@ -31,6 +31,7 @@ class Mmd(Defense):
     """
 
     couples: ClassVar[bool] = True
+    neutral: ClassVar[Mapping[str, object] | None] = {"weight": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{li2021mmd, title={Membership Inference Attacks and Defenses in Classification Models}, author={Li, "
         "Jiacheng and Li, Ninghui and Ribeiro, Bruno}, booktitle={CODASPY}, year={2021}}"
@@ -41,6 +42,10 @@ class Mmd(Defense):
     sigma: float = 1.0
     gate: float = 0.03
     skip_last: bool = True
+
+    @property
+    def wants(self) -> frozenset[str]:
+        return frozenset({"reference"})
 
     @property
     def wants_reference(self) -> str | None:  # type: ignore[override]  # a knob decides

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -26,6 +27,7 @@ class Relaxloss(Defense):
     """
 
     couples: ClassVar[bool] = True
+    neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{chen2022relaxloss, title={RelaxLoss: Defending Membership Inference Attacks without Losing Utility}, "
         "author={Chen, Dingfan and Yu, Ning and Fritz, Mario}, booktitle={ICLR}, year={2022}}"

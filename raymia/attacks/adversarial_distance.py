@@ -1,0 +1,29 @@
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from raymia.attack import Array, Attack, Rng
+from raymia.signals import View
+
+
+@dataclass(frozen=True)
+class AdversarialDistance(Attack):
+    """How far the record must be moved for the target to predict something else: 0 where it is wrong already.
+
+    Source: Del Grosso et al., Leveraging Adversarial Examples to Quantify Membership Information Leakage, CVPR 2022.
+
+    Departures: a DeepFool-like search of our own (`raymia.nearby`), where the paper uses AutoAttack.
+    """
+
+    cite: ClassVar[str] = (
+        "@inproceedings{delgrosso2022, title={Leveraging Adversarial Examples to Quantify Membership Information "
+        "Leakage}, author={Del Grosso, Ganesh and Jalalzai, Hamid and Pichler, Georg and Palamidessi, Catuscia and "
+        "Piantanida, Pablo}, booktitle={CVPR}, year={2022}}"
+    )
+    needs: ClassVar[frozenset[str]] = frozenset({"adversarial_distance"})
+    wants: ClassVar[frozenset[str]] = frozenset({"white_box"})
+
+    norm: Literal["l2", "linf"] = "l2"
+
+    def score(self, view: View, rng: Rng) -> Array:
+        scores: Array = view.target[f"adversarial_distance_{self.norm}"][view.asked].astype(float)
+        return scores

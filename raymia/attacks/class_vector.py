@@ -1,0 +1,43 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from raymia.attack import Array, Attack, Rng
+from raymia.attacker import draw_pairs
+from raymia.calibration import by_class, logistic, odds
+from raymia.signals import View, log_softmax
+
+
+@dataclass(frozen=True)
+class ClassVector(Attack):
+    """One logistic regression for each class, on the whole vector of probabilities, fitted on the shadows.
+
+    The classes are ranked together by each record's place among the shadows' non-members of its class. Fitted on at most
+    `pairs` (record, shadow) pairs (0: all); a class without members or non-members among them cannot tell (score 0).
+
+    Source: Shokri et al., S&P 2017, in the form of `class vector` of Li, Li & Ribeiro, CODASPY 2021 (logistic regression).
+
+    Departures: AUC over all records; the authors report the unweighted mean of the classes' accuracies.
+    """
+
+    cite: ClassVar[str] = (
+        "@inproceedings{li2021mmd, title={Membership Inference Attacks and Defenses in Classification Models}, "
+        "author={Li, Jiacheng and Li, Ninghui and Ribeiro, Bruno}, booktitle={CODASPY}, year={2021}}"
+    )
+    wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
+
+    pairs: int = 20_000
+
+    def score(self, view: View, rng: Rng) -> Array:
+        shadow, record = draw_pairs(view, self.pairs, rng)
+        member, label = view.member[shadow, record], view.labels[record]
+        x = np.exp(log_softmax(view.shadows["logits"][shadow, record]))
+        own, own_label = np.exp(view.log_p[view.asked]), view.labels[view.asked]
+        scores, fitted = np.zeros(len(own)), np.zeros(len(label))
+        for c in np.unique(own_label):
+            here, there = label == c, own_label == c
+            if member[here].any() and not member[here].all():
+                weights = logistic(x[here], member[here])
+                scores[there], fitted[here] = odds(own[there], weights), odds(x[here], weights)
+        return by_class(scores, own_label, fitted[~member], label[~member])

@@ -1,0 +1,30 @@
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from raymia.attack import Array, Attack, Rng
+from raymia.signals import View
+
+
+@dataclass(frozen=True)
+class GradW(Attack):
+    """Minus the norm of the gradient of the record's cross-entropy by all weights.
+
+    Source: Rezaei & Liu, CVPR 2021; `Grad-w` in RelaxLoss (l1 and l2).
+    """
+
+    cite: ClassVar[str] = (
+        "@inproceedings{rezaei2021difficulty, title={On the Difficulty of Membership Inference Attacks}, "
+        "author={Rezaei, Shahbaz and Liu, Xin}, booktitle={CVPR}, year={2021}}"
+    )
+    needs: ClassVar[frozenset[str]] = frozenset()
+    wants: ClassVar[frozenset[str]] = frozenset({"white_box"})
+
+    norm: Literal["l1", "l2"] = "l2"
+
+    @property
+    def queries(self) -> frozenset[str]:
+        return frozenset({f"weight_grad_{self.norm}"})
+
+    def score(self, view: View, rng: Rng) -> Array:
+        scores: Array = -view.target[f"weight_grad_{self.norm}"][view.asked]
+        return scores

@@ -1,0 +1,41 @@
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+
+from raymia.attack import Array
+from raymia.attacker import Learned, perceptron
+from raymia.schedule import Training
+from raymia.space import Range
+
+if TYPE_CHECKING:
+    from raymia.modules import Network
+
+
+@dataclass(frozen=True)
+class NnSorted(Learned):
+    """A network that learns from the shadows to tell members from non-members by the sorted logits, without the label.
+
+    C-100-2, cross-entropy, Adam 1e-3, batches of 256, 200 epochs. Score: the log-odds of "member".
+
+    Source: the `NN` attack of Chen, Yu & Fritz, RelaxLoss, ICLR 2022, and its code.
+
+    Departures: two outputs and a softmax for their one and a sigmoid; their driver attacks with plain shadows, here that is
+    `attacker: plain`; a network that has collapsed is trained again.
+    """
+
+    cite: ClassVar[str] = (
+        "@inproceedings{chen2022relaxloss, title={RelaxLoss: Defending Membership Inference Attacks without Losing "
+        "Utility}, author={Chen, Dingfan and Yu, Ning and Fritz, Mario}, booktitle={ICLR}, year={2022}}"
+    )
+
+    epochs: Annotated[int, Range(10, 400, least=1)] = 200
+
+    def inputs(self, said: dict[str, Array], label: Array) -> Array:
+        return np.sort(said["logits"], -1)[..., ::-1]
+
+    def network(self, inputs: int) -> "Network":
+        return perceptron(inputs, (100,))
+
+    def training(self) -> Training:
+        return Training(self.epochs, 256, optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=())

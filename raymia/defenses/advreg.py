@@ -1,0 +1,96 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+
+from raymia.defense import Batch, Clock, Defense, Outputs, Pass, Reference, Rng
+from raymia.lazy import F, torch
+from raymia.schedule import Training
+from raymia.space import Range
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from raymia.modules import Network
+
+LOGITS, LABEL, JOINED = (100, 1024, 512, 64), (100, 512, 64), (128, 1)  # widths of the inner attacker's three branches
+
+
+@dataclass(frozen=True)
+class Advreg(Defense):
+    """Adversarial regularisation: the network is trained against an inner membership attack, which is trained beside it.
+
+    Network: CE + alpha (mean h(z, y) - 0.5), h the inner attack's probability of "member" on the batch, held still. Inner
+    attack, one pass after each epoch: binary cross-entropy of members (1) against the reference (0), by Adam 1e-3. It reads
+    the logits sorted in ascending order and the label as -1 and +1: C-100-1024-512-64 and C-100-512-64, joined 128-1, ReLU.
+
+    The reference is taken out of each model's members (`share`), in no attack's columns; share 0 takes the common reserve.
+
+    Source: Nasr, Shokri & Houmansadr, CCS 2018, algorithm 1; alternation and network of the code of SRCM and CRL.
+
+    Neutral: alpha 0 and share 0.
+
+    Departures: the inner pass draws a reference record for each member with replacement (their code zips two loaders), with the
+    network in evaluation mode. A network that is softmax-free sees logits, as their code, not the posteriors of the paper.
+    """
+
+    couples: ClassVar[bool] = True
+    carves: ClassVar[str | None] = "share"
+    neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0, "share": 0.0}
+    extra_optimizer: ClassVar[Training] = Training(optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=())
+    cite: ClassVar[str] = (
+        "@inproceedings{nasr2018advreg, title={Machine Learning with Membership Privacy using Adversarial Regularization}, "
+        "author={Nasr, Milad and Shokri, Reza and Houmansadr, Amir}, booktitle={CCS}, year={2018}}"
+    )
+
+    alpha: Annotated[float, Range(0.1, 10.0, log=True, least=0.0)] = 1.0
+    share: Annotated[float, "no range: SRCM and CRL fix it"] = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise ValueError(f"share: got {self.share}; 0 or more and less than 1 is allowed")
+
+    @property
+    def wants(self) -> frozenset[str]:
+        return frozenset({"reference"})
+
+    def extra(self, network: "Network", rng: Rng) -> "dict[str, Tensor]":
+        """Weights and biases of the inner attack, uniform in +-1/sqrt(inputs), as torch's linear layers start."""
+        out = {}
+        for name, widths in (("z", LOGITS), ("y", LABEL), ("h", JOINED)):
+            sizes = widths if name == "h" else (network.classes, *widths)
+            for i, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+                bound = 1 / np.sqrt(before)
+                out[f"{name}{i}.w"] = torch.as_tensor(rng.uniform(-bound, bound, (after, before)))
+                out[f"{name}{i}.b"] = torch.as_tensor(rng.uniform(-bound, bound, after))
+        return out
+
+    def penalty(
+        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: "Mapping[str, Tensor]", clock: Clock
+    ) -> "Tensor | None":
+        if not self.alpha:
+            return None
+        still = {name: weight.detach() for name, weight in extra.items()}
+        return self.alpha * (torch.sigmoid(_suspicion(outputs.logits, batch.label, still)).mean() - 0.5)
+
+    def passes(self, clock: Clock) -> list[Pass]:
+        return [Pass(self._loss, moves="extra", reference="uniform", evaluation=True)] if self.alpha else []
+
+    def _loss(self, outputs: Outputs, batch: Batch, reference: Reference, extra: Any, clock: Clock) -> "Tensor":
+        inside = _suspicion(outputs.logits.detach(), batch.label, extra)
+        outside = _suspicion(reference.outputs.logits.detach(), reference.batch.label, extra)
+        return (F.softplus(-inside).mean() + F.softplus(outside).mean()) / 2
+
+
+def _suspicion(logits: "Tensor", label: "Tensor", weights: "Mapping[str, Tensor]") -> "Tensor":
+    """The inner attack's log-odds of "member", [B]."""
+    hot = 2.0 * F.one_hot(label, logits.shape[-1]).to(logits.dtype) - 1
+    branches = [_branch(logits.sort(-1).values, "z", weights), _branch(hot, "y", weights)]
+    return F.linear(torch.cat(branches, -1), weights["h0.w"], weights["h0.b"])[..., 0]
+
+
+def _branch(v: "Tensor", name: str, weights: "Mapping[str, Tensor]") -> "Tensor":
+    for i in range(sum(key.startswith(name) and key.endswith("w") for key in weights)):
+        v = F.relu(F.linear(v, weights[f"{name}{i}.w"], weights[f"{name}{i}.b"]))
+    return v

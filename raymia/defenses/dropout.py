@@ -1,0 +1,48 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from raymia.defense import Defense
+from raymia.lazy import torch
+from raymia.space import Range
+
+if TYPE_CHECKING:
+    from raymia.modules import Network
+
+
+@dataclass(frozen=True)
+class Dropout(Defense):
+    """Single activations are dropped with probability p in training, and the rest scaled by 1 / (1 - p).
+
+    `where: head` is one dropout before the last linear layer, as in RelaxLoss; `where: convs` is one after every convolution
+    (before what follows it), as in Kaya.
+
+    Source: Srivastava et al., JMLR 2014; as a defense in Kaya, Hong & Dumitras 2020, section 3, and in RelaxLoss (p 0.5).
+
+    Neutral: p 0.
+
+    Departures: Kaya leaves the order of dropout and activation open: dropout comes first; of ReLU both orders are the same.
+    """
+
+    neutral: ClassVar[Mapping[str, object] | None] = {"p": 0.0}
+    cite: ClassVar[str] = (
+        "@article{srivastava2014dropout, title={Dropout: A Simple Way to Prevent Neural Networks from Overfitting}, author={"
+        "Srivastava, Nitish and Hinton, Geoffrey and Krizhevsky, Alex and Sutskever, Ilya and Salakhutdinov, Ruslan}, "
+        "journal={JMLR}, year={2014}}"
+    )
+
+    p: Annotated[float, Range(0.05, 0.95, least=0.0, most=0.99)] = 0.5
+    where: Literal["head", "convs"] = "head"
+
+    @property
+    def wants(self) -> frozenset[str]:
+        return frozenset({"convolutions"} if self.where == "convs" else ())
+
+    def network(self, network: "Network") -> "Network":
+        from raymia.modules import Dropout, after_convolutions
+
+        if not self.p:
+            return network
+        if self.where == "convs":
+            return after_convolutions(network, lambda: Dropout(self.p))
+        return network.with_head(lambda head: torch.nn.Sequential(Dropout(self.p), head))

@@ -1,0 +1,39 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from raymia.defense import Batch, Clock, Defense, Rng
+from raymia.lazy import torch
+from raymia.space import Range
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Defense):
+    """Adds N(0, sigma^2) to every input of a training step; images are clamped to [0, 1] again. Queries stay clean.
+
+    Units: sigma is in the data's own units, for images the [0, 1] of their pixels.
+
+    Source: Kaya, Hong & Dumitras 2020, section 3 (sigma 0.01 to 0.25); clamped as in the authors' later code.
+
+    Neutral: sigma 0.
+    """
+
+    neutral: ClassVar[Mapping[str, object] | None] = {"sigma": 0.0}
+    cite: ClassVar[str] = (
+        "@article{kaya2020effectiveness, title={On the Effectiveness of Regularization Against Membership Inference Attacks}, "
+        "author={Kaya, Yigitcan and Hong, Sanghyun and Dumitras, Tudor}, journal={arXiv:2006.05336}, year={2020}}"
+    )
+
+    sigma: Annotated[float, Range(0.01, 0.25, log=True, least=0.0)] = 0.05
+
+    def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
+        if not self.sigma:
+            return batch
+        noise = np.stack([g.standard_normal(batch.x.shape[1:], np.float32) for g in rngs])
+        x = batch.x + self.sigma * torch.as_tensor(noise).to(batch.x)
+        return batch._replace(x=x.clamp(0.0, 1.0) if x.ndim == IMAGES else x)
+
+
+IMAGES = 5  # axes of a stacked batch of images: [K, B, C, H, W]

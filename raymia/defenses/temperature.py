@@ -1,0 +1,28 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from raymia.defense import Defense, Owned, Release
+from raymia.space import Range
+
+
+@dataclass(frozen=True)
+class Temperature(Defense):
+    """Releases softmax(z / T) in place of softmax(z). The order of the classes, so the label, is unchanged.
+
+    Source: Shokri et al., S&P 2017, section VIII ("increase entropy of the prediction vector").
+
+    Neutral: t 1.
+    """
+
+    neutral: ClassVar[Mapping[str, object] | None] = {"t": 1.0}
+    cite: ClassVar[str] = (
+        "@inproceedings{shokri2017membership, title={Membership Inference Attacks Against Machine Learning Models}, "
+        "author={Shokri, Reza and Stronati, Marco and Song, Congzheng and Shmatikov, Vitaly}, booktitle={IEEE S\\&P}, "
+        "year={2017}}"
+    )
+
+    t: Annotated[float, Range(1.0, 100.0, log=True, least=0.01)] = 10.0
+
+    def release(self, owned: Owned) -> Release:
+        return lambda logits: logits / self.t

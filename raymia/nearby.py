@@ -1,0 +1,157 @@
+"""What lies near a record: copies of it, and the nearest place where a model says something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Array = np.ndarray[Any, Any]
+Logits = Callable[[Tensor], Tensor]  # x [B, ...] in the data's units -> logits [B, C], differentiable
+Labels = Callable[[Tensor], Array]  # x [B, ...] -> predicted labels [B]
+
+DTC_STEP, DTC_STEPS = 0.001, 100
+FOOL_STEPS, OVERSHOOT = 50, 1.02
+ROUNDS, DIRECTIONS, HALVINGS = 4, 40, 12  # of the label-only search: about 250 queries a record
+
+
+def shifted(x: Tensor, by: Iterable[int]) -> Iterator[Tensor]:
+    """Images [S, C, H, W] shifted by each pair of `by`, zeros coming in, each followed by its mirror image."""
+    by = list(by)
+    pad, (height, width) = max(map(abs, by)), x.shape[-2:]
+    padded = F.pad(x, (pad, pad, pad, pad))
+    for down in by:
+        for right in by:
+            copy = padded[..., pad - down : pad - down + height, pad - right : pad - right + width]
+            yield copy
+            yield copy.flip(-1)
+
+
+def confident(logits: Logits, x: Tensor, y: Tensor, loss: float) -> Tensor:
+    """The l_inf distance [B] that sign steps of 0.001 (1 at least, 100 at most) take a record to a loss below `loss`."""
+    here, distance = x.clone(), torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    active = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    for _ in range(DTC_STEPS):
+        at = torch.nonzero(active).flatten()
+        if not len(at):
+            break
+        (grad,) = _gradient(lambda z, at=at: -F.cross_entropy(z, y[at], reduction="sum"), logits, here[at])  # type: ignore[misc]
+        here[at] += DTC_STEP * grad.sign()
+        with torch.no_grad():
+            active[at] = F.cross_entropy(logits(here[at]), y[at], reduction="none") >= loss
+        distance[at] = (here[at] - x[at]).flatten(1).abs().amax(1).double()
+    return distance
+
+
+def adversarial(logits: Logits, x: Tensor, y: Tensor, norm: str) -> Tensor:
+    """The distance [B] in that norm to where another class is predicted; 0 where one is already.
+
+    Steps to where the margin between the label and the strongest other class would be 0 if it were linear (DeepFool:
+    Moosavi-Dezfooli, Fawzi & Frossard, CVPR 2016), then halves the last line between.
+    """
+    y = y.to(x.device)
+    with torch.no_grad():
+        right = logits(x).argmax(-1) == y
+    moved = torch.zeros_like(x)
+    active = right.clone()
+    for _ in range(FOOL_STEPS):
+        at = torch.nonzero(active).flatten()
+        if not len(at):
+            break
+        grad, margin = _gradient(lambda z, at=at: _margin(z, y[at]), logits, x[at] + moved[at])  # type: ignore[misc]
+        flat = grad.flatten(1)
+        step = (margin.clamp(min=0) + 1e-4) * OVERSHOOT
+        if norm == "l2":
+            flat = -flat * (step / flat.square().sum(1).clamp(min=1e-12))[:, None]
+        else:
+            flat = -flat.sign() * (step / flat.abs().sum(1).clamp(min=1e-12))[:, None]
+        moved[at] += flat.view_as(grad).clamp(-1e3, 1e3)
+        with torch.no_grad():
+            active[at] = logits(x[at] + moved[at]).argmax(-1) == y[at]
+    low, high = torch.zeros(len(x), device=x.device, dtype=x.dtype), torch.ones(len(x), device=x.device, dtype=x.dtype)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        with torch.no_grad():
+            fooled = logits(x + moved * _wide(middle, x)).argmax(-1) != y
+        low, high = torch.where(fooled, low, middle), torch.where(fooled, middle, high)
+    return torch.where(right, _length(moved, norm) * high.double(), 0.0)
+
+
+def _gradient(value: Callable[[Tensor], Tensor], logits: Logits, x: Tensor) -> tuple[Tensor, ...]:
+    """The gradient of the sum of `value(logits(x))` by x, and the value if it has one a record."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        out = value(logits(x))
+        (grad,) = torch.autograd.grad(out.sum(), x)
+    return (grad, out.detach()) if out.ndim else (grad,)
+
+
+def _margin(z: Tensor, y: Tensor) -> Tensor:
+    own = z.gather(1, y[:, None])[:, 0]
+    return own - z.scatter(1, y[:, None], -torch.inf).amax(1)
+
+
+def _wide(a: Tensor, like: Tensor) -> Tensor:
+    return a.view(-1, *(1,) * (like.ndim - 1))
+
+
+def _length(x: Tensor, norm: str) -> Tensor:
+    flat = x.flatten(1).double()
+    return flat.square().sum(1).sqrt() if norm == "l2" else flat.abs().amax(1)
+
+
+def boundary(labels: Labels, x: Tensor, y: Array, rng: np.random.Generator) -> Array:
+    """The l2 distance [S] to where another label is predicted, from labels alone; 0 where one is already.
+
+    From the middle of the way to a record that is predicted otherwise: the boundary's normal is estimated from the labels of
+    noisy copies, a step is taken along it, and the line back to the record is halved down to the boundary again
+    (HopSkipJump: Chen, Jordan & Wainwright, S&P 2020). The nearest point that was found counts.
+    """
+    said = labels(x)
+    at = np.flatnonzero(said == y)
+    distance = np.zeros(len(x))
+    others = {c: np.flatnonzero(said != c) for c in np.unique(y[at])}
+    if not len(at) or not all(map(len, others.values())):
+        return np.where(said == y, 1e6, 0.0)  # one label everywhere: there is no boundary
+    place = rng.random(len(at))
+    start = np.array([others[c][int(u * len(others[c]))] for c, u in zip(y[at], place, strict=True)])
+    own, label = x[at], y[at]
+    here = _halved(labels, own, x[start], label)
+    best = _length(here - own, "l2")
+    size = float(np.sqrt(own[0].numel()))
+    for turn in range(1, ROUNDS + 1):
+        apart = _wide(_length(here - own, "l2").float(), own)
+        found = torch.zeros_like(own)
+        votes = np.zeros((DIRECTIONS, len(at)))
+        drawn = [torch.as_tensor(rng.standard_normal(own.shape, np.float32)) for _ in range(DIRECTIONS)]
+        for i, u in enumerate(drawn):
+            votes[i] = np.where(labels(here + 0.1 * apart / size * u) != label, 1.0, -1.0)
+        votes -= np.where(np.abs(votes.mean(0)) < 1, votes.mean(0), 0.0)
+        for vote, u in zip(votes, drawn, strict=True):
+            found += _wide(torch.as_tensor(vote, dtype=torch.float32), own) * u
+        normal = found / _wide(_length(found, "l2").float().clamp(min=1e-12), own)
+        step = apart / turn**0.5
+        for _ in range(6):  # shorter, until the label is another
+            bad = torch.as_tensor(labels(here + step * normal) == label)
+            if not bool(bad.any()):
+                break
+            step = torch.where(_wide(bad, own), step / 2, step)
+        bad = torch.as_tensor(labels(here + step * normal) == label)
+        here = _halved(labels, own, torch.where(_wide(bad, own), here, here + step * normal), label)
+        best = torch.minimum(best, _length(here - own, "l2"))
+    distance[at] = best.numpy()
+    return distance
+
+
+def _halved(labels: Labels, inside: Tensor, outside: Tensor, label: Array) -> Tensor:
+    """The point on the line from `inside`, which is predicted as `label`, nearest to it that is not."""
+    low, high = torch.zeros(len(inside)), torch.ones(len(inside))
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        other = torch.as_tensor(labels(inside + _wide(middle, inside) * (outside - inside)) != label)
+        low, high = torch.where(other, low, middle), torch.where(other, middle, high)
+    return inside + _wide(high, inside) * (outside - inside)

@@ -1,0 +1,76 @@
+"""A pool of actors does what `map` does, whatever happens to the actors."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raymia.cluster import session
+from raymia.cluster.actors import Pool
+from raymia.metrics import ScoreError
+from raymia.sweep import Resources
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    out = tmp_path_factory.mktemp("pool")
+    with session.scratch(out) as here, session.session(Resources(), here, 0) as cluster:
+        assert cluster.leash == str(here / "leash")
+        pool = Pool.start(2, cluster.leash)
+        yield pool
+        pool.stop()
+    assert not here.exists()
+
+
+def test_results_come_in_the_order_of_the_items(pool: Pool) -> None:
+    def late_first(i: int) -> int:
+        import time
+
+        time.sleep(0.3 if i == 0 else 0.0)
+        return i * i
+
+    assert pool.map(late_first, range(9)) == [i * i for i in range(9)]
+    assert pool.map(late_first, []) == []
+
+
+def test_what_a_call_raises_is_raised_as_it_was(pool: Pool) -> None:
+    def fail(i: int) -> int:
+        raise ScoreError(f"item {i}")
+
+    with pytest.raises(ScoreError) as raised:
+        pool.map(fail, [3])
+    assert type(raised.value) is ScoreError and str(raised.value) == "item 3"
+
+
+def test_actors_are_processes_of_their_own_without_a_gpu(pool: Pool) -> None:
+    def look(_: int) -> tuple[int, str | None]:
+        import os
+        import time
+
+        time.sleep(0.2)
+        return os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES")
+
+    seen = pool.map(look, range(4))
+    assert len({pid for pid, _ in seen}) == 2 and os.getpid() not in dict(seen)
+    assert {devices for _, devices in seen} == {""}
+
+
+def test_the_call_of_a_killed_actor_is_made_again(pool: Pool, tmp_path: Path) -> None:
+    def die_once(i: int, folder: str = str(tmp_path)) -> int:
+        import os
+        import signal
+        from pathlib import Path
+
+        mark = Path(folder, "died")
+        if i == 1 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return i
+
+    begin = time.monotonic()
+    assert pool.map(die_once, range(4)) == [0, 1, 2, 3]
+    assert (tmp_path / "died").exists() and time.monotonic() - begin < 60

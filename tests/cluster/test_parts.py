@@ -1,0 +1,269 @@
+"""What a run is made of, without a cluster: arithmetic, agenda, signals, processes, a worker's step."""
+
+import errno
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raymia import sweep as files
+from raymia import trial as trials
+from raymia.cluster import leash, session, tune, worker
+from raymia.cluster.agenda import Agenda
+from raymia.cluster.progress import Progress, best, line
+from raymia.cluster.stop import Stop, Stopped
+from raymia.data import Data
+from raymia.errors import EnvironmentFault, SweepError
+from raymia.point import Point
+from raymia.results import Folder, Row
+from raymia.sweep import Resources, Sweep
+
+from .conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def sweep() -> Sweep:
+    return files.parse(TINY)
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    rng = np.random.default_rng(0)
+    return Data("toy", rng.random((120, 64), dtype=np.float32), rng.integers(0, 10, 120), 10, False)
+
+
+def row(point: Point, index: int, state: str = "done", accuracy: float = 0.5, auc: float = 0.6) -> Row:
+    empty = worker.failed(point, ValueError("broken"))
+    numbers: dict[str, float | None] = {"test_accuracy": accuracy, "max_attack_auc": auc}
+    done = replace(empty, state="done", reason="", numbers=numbers, worst_attack="loss")
+    return replace(done if state == "done" else empty, trial=index)
+
+
+NODE = {"CPU": 4.0, "GPU": 1.0}
+
+
+@pytest.mark.parametrize(
+    "cpu, gpu, nodes, count",
+    [
+        (1, 0, [NODE], 4),
+        (2, 0, [NODE], 2),
+        (3, 0, [NODE, NODE], 2),  # a trial does not straddle nodes
+        (0.1, 0, [{"CPU": 1.0}], 10),
+        (1, 0.5, [NODE], 2),
+        (1, 1, [NODE, {"CPU": 64.0}], 1),
+    ],
+)
+def test_how_many_trials_fit(cpu: float, gpu: float, nodes: list[dict[str, float]], count: int) -> None:
+    assert session.at_once(Resources(cpu=cpu, gpu=gpu), nodes) == count
+
+
+@pytest.mark.parametrize(
+    "asked", [Resources(cpu=5), Resources(gpu=2), Resources(cpu=4.5, gpu=0.5), Resources(spread=2)]
+)
+def test_what_never_fits_is_refused_with_the_arithmetic(asked: Resources) -> None:
+    with pytest.raises(SweepError) as refused:
+        session.at_once(asked, [NODE, NODE])
+    if asked.spread == 1:
+        assert f"{asked.cpu:g} CPU and {asked.gpu:g} GPU" in str(refused.value)
+        assert "the largest of 2 nodes has 4 CPU and 1 GPU" in str(refused.value)
+
+
+def test_the_scratch_folder_is_private_the_same_each_time_and_gone(tmp_path: Path) -> None:
+    with session.scratch(tmp_path) as here:
+        assert here == session.place(tmp_path) != session.place(tmp_path / "other")
+        assert stat.S_IMODE(here.stat().st_mode) == 0o700
+        assert len(str(here)) + len("/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store") < 107
+        here.chmod(0o755)
+        with pytest.raises(EnvironmentFault, match="only you"), session.scratch(tmp_path):
+            pass
+    assert not here.exists()
+
+
+def test_a_leash_ends_the_process_it_noted_and_no_other_that_has_its_number(tmp_path: Path) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) for _ in range(2)]
+    noted, reused = processes
+    (tmp_path / str(noted.pid)).write_text(f"{leash.started(noted.pid)} trial")
+    (tmp_path / str(reused.pid)).write_text("1 trial")
+    try:
+        assert leash.alive(tmp_path) == [noted.pid]
+        # Our own child stays a zombie, with its number, until it is waited for.
+        reaper = threading.Thread(target=noted.wait)
+        reaper.start()
+        leash.end(tmp_path)
+        reaper.join(5.0)
+        assert noted.returncode == -signal.SIGKILL
+        assert leash.alive(tmp_path) == [] and reused.poll() is None
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_a_signal_is_kept_until_it_is_asked_for_and_the_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with Stop() as stop:
+        stop.check()
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Stopped):
+            stop.check()
+        assert stop.signal == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.sigtimedwait([], 1.0)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def _fill(agenda: Agenda, count: int, failing: int = -1) -> list[Point]:
+    made = []
+    for _ in range(count):
+        index = agenda.next()
+        assert index is not None
+        made.append(agenda.point(index))
+        agenda.finish(row(made[-1], index, "failed" if index == failing else "done", accuracy=0.5 + index / 50))
+    return made
+
+
+def test_an_agenda_goes_on_from_its_folder_with_the_same_points(sweep: Sweep, data: Data, tmp_path: Path) -> None:
+    whole = _fill(Agenda(sweep, Folder(tmp_path / "a"), data), 9)
+    first = _fill(Agenda(sweep, Folder(tmp_path / "b"), data), 4)
+    later = Agenda(sweep, Folder(tmp_path / "b"), data)
+    assert later.pending == [4, 5, 6, 7, 8] and later.unfinished == 5
+    assert first + _fill(later, 5) == whole
+    assert Agenda(sweep, Folder(tmp_path / "b"), data).pending == []
+    assert len({point.digest() for point in whole}) == 9
+
+
+def test_an_agenda_waits_for_the_row_that_a_suggestion_needs(sweep: Sweep, data: Data, tmp_path: Path) -> None:
+    agenda = Agenda(sweep, Folder(tmp_path), data)
+    assert [agenda.next() for _ in range(5)] == [0, 1, 2, 3, None]  # lag 4
+    agenda.finish(row(agenda.point(1), 1))
+    assert agenda.next() is None
+    agenda.finish(row(agenda.point(0), 0))
+    assert [agenda.next() for _ in range(3)] == [4, 5, None]
+    agenda.again(5)
+    assert agenda.next() == 5
+
+
+def test_retrying_a_failed_row_changes_no_suggestion(sweep: Sweep, data: Data, tmp_path: Path) -> None:
+    points = _fill(Agenda(sweep, Folder(tmp_path), data), 7, failing=2)
+    agenda = Agenda(sweep, Folder(tmp_path), data, retry_failed=True)
+    assert agenda.pending == [2, 7, 8] and agenda.failed
+    assert agenda.next() == 2 and agenda.point(2) == points[2]
+    agenda.finish(row(points[2], 2, accuracy=0.99))
+    rest = _fill(agenda, 2)
+    assert not agenda.failed and agenda.unfinished == 0
+    kept = Agenda(sweep, Folder(tmp_path / "kept"), data)
+    assert _fill(kept, 9, failing=2) == points + rest
+
+
+def test_other_attacks_score_the_same_points_again_and_suggest_nothing_new(
+    sweep: Sweep, data: Data, tmp_path: Path
+) -> None:
+    points = _fill(Agenda(sweep, Folder(tmp_path), data), 9)
+    fewer = Agenda(replace(sweep, attacks=sweep.attacks[:1]), Folder(tmp_path), data)
+    assert fewer.pending == list(range(9))
+    again = _fill(fewer, 9)
+    assert [p.recipe for p in again] == [p.recipe for p in points]
+    assert all(p.attacks == sweep.attacks[:1] for p in again)
+
+
+def _worker(point: Point, data: Data, tmp_path: Path) -> worker.Trial:
+    one = worker.Trial.__new__(worker.Trial)
+    one._data, one._signals, one._limit = data, tmp_path, None
+    one._pool = type("Pool", (), {"map": staticmethod(map)})()
+    one.reset_config({"trial": 3, "point": json.dumps(point.to_json())})
+    return one
+
+
+def test_what_a_step_gives_back(sweep: Sweep, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = sweep.point(0, {}, 0, data)
+    one = _worker(point, data, tmp_path)
+
+    def step(result: Any) -> dict[str, Any]:
+        def fake(*_: Any, **__: Any) -> Row:
+            if isinstance(result, Exception):
+                raise result
+            return result  # type: ignore[no-any-return]
+
+        monkeypatch.setattr(trials, "run", fake)
+        return one.step()
+
+    done = row(point, -1)
+    assert Row.from_json(json.loads(step(done)["row"])) == replace(done, trial=3)
+    broken = Row.from_json(json.loads(step(ZeroDivisionError("by\n  zero"))["row"]))
+    assert (broken.state, broken.reason, broken.trial) == ("failed", "ZeroDivisionError: by zero", 3)
+    assert broken.digest == point.digest() and broken.models == 4
+    assert step(EnvironmentFault("no disk"))["fault"] == "no disk"
+    assert "No space left" in step(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))["fault"]
+    lost = worker.ray.exceptions.ActorDiedError()
+    with pytest.raises(worker.ray.exceptions.RayError):
+        step(lost)
+
+
+def test_rows_of_other_versions_are_not_mixed(sweep: Sweep, data: Data, tmp_path: Path) -> None:
+    agenda = Agenda(sweep, Folder(tmp_path), data)
+    index = agenda.next()
+    assert index == 0
+    old = row(agenda.point(0), 0)
+    agenda.finish(replace(old, versions=old.versions | {"torch": "0.1"}))
+    agenda = Agenda(sweep, Folder(tmp_path), data)
+    with pytest.raises(EnvironmentFault, match=r"torch 0\.1"):
+        tune._check(agenda, mix_versions=False)
+    tune._check(agenda, mix_versions=True)
+
+
+def test_a_full_disk_is_found_before_anything_starts(
+    sweep: Sweep, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agenda = Agenda(sweep, Folder(tmp_path), data)
+    usage = type("Usage", (), {"free": 2**20})
+    monkeypatch.setattr(tune.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(EnvironmentFault, match="1 MB are free"):
+        tune._check(agenda, mix_versions=False)
+
+
+@pytest.mark.parametrize("keep, left", [("all", {0, 1, 2}), ("front", {0, 2}), ("none", set())])
+def test_signals_that_are_not_asked_for_go(sweep: Sweep, data: Data, tmp_path: Path, keep: str, left: set[int]) -> None:
+    agenda = Agenda(replace(sweep, keep_signals=keep), Folder(tmp_path), data)
+    for index, (accuracy, auc) in enumerate([(0.9, 0.7), (0.8, 0.7), (0.8, 0.6)]):
+        agenda.next()
+        agenda.finish(row(agenda.point(index), index, accuracy=accuracy, auc=auc))
+        (agenda.folder.signals / agenda.rows[index].signals).mkdir(parents=True)
+    tune._tidy(agenda)
+    there = {path.name for path in agenda.folder.signals.iterdir()}
+    assert there == {agenda.rows[index].signals for index in left}
+
+
+def test_the_front_on_the_screen_is_that_of_the_table(sweep: Sweep, data: Data) -> None:
+    import pandas as pd
+
+    from raymia.pareto import front
+
+    rng, point = np.random.default_rng(0), sweep.point(0, {}, 0, data)
+    pairs = np.round(rng.random((40, 2)), 1)  # rounded, for ties
+    rows = [row(point, i, accuracy=float(a), auc=float(b)) for i, (a, b) in enumerate(pairs)]
+    frame = pd.DataFrame([{"trial": r.trial, "state": r.state, **r.numbers} for r in rows])
+    assert [r.trial for r in best(rows)] == list(front(frame)["trial"])
+
+
+def test_a_log_has_one_plain_line_a_trial(sweep: Sweep, data: Data, capfd: pytest.CaptureFixture[str]) -> None:
+    point = sweep.point(1, {"relaxloss.alpha": 0.125}, 0, data)
+    progress = Progress()
+    progress.start(2, {})
+    progress.running(1, point)
+    progress.finished(row(point, 1, accuracy=0.75, auc=0.625))
+    progress.stop()
+    out, said = capfd.readouterr()
+    assert out == "" and said.count("\n") == 1
+    assert said.startswith("trial 1 done: relaxloss alpha=0.125")
+    assert "accuracy 0.750, AUC 0.625 (loss)" in said and "[1/2" in said
+    assert line(row(point, 1, "failed")).endswith(": ValueError: broken")

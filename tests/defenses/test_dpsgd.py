@@ -1,0 +1,246 @@
+"""DP-SGD, and four ways to get it wrong: each check catches one of them."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from raymia.catalog import make
+from raymia.defense import Defense, Private, Recipe, recipe
+from raymia.defenses.dpsgd import Dpsgd
+from raymia.errors import SweepError
+from raymia.modules import Network, classifier
+from raymia.privacy import epsilon, steps
+from raymia.schedule import Training
+from raymia.space import Part
+from raymia.training import fit, predict
+
+TRAINING = Training(epochs=2, batch_size=6, lr=0.1, momentum=0.0, weight_decay=0.0, precision="float64")
+
+
+def build() -> Network:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU()), 8, 3).double().train()
+
+
+def private(defense: Dpsgd, net: Network, members: int = 20) -> Private:
+    return defense.privatise(net, list(net.parameters()), members, TRAINING, np.random.default_rng(0))
+
+
+def losses(net: Network, x: torch.Tensor) -> Callable[[], torch.Tensor]:
+    return lambda: nn.functional.cross_entropy(net(x).logits, torch.arange(len(x)) % 3, reduction="none")
+
+
+# ---- the checks: a class goes in, what is wrong comes out
+
+
+def clips(cls: type[Dpsgd]) -> bool:
+    """At sigma 0 the gradient is the sum of clipped single gradients over the expected batch, to 1e-5."""
+    x = torch.randn((7, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    net, bound = build(), 0.5
+    expected = [torch.zeros_like(p) for p in net.parameters()]
+    for one in losses(net, x)():
+        grads = torch.autograd.grad(one, list(net.parameters()), retain_graph=True)
+        norm = torch.sqrt(sum((g.square().sum() for g in grads), torch.zeros(())))
+        assert norm > bound  # or nothing is clipped
+        for total, grad in zip(expected, grads, strict=True):
+            total += grad * min(1.0, bound / float(norm)) / TRAINING.batch_size
+    run = private(cls(sigma=0.0, max_grad_norm=bound), net)
+    found = run.gradients(losses(net, x), len(x))
+    return all(torch.allclose(f, e, atol=1e-5, rtol=0) for f, e in zip(found, expected, strict=True))
+
+
+def noise(cls: type[Dpsgd]) -> bool:
+    """Over 1,000 draws the noise on the mean has the standard deviation sigma max_grad_norm / B, to 3%, and is fresh."""
+    run = private(cls(sigma=2.0, max_grad_norm=1.5), build())
+    drawn = torch.stack([run.gradients(lambda: torch.zeros(0), 0)[1].clone() for _ in range(1000)])
+    sd = float(drawn.std(0).mean())
+    return abs(sd / (2.0 * 1.5 / TRAINING.batch_size) - 1) < 0.03 and abs(float(drawn.mean())) < 0.02
+
+
+def poisson(cls: type[Dpsgd]) -> bool:
+    """Every record is in a batch independently with probability q: 10,000 draws, single and pairwise counts, and the size."""
+    run, rng, n, q = private(cls(), build()), np.random.default_rng(3), 20, 0.3
+    drawn = np.stack([run.sample(n, rng) for _ in range(10_000)]).astype(float)
+    together = (drawn.T @ drawn / len(drawn))[~np.eye(n, dtype=bool)]
+    single = abs(drawn.mean(0) - q).max() < 5 * np.sqrt(q * (1 - q) / 1e4)
+    pairs = abs(together - q**2).max() < 5 * np.sqrt(q**2 * (1 - q**2) / 1e4)
+    return bool(single and pairs and abs(drawn.sum(1).var() / (n * q * (1 - q)) - 1) < 0.1)
+
+
+CHECKS = (clips, noise, poisson)
+
+
+class NoiseOverBatch(Dpsgd):
+    def privatise(self, *args):  # type: ignore[no-untyped-def]
+        return replace(self, sigma=self.sigma / TRAINING.batch_size)._own(*args)
+
+    def _own(self, *args):  # type: ignore[no-untyped-def]
+        return Dpsgd.privatise(self, *args)
+
+
+class NoClipping(Dpsgd):
+    def privatise(self, *args):  # type: ignore[no-untyped-def]
+        wide = Dpsgd(self.sigma * self.max_grad_norm / 1e6, 1e6)  # the same noise
+        return wide.privatise(*args)
+
+
+class FixedNoise(Dpsgd):
+    def privatise(self, network, parameters, members, training, rng):  # type: ignore[no-untyped-def]
+        def gradients(losses, size):  # type: ignore[no-untyped-def]
+            run = Dpsgd.privatise(self, network, parameters, members, training, np.random.default_rng(7))
+            try:
+                return run.gradients(losses, size)
+            finally:
+                run.close()
+
+        return Private(
+            Dpsgd.privatise(self, build(), list(build().parameters()), members, training, rng).sample, gradients, int
+        )
+
+
+class PlainShuffling(Dpsgd):
+    def privatise(self, *args):  # type: ignore[no-untyped-def]
+        return super().privatise(*args)._replace(sample=lambda n, rng: rng.permutation(n) < TRAINING.batch_size)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
+def test_dpsgd_is_right(check: Callable[[type[Dpsgd]], bool]) -> None:
+    assert check(Dpsgd)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "caught"), [(NoiseOverBatch, noise), (NoClipping, clips), (FixedNoise, noise), (PlainShuffling, poisson)]
+)
+def test_every_planted_fault_is_caught(mutant: type[Dpsgd], caught: Callable[[type[Dpsgd]], bool]) -> None:
+    assert [check for check in CHECKS if not check(mutant)] == [caught]
+
+
+# ---- what is spent
+
+
+def test_epsilon_equals_the_golden_values() -> None:
+    assert epsilon(1.5, 0.04, 2250, 1e-5, "rdp") == pytest.approx(7.32911117143, abs=1e-6)
+    assert epsilon(1.5, 0.04, 2249, 1e-5, "prv") == pytest.approx(6.777395712, abs=1e-3)
+
+
+def test_accountants_are_ordered_and_gdp_is_refused() -> None:
+    exact, prv, rdp = 4.37718, epsilon(1.0, 1.0, 1, 1e-5, "prv"), epsilon(1.0, 1.0, 1, 1e-5, "rdp")
+    assert prv is not None and rdp is not None and exact <= prv <= rdp
+    assert (prv, rdp) == (pytest.approx(4.38741, abs=1e-3), pytest.approx(4.72851, abs=1e-4))
+    with pytest.raises(ValueError, match="gdp bounds nothing"):
+        epsilon(1.0, 1.0, 1, 1e-5, "gdp")
+    with pytest.raises(SweepError, match="dpsgd.accountant: got 'gdp'"):
+        make("defenses", "dpsgd", {"accountant": "gdp"})
+
+
+def test_the_row_holds_the_rate_of_the_sampler_and_as_many_steps_as_are_taken(lesson) -> None:  # type: ignore[no-untyped-def]
+    sizes: list[int] = []
+
+    class Spy(Defense):
+        def batch(self, batch, rngs, clock):  # type: ignore[no-untyped-def]
+            sizes.append(batch.x.shape[1])
+            return batch
+
+    arm = Recipe((Dpsgd(accountant="rdp"), Spy()))
+    training = replace(TRAINING, epochs=100)
+    fit(arm, build, lesson(), training, (0,), [0])
+    facts = arm.facts(20, training)
+    assert facts["sample_rate"] == 6 / 20 and facts["delta"] == 1e-5
+    assert len(sizes) == steps(20, training) == 400
+    assert facts["epsilon"] == epsilon(1.0, 0.3, 400, 1e-5, "rdp")
+    assert abs(np.mean(sizes) - 6) < 5 * np.sqrt(20 * 0.3 * 0.7 / 400)
+
+
+@pytest.mark.parametrize("part", ["mixup", "distillation", "selena", "dmp", "memguard"])
+def test_epsilon_is_empty_where_it_does_not_hold_and_the_row_says_why(part: str) -> None:
+    arm = recipe([Part("dpsgd", {"accountant": "rdp"}), Part(part, {})])
+    assert arm.facts(20, TRAINING)["epsilon"] is None and part in arm.voids
+
+
+def test_hiding_outputs_spends_nothing() -> None:
+    arm = recipe([Part("dpsgd", {"accountant": "rdp"}), Part("top_k", {}), Part("rounding", {}), Part("temperature", {})])
+    assert arm.facts(20, TRAINING)["epsilon"] is not None and not arm.voids
+
+
+# ---- the training
+
+
+def test_an_empty_batch_adds_noise_and_the_next_one_works() -> None:
+    net = build()
+    run = private(Dpsgd(sigma=1.0), net)
+    x = torch.rand((5, 1, 8, 8), dtype=torch.float64)
+    for size in (0, 5, 0, 5):
+        grads = run.gradients(losses(net, x[:size]), size)
+        assert len(grads) == 4 and all(g.isfinite().all() and g.abs().sum() > 0 for g in grads)
+
+
+def test_a_training_with_mostly_empty_batches_steps(lesson) -> None:  # type: ignore[no-untyped-def]
+    training = replace(TRAINING, batch_size=1, epochs=1)
+    (model,) = fit(Recipe((Dpsgd(),)), build, lesson(), training, (0,), [0])
+    assert not torch.equal(next(model.network.parameters()), next(build().parameters()))  # type: ignore[attr-defined]
+
+
+def test_one_record_moves_the_summed_gradient_by_its_clip_at_most() -> None:
+    net = build()
+    run = private(Dpsgd(sigma=0.0, max_grad_norm=0.3), net)
+    x = 50 * torch.rand((6, 1, 8, 8), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    every, fewer = ([g.clone() for g in run.gradients(losses(net, x[:n]), n)] for n in (6, 5))
+    apart = sum((a - b).square().sum() for a, b in zip(every, fewer, strict=True))
+    assert float(apart) ** 0.5 * TRAINING.batch_size <= 0.3 + 1e-9
+
+
+def test_no_batchnorm_is_left() -> None:
+    from opacus.validators import ModuleValidator
+
+    net = Dpsgd().network(make("networks", "resnet18", {"width": 8}).build((1, 8, 8), 3))
+    assert ModuleValidator.is_valid(net)
+    assert {m.num_groups for m in net.modules() if isinstance(m, nn.GroupNorm)} == {8, 16, 32}
+
+
+@pytest.mark.parametrize("other", ["relaxloss", "crl", "mmd", "advreg"])
+def test_what_couples_a_batch_is_refused_by_name(other: str) -> None:
+    with pytest.raises(SweepError, match=f"{other} couples the records of a batch, which dpsgd cannot clip"):
+        recipe([Part(other, {}), Part("dpsgd", {})])
+
+
+def test_srcms_own_layers_are_clipped_too() -> None:
+    """LinearNorm is not one of Opacus's layers: its single gradients come another way, to the same numbers."""
+    arm = recipe([Part("srcm", {"r1": 3.0}), Part("dpsgd", {"sigma": 0.0, "max_grad_norm": 0.1})])
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = arm.network(build()).double().train()
+    x = torch.rand((4, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = [torch.zeros_like(p) for p in net.parameters()]
+    for one in losses(net, x)():
+        grads = torch.autograd.grad(one, list(net.parameters()), retain_graph=True)
+        norm = float(torch.cat([g.flatten() for g in grads]).norm())
+        for total, grad in zip(expected, grads, strict=True):
+            total += grad * min(1.0, 0.1 / norm) / TRAINING.batch_size
+    owner = arm.owner("privatise")
+    assert isinstance(owner, Dpsgd)
+    found = private(owner, net).gradients(losses(net, x), 4)
+    assert all(torch.allclose(f, e, atol=1e-5, rtol=0) for f, e in zip(found, expected, strict=True))
+
+
+def test_unbounded_noise_leaves_chance(lesson) -> None:  # type: ignore[no-untyped-def]
+    """S9: at sigma 1,000 accuracy is that of guessing, and outputs say nothing of membership."""
+    from raymia.metrics import auc
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        many = lesson(12)
+        models = fit(Recipe((Dpsgd(sigma=1000.0),)), build, many, replace(TRAINING, epochs=2), (0,), list(range(12)))
+    right, aucs = [], []
+    for model, members in zip(models, many.members, strict=True):
+        z = predict(model, many.x[:32])
+        y, inside = many.y[:32].numpy(), np.isin(np.arange(32), members)
+        right.append((z.argmax(1) == y).mean())
+        aucs.append(auc(z[np.arange(32), y].astype(float), inside))
+    assert np.mean(right) < 1 / 3 + 3 * np.sqrt(2 / 9 / (12 * 32))
+    assert abs(np.mean(aucs) - 0.5) < 3 * np.std(aucs) / np.sqrt(12) + 0.05

@@ -1,0 +1,48 @@
+from math import exp, sqrt
+
+import numpy as np
+import pytest
+import torch
+
+from raymia.defense import Clock, Gap, Outputs, Reference
+from raymia.defenses.mmd import Mmd
+
+# members say (1, 0), the reference (0, 1): squared distance 2, kernel exp(-2 / (2 sigma^2))
+SURE = torch.tensor([[60.0, 0.0]]).double()
+OTHER = torch.tensor([[0.0, 60.0]]).double()
+
+
+def reference(labelled) -> Reference:  # type: ignore[no-untyped-def]
+    return Reference(Outputs(OTHER, OTHER), labelled([0], 2))
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.0])
+def test_the_pass_minimises_the_square(sigma, labelled, at):  # type: ignore[no-untyped-def]
+    (further,) = Mmd(weight=3.0, sigma=sigma).passes(at(0))
+    loss = further.loss(Outputs(SURE, SURE), labelled([0], 2), reference(labelled), {}, at(0))
+    assert float(loss) == pytest.approx(3 * (2 - 2 * exp(-1 / sigma**2)))
+    assert (further.order, further.reference, further.evaluation, further.moves) == ("by_class", "by_class", True, "network")
+
+
+def test_the_gradient_flows_through_the_members_alone(labelled, at):  # type: ignore[no-untyped-def]
+    (further,) = Mmd().passes(at(0))
+    soft, other = (torch.tensor([z]).double().requires_grad_() for z in ([1.0, 0.0], [0.0, 1.0]))
+    beside = Reference(Outputs(other, other), labelled([0], 2))
+    loss = further.loss(Outputs(soft, soft), labelled([0], 2), beside, {}, at(0))
+    grads = torch.autograd.grad(loss, [soft, other], allow_unused=True)
+    assert grads[0].abs().sum() > 0 and grads[1] is None
+
+
+def test_as_the_paper_writes_it_the_norm_is_added_to_every_step(labelled, at):  # type: ignore[no-untyped-def]
+    paper = Mmd(weight=2.0, form="paper")
+    loss = paper.penalty(Outputs(SURE, SURE), reference(labelled), labelled([0], 2), {}, at(0))
+    assert float(loss) == pytest.approx(2 * sqrt(2 - 2 * exp(-1)))
+    assert paper.passes(at(0)) == [] and paper.wants_reference == "by_class" and Mmd().wants_reference is None
+
+
+def test_where_the_pass_is_skipped(at):  # type: ignore[no-untyped-def]
+    assert Mmd().passes(Clock(9, 10, 0)) == [] and Mmd(skip_last=False).passes(Clock(9, 10, 0)) != []
+    assert Mmd(weight=1e-6).passes(at(0)) == []
+    (further,) = Mmd().passes(at(0))
+    gap = Gap(np.array([0.50, 0.50, 0.50]), np.array([0.48, 0.46, 0.54]))
+    assert further.gate(gap).tolist() == [False, True, True]  # three points, either way

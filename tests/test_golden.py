@@ -1,0 +1,118 @@
+"""The numbers of every part, as they were when its `revision` was last raised.
+
+Digests hold the revisions, so a part whose numbers change under an old revision would mix old rows with new ones.
+After a change of numbers that is meant: raise the part's `revision`, then `python tests/test_golden.py`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import worlds
+
+from raymia import catalog, laboratory, observation, sweep
+from raymia.data import Data, Dataset
+from raymia.data import load as load_data
+from raymia.point import Point
+from raymia.streams import stream
+
+
+GOLDEN = Path(__file__).with_name("golden.json")
+SWEEP = """
+name: golden
+dataset: {{digits: {{records: 320}}}}
+network: {network}
+protocol: {protocol}
+defenses: [[{defense}]]
+attacks: [loss]
+training: {{epochs: 2, batch_size: 32, lanes: 1}}
+"""
+MLP, COIN = "{mlp: {width: 16}}", "{coin: {models: 4, targets: 1, reserve: 0.4}}"
+IMAGES = {"spatial_dropout", "random_crop", "dmp"}  # they want pictures, or convolutions
+
+
+def _point(defense: str = "", network: str = MLP, protocol: str = COIN) -> tuple[Point, Data]:
+    file = sweep.parse(SWEEP.format(defense=defense, network=network, protocol=protocol))
+    data = load_data(file.dataset, 0)
+    return file.point(0, file.default(0), 0, data), data
+
+
+def defense(name: str) -> list[float]:
+    """Mean log-probability and mean confidence of model 0's released logits, over all records."""
+    point, data = _point(name, network="{cnn: {width: 8}}" if name in IMAGES else MLP)
+    split = observation.draw(point, len(data))
+    bench = laboratory.Bench(observation.before_release(point), data, split, range(1))
+    model = bench.train()[0]
+    raw = bench.ask(model, 0, ["logits"], bench.recipe)["logits"]
+    whole = laboratory.defense.recipe(point.recipe)
+    logits = bench.ask(model, 0, ["logits"], whole, raw)["logits"].astype(float)
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return [float(log_p[np.arange(len(data)), data.y].clip(-50).mean()), float(np.exp(log_p).max(-1).mean())]
+
+
+def network(name: str) -> list[float]:
+    """Sum and absolute sum of the initial logits of the first records."""
+    import torch
+
+    from raymia.streams import seed_of
+    from raymia.training import _seeded, pixels
+
+    point, data = _point(network=name)
+    bench = laboratory.Bench(point, data, observation.draw(point, len(data)), range(1))
+    net = _seeded(bench.build, seed_of("golden")).eval()
+    with torch.no_grad():
+        logits = net(pixels(bench.x[:8], torch.float32)).logits.double()
+    return [float(logits.sum()), float(logits.abs().sum())]
+
+
+def protocol(name: str) -> list[float]:
+    """The matrix, weighted by position."""
+    split = catalog.make("protocols", name, {}).draw(600, 0, 0)
+    weight = np.arange(split.member.size, dtype=float).reshape(split.member.shape)
+    return [float((split.member * weight).sum()), float((split.judged * weight[: len(split.targets)]).sum())]
+
+
+def dataset(name: str) -> list[float]:
+    data = load_data(sweep.Part(name, {"records": 100}), 0)
+    weight = np.arange(100) + 1.0
+    return [float(data.x.reshape(100, -1).sum(1, dtype=float) @ weight), float(data.y @ weight)]
+
+
+def attack(name: str) -> list[float]:
+    """Mean and spread of the scores on synthetic signals that leak a little."""
+    signals = worlds.world(0.2, worlds.split(records=200))
+    made = catalog.make("attacks", name, {})
+    scores = made.score(signals.view(0, sorted(made.needs), "known_members" in made.knows), stream("golden"))
+    return [float(scores.mean()), float(scores.std())]
+
+
+KINDS = {"attacks": attack, "defenses": defense, "networks": network, "protocols": protocol, "datasets": dataset}
+OWN_FILES = {"arrays", "cifar10", "image_folder", "table"}  # no numbers of their own without a file
+CASES = [(kind, name) for kind in KINDS for name in catalog.names(kind) if name not in OWN_FILES]
+
+
+def measure(kind: str, name: str) -> dict[str, Any]:
+    return {"revision": catalog.find(kind, name).revision, "numbers": KINDS[kind](name)}
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_numbers_are_those_of_their_revision(kind: str, name: str) -> None:
+    golden = json.loads(GOLDEN.read_text()).get(f"{kind}.{name}")
+    assert golden is not None, f"{kind}.{name} has no golden numbers: run python {Path(__file__).name}"
+    now = measure(kind, name)
+    same = np.allclose(now["numbers"], golden["numbers"], rtol=2e-4, atol=2e-4)
+    if now["revision"] == golden["revision"]:
+        assert same, f"{kind}.{name} gives {now['numbers']}, revision {golden['revision']} gave {golden['numbers']}: raise it"
+    else:
+        pytest.fail(f"{kind}.{name} has revision {now['revision']}: write its golden numbers anew")
+
+
+def test_data_sets_that_read_files_have_no_golden_numbers() -> None:
+    for name in OWN_FILES:
+        assert issubclass(catalog.find("datasets", name), Dataset)
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps({f"{k}.{n}": measure(k, n) for k, n in CASES}, indent=1, sort_keys=True) + "\n")
