@@ -58,6 +58,11 @@ def signals(records: int, classes: int, root: Path) -> tuple[Any, int]:
 
 def main(records: int, classes: int) -> None:
     torch.set_num_threads(1)
+    import scipy.special  # noqa: F401 -- what is imported once a process is no attack's cost
+    import sklearn.metrics  # noqa: F401
+
+    import raymia.training  # noqa: F401
+
     with tempfile.TemporaryDirectory() as folder:
         point, size = signals(records, classes, Path(folder))
         print(

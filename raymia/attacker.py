@@ -65,17 +65,17 @@ class Learned(Attack):
     def score_all(self, views: Sequence[View], rngs: Sequence[Rng]) -> list[Scored]:
         """The log-odds of "member" for each target's asked records."""
         tasks = [_Task.of(self, view, rng) for view, rng in zip(views, rngs, strict=True)]
-        best: list[tuple[float, Array]] = [(-np.inf, NOTHING)] * len(tasks)
+        best: dict[int, tuple[float, Array]] = {}
         left = list(range(len(tasks)))
         for _ in range(STARTS):
             seeds = [int(rngs[i].integers(2**62)) for i in left]
             for i, (power, scores) in zip(left, _learn(self, [tasks[i] for i in left], seeds), strict=True):
-                best[i] = max(best[i], (power, scores), key=lambda found: found[0])
+                best[i] = max((power, scores), best.get(i, (-np.inf, scores)), key=lambda found: found[0])
             left = [i for i in left if tasks[i].collapsed(best[i][0])]
             if not left:
                 break
         notes = [f"still without power after {STARTS} trainings" if i in left else "" for i in range(len(tasks))]
-        return [Scored(scores, note) for (_, scores), note in zip(best, notes, strict=True)]
+        return [Scored(best[i][1], note) for i, note in enumerate(notes)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,11 +14,11 @@ from raymia.errors import RaymiaError, SweepError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raymia.remote import Location
     from raymia.results import Folder
     from raymia.sweep import Sweep
 
 _KINDS = ("defenses", "attacks", "datasets", "networks", "protocols")
-_LIBRARIES = ("torch", "numpy", "ray", "optuna", "opacus", "pandas", "scikit-learn", "torchvision", "safetensors")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -54,7 +54,21 @@ def main() -> None:
 
 
 _sweep_file = click.argument("sweep", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
-_folder = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+
+
+class _Place(click.ParamType):  # type: ignore[type-arg]
+    """A folder: a path, or a URI of object storage."""
+
+    name = "DIR"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> "Path | Location":
+        from raymia.remote import locate
+
+        return locate(value)
+
+
+_PLACE = _Place()
+_folder = click.argument("folder", type=_PLACE, metavar="DIR")
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -72,25 +86,31 @@ def _load(path: Path, sets: Iterable[str], trials: int | None) -> "Sweep":
 
 @main.command()
 @_sweep_file
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: results/<name>.")
+@click.option("--out", type=_PLACE, metavar="DIR", help="A folder, s3://... or gs://...; default: results/<name>.")
 @_overrides
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again; changes no suggestion.")
 @click.option("--mix-versions", is_flag=True, help="Go on although the folder holds rows of other library versions.")
 def run(
-    sweep: Path, out: Path | None, sets: tuple[str, ...], trials: int | None, retry_failed: bool, mix_versions: bool
+    sweep: Path,
+    out: "Path | Location | None",
+    sets: tuple[str, ...],
+    trials: int | None,
+    retry_failed: bool,
+    mix_versions: bool,
 ) -> int:
     """Run a sweep, or go on where it stopped."""
     asked = _load(sweep, sets, trials)
     out = out or Path("results") / asked.name
     from raymia.cluster import tune
+    from raymia.remote import storage
 
     code: int = tune.run(asked, out, retry_failed=retry_failed, mix_versions=mix_versions)
-    if code in (0, 1) and (out / "trials.csv").exists():
+    if code in (0, 1) and storage(out).read("trials.csv") is not None:
         from raymia import pareto
 
         page = _write_report(out)
         _print_front(pareto.query(out), pareto.AUC)
-        click.echo(f"front:  {out / 'pareto.csv'}\nreport: {page}")
+        click.echo(f"report: {page}\nfront:  {out / 'pareto.csv'}")  # the last line of a job's log: where the front is
     return code
 
 
@@ -128,7 +148,7 @@ def _arm_line(arm: Mapping[str, Any]) -> list[str]:
 @_as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def pareto(
-    folder: Path,
+    folder: "Path | Location",
     max_auc: float | None,
     min_accuracy: float | None,
     where: tuple[str, ...],
@@ -224,14 +244,16 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 @main.command()
 @_folder
-def report(folder: Path) -> None:
+def report(folder: "Path | Location") -> None:
     """Write DIR/report.html, one self-contained file."""
-    if not (folder / "trials").is_dir():
+    from raymia.remote import storage
+
+    if not (folder / "trials").is_dir() if isinstance(folder, Path) else not storage(folder).names("trials"):
         raise SweepError(f"{folder} has no trials: is it a results folder?")
     click.echo(_write_report(folder))
 
 
-def _write_report(folder: Path) -> Path:
+def _write_report(folder: "Path | Location") -> "Path | Location":
     """The page and the CSVs, of the points of the sweep as it is now; files whose bytes are right stay untouched."""
     from raymia import report as page
     from raymia.results import Folder
@@ -357,23 +379,15 @@ def cite(sweep: Path, sets: tuple[str, ...], trials: int | None) -> None:
 
 
 @main.command()
-def doctor() -> None:
-    """Versions of what raymia stands on, and what this machine has."""
-    import platform
-    from importlib import metadata
+@click.option("--out", type=_PLACE, metavar="DIR", help="A results folder: is it writable, does every node see it?")
+@click.option("--insecure", is_flag=True, help="Put up with a cluster that answers without a token.")
+def doctor(out: "Path | Location | None", insecure: bool) -> int:
+    """Versions, authentication, nodes, GPUs and storage in one table; exit 3 where something is bad."""
+    from raymia.cluster.doctor import examine
 
-    from raymia import __version__, estimate
-
-    def version(library: str) -> str:
-        try:
-            return metadata.version(library)
-        except metadata.PackageNotFoundError:
-            return "not installed"
-
-    here = estimate.machine()
-    rows = [["raymia", __version__], ["python", platform.python_version()], ["system", platform.platform()]]
-    rows += [[library, version(library)] for library in _LIBRARIES]
-    _table(["what", "version"], [*rows, ["CPUs", str(here["cpu"])], ["GPUs", str(here["gpu"])]])
+    found = examine(out, insecure)
+    _table(["what", "found", "", "do"], [one.line() for one in found])
+    return 3 if any(one.state == "bad" for one in found) else 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from raymia.errors import EnvironmentFault, SweepError
+from raymia.remote import Location, storage
+from raymia.storage import Storage
 
 ACCURACY = "test_accuracy"
 AUC = "max_attack_auc"
@@ -45,34 +47,36 @@ def hypervolume(
     return float(area)
 
 
-def read(folder: Path | str) -> pd.DataFrame:
+def read(folder: Path | str | Location) -> pd.DataFrame:
     """`trials.csv`, with the `confirmed_*` columns of `pareto.csv` where there are any; unknown cells are NaN.
 
     Raises SweepError where the folder has no `trials.csv`, EnvironmentFault where it does not parse.
     """
-    frame = _table(Path(folder) / "trials.csv")
+    store = storage(folder)
+    frame = _table(store, "trials.csv", folder)
     if frame is None:
         raise SweepError(f"{folder} has no trials.csv: is it a results folder? `raymia report {folder}` rebuilds it")
-    best = _table(Path(folder) / "pareto.csv")
+    best = _table(store, "pareto.csv", folder)
     confirmed = [] if best is None else [name for name in best.columns if name.startswith("confirmed_")]
     if best is None or not confirmed:
         return frame
     return frame.merge(best[["digest", *confirmed]], on="digest", how="left")
 
 
-def _table(path: Path) -> pd.DataFrame | None:
+def _table(store: Storage, name: str, folder: Path | str | Location) -> pd.DataFrame | None:
     try:
-        text = io.StringIO(path.read_text(encoding="utf-8"))
+        data = store.read(name)
+        if data is None:
+            return None
         types = {name: "str" for name in _TEXT}
+        text = io.StringIO(data.decode())
         return pd.read_csv(text, dtype=types, keep_default_na=False, na_values=[""], float_precision="round_trip")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:  # what pandas raises on a torn file is a ValueError
-        raise EnvironmentFault(f"{path} cannot be read ({error}); `raymia report {path.parent}` rebuilds it") from None
+    except ValueError as error:  # what pandas raises on a torn file
+        raise EnvironmentFault(f"{folder}/{name} cannot be read ({error}); `raymia report {folder}` rebuilds it") from None
 
 
 def query(
-    source: pd.DataFrame | Path | str,
+    source: pd.DataFrame | Path | str | Location,
     max_auc: float | None = None,
     min_accuracy: float | None = None,
     where: Mapping[str, Any] | None = None,

@@ -15,6 +15,7 @@ import pandas as pd
 
 from raymia import pareto
 from raymia.point import strength
+from raymia.remote import Location
 from raymia.results import Folder, Row
 
 _STYLE = """
@@ -42,7 +43,7 @@ _COLUMNS = {
 _MARKERS = "osD^vP<>Xph"
 
 
-def write(folder: Folder | Path | str, digests: Sequence[str] | None = None) -> Path:
+def write(folder: Folder | Path | str | Location, digests: Sequence[str] | None = None) -> Path | Location:
     """Write `report.html`; its path. `digests`: the points of the current sweep (None: every row there is).
 
     The caller holds the folder's lock. Raises EnvironmentFault where a row does not verify or the disk is in the way.

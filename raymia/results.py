@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from raymia.errors import EnvironmentFault
+from raymia.remote import Location, Remote, locate
 from raymia.storage import Local, Storage
 
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
@@ -108,15 +109,23 @@ def decode(data: bytes, where: str) -> Row:
 
 
 class Folder:
-    """`results/<name>`. The driver alone writes, holding `lock()`; everyone may read."""
+    """`results/<name>`, or a URI. The driver alone writes, holding `lock()`; everyone may read."""
 
-    def __init__(self, path: Path | str):
-        self.path = Path(path)
-        self._storage: Storage = Local(self.path)
+    def __init__(self, path: Path | str | Location):
+        self.path = locate(path)
+        self._storage: Storage = Remote(self.path) if isinstance(self.path, Location) else Local(self.path)
 
     @property
-    def signals(self) -> Path:
+    def storage(self) -> Storage:
+        return self._storage
+
+    @property
+    def signals(self) -> Path | Location:
         return self.path / "signals"
+
+    def drop_signals(self, key: str) -> None:
+        """Remove the signals of a point; nothing where there are none."""
+        self._storage.delete(f"signals/{key}")
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the folder. Raises Locked naming pid, host and time of the process that holds it."""

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class Storage(Protocol):
-    """The five things that a results folder does with its storage. Raises EnvironmentFault naming the path."""
+    """What a results folder does with its storage. Raises EnvironmentFault naming the path."""
 
     def names(self, folder: str) -> list[str]:
         """The names of the files in a folder, sorted, without temporary ones; none where there is no folder."""
@@ -42,6 +43,9 @@ class Storage(Protocol):
 
     def replace(self, name: str, data: bytes) -> None:
         """Write a file whole, in place of what was there."""
+
+    def delete(self, folder: str) -> None:
+        """Remove a folder and what is in it; nothing where there is none."""
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Hold the folder. Raises Locked naming the process that holds it."""
@@ -63,7 +67,7 @@ class Local:
         with _faults(self.root / name):
             try:
                 return (self.root / name).read_bytes()
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return None
 
     def create(self, name: str, data: bytes) -> bool:
@@ -87,6 +91,9 @@ class Local:
         with _faults(final), _temporary(final, data) as temporary:
             os.replace(temporary, final)
             _sync_folder(final.parent)
+
+    def delete(self, folder: str) -> None:
+        shutil.rmtree(self.root / folder, ignore_errors=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -59,7 +59,7 @@ def dropped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("plugin")
     shutil.copytree(REPOSITORY / "raymia", root / "raymia", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "raymia/defenses/slow_start.py").write_text(FILE)
-    return {**os.environ, "PYTHONPATH": str(root)}
+    return {**os.environ, "PYTHONPATH": str(root), "PYTHONSAFEPATH": "1"}  # not the folder that it is called from
 
 
 def call(environment: dict[str, str], *arguments: str) -> str:

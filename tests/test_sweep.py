@@ -303,7 +303,7 @@ BAD = [
     ("cpu: 1", "time_limit: 2h", "21", "resources.time_limit", "'2h'", "a number or null"),
     ("gpu: 0", "gpu: many", "22", "resources.gpu", "'many'", "a number"),
     ("  gpu: 0", "keep_signals: 1", "22", "keep_signals", "1", "all, front, none"),
-    ("  gpu: 0", "canaries: {records: 5}", "22", "canaries", "{'records': 5}", "only {}"),
+    ("  gpu: 0", "canaries: {records: 5}", "22", "canaries.records", "5", "no such key"),
     ("  gpu: 0", "? [a]\n: 1", "22", "the file", "a text is allowed as a key", ""),
     ("  gpu: 0", "canaries: &a {}", "22", "canaries", "&a", "anchors"),
     ("  gpu: 0", "canaries: *a", "22", "canaries", "*a", "aliases"),

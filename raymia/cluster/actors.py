@@ -7,6 +7,7 @@ from itertools import cycle, islice
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
 from raymia.cluster.leash import hold
 
@@ -34,12 +35,14 @@ class Pool:
     actors: tuple[Any, ...]
 
     @classmethod
-    def start(cls, size: int, leash: str | None = None) -> "Pool":
+    def start(cls, size: int, leash: str | None = None, here: bool = False) -> "Pool":
         """`size` actors that take no CPU from the trials: a trial does nothing while its attacks run.
 
-        An actor that is killed is started again and its calls are made again, `_RETRIES` times each.
+        An actor that is killed is started again and its calls are made again, `_RETRIES` times each. `here`: all of them on
+        this very node, outside of the trial's bundles, so that they can neither starve nor wait for one another.
         """
-        remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=_RETRIES, scheduling_strategy="SPREAD")
+        where = On(ray.get_runtime_context().get_node_id(), soft=False) if here else "SPREAD"
+        remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=_RETRIES, scheduling_strategy=where)
         return cls(tuple(remote(Attacker).remote(leash) for _ in range(size)))
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:

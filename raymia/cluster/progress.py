@@ -79,15 +79,9 @@ class Progress:
 
         table = Table("best so far", "accuracy", "max attack AUC", box=None, pad_edge=False)
         for row in best(list(self._rows.values()))[:_FRONT_LINES]:
-            table.add_row(
-                Text(describe(row.defense, row.knobs)), _number(row, "test_accuracy"), _number(row, "max_attack_auc")
-            )
-        running = [
-            Text(f"  {trial}: {what}", overflow="ellipsis", no_wrap=True) for trial, what in self._running.items()
-        ]
-        head = (
-            f"trials {self._counts()}, {len(self._running)} running, {_span(time.monotonic() - self._started)} so far"
-        )
+            table.add_row(Text(describe(row.defense, row.knobs)), _number(row, "test_accuracy"), _number(row, "max_attack_auc"))
+        running = [Text(f"  {trial}: {what}", overflow="ellipsis", no_wrap=True) for trial, what in self._running.items()]
+        head = f"trials {self._counts()}, {len(self._running)} running, {_span(time.monotonic() - self._started)} so far"
         return Group(Text(head), *running, table)
 
 

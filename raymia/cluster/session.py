@@ -9,7 +9,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,17 +18,18 @@ from typing import Any
 import ray
 
 from raymia.cluster import leash
+from raymia.cluster.room import Node, at_once, reachable
 from raymia.errors import EnvironmentFault, SweepError
+from raymia.remote import Location
 from raymia.sweep import Resources
 
-Node = Mapping[str, float]
 _LEAST_STORE = 128 * 2**20  # Ray asks for 75 MB
 _LONGEST_ROOT = 40  # the paths of Ray's sockets below it must stay under 107 characters
 
 
 @dataclass(frozen=True)
 class Session:
-    """A cluster that is there. `leash` is None where it is not ours."""
+    """A cluster that is there: its nodes at its largest. `leash` is None where it is not ours."""
 
     nodes: tuple[Node, ...]
     leash: str | None
@@ -38,30 +39,7 @@ class Session:
         return max(1, int(sum(node.get("CPU", 0) for node in self.nodes)))
 
 
-def at_once(asked: Resources, nodes: Sequence[Node]) -> int:
-    """How many trials the nodes can run at a time. Raises SweepError, with the arithmetic, where it is none."""
-    if asked.spread > 1:
-        raise SweepError(f"resources.spread: got {asked.spread}; 1 is allowed: a trial runs on one node as yet")
-    need = {"CPU": asked.cpu, "GPU": asked.gpu}
-    count = sum(_fits(need, node) for node in nodes)
-    if count == 0:
-        largest = max(nodes, key=lambda n: (n.get("GPU", 0), n.get("CPU", 0)), default={})
-        has = " and ".join(f"{largest.get(kind, 0):g} {kind}" for kind in need)
-        asks = " and ".join(f"{value:g} {kind}" for kind, value in need.items())
-        many = f"the largest of {len(nodes)} nodes" if len(nodes) > 1 else "the machine"
-        raise SweepError(
-            f"one trial asks for {asks} (resources.cpu, resources.gpu) and {many} has {has}: it could never start; "
-            "ask for less with --set resources.cpu=..., or join a larger cluster with RAY_ADDRESS"
-        )
-    return count
-
-
-def _fits(need: Node, node: Node) -> int:
-    room = [math.floor(node.get(kind, 0) / value + 1e-9) for kind, value in need.items() if value > 0]
-    return min(room, default=1_000_000)  # what asks for nothing always fits
-
-
-def place(out: Path) -> Path:
+def place(out: Path | Location) -> Path:
     """The private folder for the Ray of a results folder.
 
     Its name depends on the results folder alone, so a driver that was killed left its folder, and in it the list of
@@ -73,7 +51,7 @@ def place(out: Path) -> Path:
 
 
 @contextlib.contextmanager
-def scratch(out: Path) -> Iterator[Path]:
+def scratch(out: Path | Location) -> Iterator[Path]:
     """`place(out)`, made new, and gone at the end. Whoever is here holds the lock of the results folder.
 
     Raises EnvironmentFault where somebody else could look into it.
@@ -111,17 +89,27 @@ def session(asked: Resources, folder: Path, data_bytes: int) -> Iterator[Session
             if not was_running:
                 _start(settings, address)
             logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what went wrong stands in the rows
-            nodes = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
-            at_once(asked, nodes)
-            yield Session(nodes, str(folder / "leash") if ours else None)
+            yield Session(_nodes(asked, ours), str(folder / "leash") if ours else None)
         except (ConnectionError, ray.exceptions.AuthenticationError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise EnvironmentFault(
-                f"the Ray cluster at {address or 'this machine'} cannot be used: {reason}"
-            ) from error
+            raise EnvironmentFault(f"the Ray cluster at {address or 'this machine'} cannot be used: {reason}") from error
         finally:
             if not was_running:
                 ray.shutdown()
+
+
+def _nodes(asked: Resources, ours: bool) -> tuple[Node, ...]:
+    """Those that are there, and those that an autoscaler may add. Raises SweepError where a trial could never start."""
+    present = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes, growing = (tuple(present), False) if ours else reachable(present)
+    try:
+        at_once(asked, nodes, growing)
+    except SweepError as refusal:
+        if ours or growing:
+            raise
+        hint = "if the cluster grows by itself, say how far: RAYMIA_MAX_NODES=8:CPU=4,GPU=1"
+        raise SweepError(f"{refusal}; {hint}") from None
+    return nodes
 
 
 def _start(settings: Mapping[str, Any], address: str) -> None:

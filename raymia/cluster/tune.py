@@ -1,11 +1,14 @@
 """Run a sweep on Ray: Tune executes, our searcher proposes, and this process alone writes results."""
 
+import contextlib
 import json
+import re
+import secrets
 import shlex
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,22 +21,27 @@ from raymia import data as datasets
 from raymia import trial as trials
 from raymia.cluster.actors import Pool
 from raymia.cluster.agenda import Agenda
+from raymia.cluster.carry import blind, keeper
 from raymia.cluster.progress import Progress, best
-from raymia.cluster.session import Session, at_once, scratch, session
+from raymia.cluster.room import at_once, bundles
+from raymia.cluster.session import Session, scratch, session
 from raymia.cluster.stop import Stop, Stopped
 from raymia.cluster.worker import Lost, Trial, failed
 from raymia.errors import EnvironmentFault
+from raymia.remote import Location
 from raymia.results import Folder, Row
 from raymia.sweep import Sweep
 
 _RETRIES = 3  # of a trial whose worker or node was lost; an exception inside a trial is its result
+_PREEMPTIONS = 50  # of one trial; a trial that takes its node down with it must end some day
+_GONE = re.compile(r"node has died|node_died|[Pp]reempted|node was (terminated|drained)|NodeDied|Node is (dead|terminated)")
 _MOST_ATTACKERS = 32
 _DERIVE_EVERY = 5.0  # seconds; 20 times what it takes where that is more
 
 
 def run(
     sweep: Sweep,
-    out: Path,
+    out: Path | Location,
     *,
     retry_failed: bool = False,
     mix_versions: bool = False,
@@ -79,7 +87,8 @@ def _check(agenda: Agenda, mix_versions: bool) -> None:
     """What can be known to go wrong before Ray is started. Raises EnvironmentFault."""
     models, _ = agenda.sweep.shape
     room = len(agenda.pending) * models * len(agenda.data.y) * agenda.data.classes * 4 + 50 * 2**20
-    free = shutil.disk_usage(agenda.folder.path).free
+    path = agenda.folder.path
+    free = shutil.disk_usage(path).free if isinstance(path, Path) else room
     if free < room:
         raise EnvironmentFault(
             f"{agenda.folder.path}: {free / 2**20:.0f} MB are free and the signals of this sweep take "
@@ -101,36 +110,63 @@ def _execute(agenda: Agenda, stop: Stop, progress: Progress) -> None:
     with scratch(agenda.folder.path) as here, session(asked, here, bytes_of_data) as cluster:
         stop.listen()  # Ray has put its own handlers
         stop.check()
-        pool = Pool.start(min(cluster.cpus, _MOST_ATTACKERS), cluster.leash)
+        # On a cluster of many nodes, a trial has attackers of its own beside it.
+        pool = Pool.start(min(cluster.cpus, _MOST_ATTACKERS), cluster.leash) if cluster.leash else None
         driver = _Driver(agenda, stop, progress)
         progress.start(agenda.sweep.search.trials, agenda.rows)
         try:
-            _tuner(driver, pool, cluster, here).fit()
+            with _sight(agenda.folder, cluster, progress) as sight:
+                _tuner(driver, pool, cluster, here, *sight).fit()
         except _Leave:
             agenda.derive()
         except Exception as error:
             driver.check()
             raise EnvironmentFault(f"Ray Tune gave up: {_last_line(str(error))}; the same command goes on") from error
         finally:
-            pool.stop()
+            if pool:
+                pool.stop()
         driver.check()
     if agenda.unfinished:
         raise EnvironmentFault(f"Ray Tune left {agenda.unfinished} trials undone; the same command goes on")
 
 
-def _tuner(driver: "_Driver", pool: Pool, cluster: Session, here: Path) -> Any:
+@contextlib.contextmanager
+def _sight(folder: Folder, cluster: Session, progress: Progress) -> Iterator[tuple[Any, str]]:
+    """(keeper, nonce) for the nodes that do not see the folder, found before the first trial and told; a keeper of None where
+    all do."""
+    nonce, remote = secrets.token_hex(16), isinstance(folder.path, Location)
+    if cluster.leash and not remote:
+        yield None, nonce
+        return
+    try:
+        if not remote:
+            folder.put(".nonce", nonce.encode())
+            out = str(folder.path.resolve())
+            if unseeing := blind(out, nonce):
+                progress.say(f"{', '.join(unseeing)}: {out} is not there; signals travel through Ray")
+        yield keeper(str(folder.path.resolve())), nonce
+    finally:
+        if isinstance(folder.path, Path):
+            (folder.path / ".nonce").unlink(missing_ok=True)
+
+
+def _tuner(driver: "_Driver", pool: Pool | None, cluster: Session, here: Path, keeper: Any, nonce: str) -> Any:
     agenda = driver.agenda
     asked, lag = agenda.sweep.resources, agenda.sweep.search.lag
     carried = tune.with_parameters(
         Trial,
         data=agenda.data,
-        signals=str(agenda.folder.signals.resolve()),
+        place=str(agenda.folder.path.resolve()),
         pool=pool,
+        asked=asked,
         leash_folder=cluster.leash,
-        time_limit=asked.time_limit,
+        keeper=keeper,
+        nonce=nonce,
     )
+    bundle = {"CPU": asked.cpu, "GPU": asked.gpu}
+    needs = bundle if asked.spread == 1 else tune.PlacementGroupFactory(bundles(asked), strategy="PACK")
     return tune.Tuner(
-        tune.with_resources(carried, {"CPU": asked.cpu, "GPU": asked.gpu}),
+        tune.with_resources(carried, needs),
         tune_config=tune.TuneConfig(
             search_alg=_Proposals(driver),
             num_samples=-1,  # until the searcher says FINISHED: a trial whose worker was lost is proposed again
@@ -162,7 +198,7 @@ def _tidy(agenda: Agenda) -> None:
     kept = {row.signals for row in best(list(agenda.rows.values()))} if keep == "front" else set()
     for row in agenda.rows.values():
         if row.signals and row.signals not in kept:
-            shutil.rmtree(agenda.folder.signals / row.signals, ignore_errors=True)
+            agenda.folder.drop_signals(row.signals)
 
 
 class _Driver:
@@ -173,6 +209,7 @@ class _Driver:
         self.running: dict[str, int] = {}  # Tune's name of a trial -> its index
         self._fault: Exception | None = None
         self._losses: Counter[int] = Counter()
+        self._preempted: Counter[int] = Counter()
         self._derived, self._pause = time.monotonic(), _DERIVE_EVERY
 
     def check(self) -> None:
@@ -211,8 +248,8 @@ class _Driver:
         del self.running[name]
         self.progress.finished(row)
 
-    def lost(self, name: str, why: str, began: bool, late: bool) -> None:
-        """A worker ended, not of its own accord: the trial runs again, a few times.
+    def lost(self, name: str, why: str, began: bool, late: bool, preempted: bool = False) -> None:
+        """A worker ended, not of its own accord: the trial runs again, a few times; as good as always where its node is gone.
 
         Tune's own retries are not used. They do not count for a worker that is lost between two trials, and there is no
         telling a trial that kills its worker from a worker that cannot even be started.
@@ -220,12 +257,13 @@ class _Driver:
         index = self.running.get(name)
         if index is None:
             return
-        self._losses[index] += 1
+        self._losses[index] += not preempted
+        self._preempted[index] += preempted
         limit = self.agenda.sweep.resources.time_limit
         if late:
             why = f"time limit: not finished after {limit:g} s"
-        elif self._losses[index] <= _RETRIES:
-            self.progress.say(f"trial {index}: its worker was lost; it runs again")
+        elif self._losses[index] <= _RETRIES and self._preempted[index] <= _PREEMPTIONS:
+            self.progress.say(f"trial {index}: its {'node' if preempted else 'worker'} was lost; it runs again")
             del self.running[name]
             self.agenda.again(index)
             return
@@ -235,7 +273,8 @@ class _Driver:
         elif "OutOfMemory" in why or "running low on memory" in why:
             why = "out of memory: let fewer trials run at once (--set resources.cpu=...)"
         else:
-            why = f"its worker was lost {_RETRIES + 1} times; the last time: {why}"
+            times = self._losses[index] + self._preempted[index]
+            why = f"its worker was lost {times} times; the last time: {why}"
         self.keep(name, replace(failed(self.agenda.point(index), Lost(why)), trial=index))
 
     def derive(self) -> None:
@@ -292,10 +331,11 @@ class _Watch(tune.Callback):  # type: ignore[misc]
         self._since[trial.trial_id] = time.monotonic()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        why = _last_line(Path(trial.error_file).read_text()) if trial.error_file else "no reason was given"
+        story = Path(trial.error_file).read_text() if trial.error_file else ""
+        why = _last_line(story) or "no reason was given"
         began, limit = self._since.get(trial.trial_id), self._driver.agenda.sweep.resources.time_limit
         late = began is not None and limit is not None and time.monotonic() - began >= limit
-        self._driver.lost(trial.trial_id, why, began is not None, late)
+        self._driver.lost(trial.trial_id, why, began is not None, late, bool(_GONE.search(story)))
 
 
 def _last_line(story: str) -> str:

@@ -5,6 +5,7 @@ import faulthandler
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,56 @@ from raymia import catalog
 from raymia import trial as trials
 from raymia.cluster import leash
 from raymia.cluster.actors import Pool
+from raymia.cluster.carry import Shelf, keys, sees
+from raymia.cluster.spread import Spread, settle
 from raymia.data import Data
 from raymia.errors import EnvironmentFault
 from raymia.point import Point
 from raymia.results import Row
+from raymia.sweep import Resources
 
+_MOST_ATTACKERS = 32
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class Trial(tune.Trainable):  # type: ignore[misc]
     """A worker that runs one trial after another; the records come once, from the object store."""
 
+    _shelf: Shelf | None = None
+    _spread = Spread([], None)
+
     def setup(
         self,
         config: Mapping[str, Any],
         data: Data,
-        signals: str,
-        pool: Pool,
+        place: str,
+        pool: Pool | None,
+        asked: Resources,
         leash_folder: str | None,
-        time_limit: float | None,
+        keeper: Any,
+        nonce: str,
     ) -> None:
-        import torch
+        """`place`: the results folder. `pool`: attackers for all trials; None: this one starts its own, beside itself.
 
+        `keeper` and `nonce`: for nodes that do not see the folder; None where all do.
+        """
         leash.hold(leash_folder, "trial")
-        torch.set_num_threads(1)
-        self._data, self._signals, self._pool, self._limit = data, Path(signals), pool, time_limit
+        settle(asked.gpu > 0)
+        self._data, self._limit = data, asked.time_limit
+        self._shelf = None if keeper is None or sees(place, nonce) else Shelf(keeper, nonce)
+        self._signals = self._shelf.root if self._shelf else Path(place, "signals")
+        self._own = pool is None
+        self._pool = pool or Pool.start(min(max(1, ceil(asked.cpu)), _MOST_ATTACKERS), leash_folder, here=True)
+        facts = (leash_folder, place, nonce, keeper)
+        self._spread = Spread.start(asked.spread, asked.gpu, asked.cpu, self._shelf, *facts)
         self.reset_config(config)
+
+    def cleanup(self) -> None:
+        self._spread.stop()
+        if self._own:
+            self._pool.stop()
+        if self._shelf:
+            self._shelf.remove()
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
         self._index, self._point = new_config["trial"], Point.from_json(json.loads(new_config["point"]))
@@ -53,7 +78,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
             # run again. The second keeps the two clocks in order.
             faulthandler.dump_traceback_later(self._limit + 1.0, exit=True)
         try:
-            row = trials.run(self._point, self._data, self._signals, map=self._pool.map)
+            row = self._run()
         except EnvironmentFault as fault:
             return {"fault": str(fault), "done": True}
         except ray.exceptions.RayError:
@@ -65,6 +90,16 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         finally:
             faulthandler.cancel_dump_traceback_later()
         return {"row": json.dumps(replace(row, trial=self._index).to_json()), "done": True}
+
+    def _run(self) -> Row:
+        shelf, point = self._shelf, self._point
+        if shelf is not None:
+            shelf.fetch(keys(point))
+        row = trials.run(point, self._data, self._signals, map=self._pool.map, spread=self._spread.map)
+        if shelf is not None:
+            shelf.send(keys(point))
+            shelf.clear()
+        return row
 
 
 def failed(point: Point, error: Exception) -> Row:

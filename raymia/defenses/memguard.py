@@ -68,20 +68,20 @@ class Memguard(Defense):
         """h on sorted probabilities, as log-odds."""
         rng, count = owned.rng, min(len(owned.members), len(owned.reference))
         rows = np.concatenate([rng.choice(side, count, replace=False) for side in (owned.members, owned.reference)])
-        x = torch.as_tensor(np.sort(probabilities(owned.logits[rows]), -1))
-        y = torch.as_tensor(np.repeat([1.0, 0.0], count))
+        x = torch.as_tensor(np.sort(probabilities(owned.logits[rows]), -1)).float()
+        sign = torch.as_tensor(np.repeat([-1.0, 1.0], count)).float()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**62)))
             sizes = (x.shape[1], 256, 128, 64)
             layers = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
-            h = torch.nn.Sequential(*layers, torch.nn.Linear(64, 1), torch.nn.Flatten(0)).double()
-        optimizer = torch.optim.SGD(h.parameters(), self.lr)
+            h = torch.nn.Sequential(*layers, torch.nn.Linear(64, 1), torch.nn.Flatten(0))
+        weights: list[torch.Tensor] = list(h.parameters())
         picks = np.concatenate([rng.permutation(len(x)) for _ in range(-(-self.steps * 64 // len(x)))])
         for batch in picks[: self.steps * 64].reshape(-1, 64):
-            optimizer.zero_grad()
-            torch.autograd.backward(F.binary_cross_entropy_with_logits(h(x[batch]), y[batch]))
-            optimizer.step()
-        return h.requires_grad_(False)
+            grads = torch.autograd.grad(F.softplus(sign[batch] * h(x[batch])).mean(), weights)
+            with torch.no_grad():
+                torch._foreach_add_(weights, grads, alpha=-self.lr)
+        return h.double().requires_grad_(False)
 
 
 def _draws(logits: Array, salt: bytes) -> Array:

@@ -17,7 +17,7 @@ import pytest
 
 from raymia import sweep as files
 from raymia import trial as trials
-from raymia.cluster import leash, session, tune, worker
+from raymia.cluster import leash, room, session, tune, worker
 from raymia.cluster.agenda import Agenda
 from raymia.cluster.progress import Progress, best, line
 from raymia.cluster.stop import Stop, Stopped
@@ -63,15 +63,13 @@ NODE = {"CPU": 4.0, "GPU": 1.0}
     ],
 )
 def test_how_many_trials_fit(cpu: float, gpu: float, nodes: list[dict[str, float]], count: int) -> None:
-    assert session.at_once(Resources(cpu=cpu, gpu=gpu), nodes) == count
+    assert room.at_once(Resources(cpu=cpu, gpu=gpu), nodes) == count
 
 
-@pytest.mark.parametrize(
-    "asked", [Resources(cpu=5), Resources(gpu=2), Resources(cpu=4.5, gpu=0.5), Resources(spread=2)]
-)
+@pytest.mark.parametrize("asked", [Resources(cpu=5), Resources(gpu=2), Resources(cpu=4.5, gpu=0.5), Resources(cpu=3, spread=3)])
 def test_what_never_fits_is_refused_with_the_arithmetic(asked: Resources) -> None:
     with pytest.raises(SweepError) as refused:
-        session.at_once(asked, [NODE, NODE])
+        room.at_once(asked, [NODE, NODE])
     if asked.spread == 1:
         assert f"{asked.cpu:g} CPU and {asked.gpu:g} GPU" in str(refused.value)
         assert "the largest of 2 nodes has 4 CPU and 1 GPU" in str(refused.value)
@@ -165,9 +163,7 @@ def test_retrying_a_failed_row_changes_no_suggestion(sweep: Sweep, data: Data, t
     assert _fill(kept, 9, failing=2) == points + rest
 
 
-def test_other_attacks_score_the_same_points_again_and_suggest_nothing_new(
-    sweep: Sweep, data: Data, tmp_path: Path
-) -> None:
+def test_other_attacks_score_the_same_points_again_and_suggest_nothing_new(sweep: Sweep, data: Data, tmp_path: Path) -> None:
     points = _fill(Agenda(sweep, Folder(tmp_path), data), 9)
     fewer = Agenda(replace(sweep, attacks=sweep.attacks[:1]), Folder(tmp_path), data)
     assert fewer.pending == list(range(9))

@@ -216,7 +216,8 @@ def closed(config: Config) -> Iterator[str]:
                 yield "no security group of its own"
             if "IamInstanceProfile" not in node:
                 yield f"{kind}: Ray would give it a role that may do everything"
-        if provider["type"] == "gcp" and not all("/raymia" in i["subnetwork"] for i in node.get("networkInterfaces", [{"subnetwork": ""}])):
+        networks = [one["subnetwork"] for one in node.get("networkInterfaces", [{"subnetwork": ""}])]
+        if provider["type"] == "gcp" and not all("/raymia" in one for one in networks):
             yield f"{kind} stands in a network with other open ports"
 
 
@@ -448,10 +449,25 @@ def test_results_data_history_and_secrets_are_not_uploaded(tmp_path: Path) -> No
     from ray._private.runtime_env.packaging import create_package
 
     here = tmp_path / "work"
-    stay = [".git/config", ".venv/bin/python", "results/x/trials/a.json", "data/cifar/x", ".env", ".aws/credentials", "keys/me.pem"]
+    stay = [
+        ".git/config",
+        ".venv/bin/python",
+        "results/x/trials/a.json",
+        "data/cifar/x",
+        ".env",
+        ".aws/credentials",
+        "keys/me.pem",
+    ]
     stay += ["raymia/__pycache__/x.pyc", ".pytest_cache/x", ".mypy_cache/x", ".ruff_cache/x", ".hypothesis/x", "dist/x.whl"]
-    stay += [".ray/auth_token", "raymia.egg-info/PKG-INFO"]
-    go = ["sweeps/x.yaml", "raymia/data.py", "raymia/results.py", "raymia/datasets/digits.py", "pyproject.toml", "mine/people.csv"]
+    stay += ["keys/me.pem", ".ray/auth_token", "raymia.egg-info/PKG-INFO"]
+    go = [
+        "sweeps/x.yaml",
+        "raymia/data.py",
+        "raymia/results.py",
+        "raymia/datasets/digits.py",
+        "pyproject.toml",
+        "mine/people.csv",
+    ]
     for name in stay + go:
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_text("x")

@@ -1,0 +1,316 @@
+"""`raymia doctor`: what there is to run on, who may talk to it, and whether results can be written; changes nothing."""
+
+import json
+import os
+import platform
+import secrets
+import socket
+import stat
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from raymia import estimate
+from raymia.errors import EnvironmentFault
+from raymia.remote import Location, Remote, storage
+
+_LIBRARIES = ("torch", "numpy", "ray", "optuna", "opacus", "pandas", "pyarrow", "scikit-learn", "torchvision", "safetensors")
+_PATIENCE = 5.0  # seconds for an HTTP answer
+_SKEW = 5.0  # seconds between two clocks that nobody need care about; a lease on object storage is 60 s
+_LOOK = 60.0  # seconds for a node's first answer: it may have to start a process and import torch
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the table. `state`: ok, note (worth knowing), or bad (raymia would not run well, or not safely)."""
+
+    what: str
+    found: str
+    state: str = "ok"
+    advice: str = ""
+
+    def line(self) -> list[str]:
+        return [self.what, self.found, "" if self.state == "ok" else self.state, self.advice]
+
+
+def examine(out: Path | Location | None = None, insecure: bool = False) -> list[Finding]:
+    """Everything, in the order of the table. A bad finding makes `raymia doctor` exit 3.
+
+    `out`: a results folder to write a probe into, and to look for it on every node. `insecure`: a cluster that answers
+    without a token is noted, not refused.
+    """
+    found = [*_versions(), *_authentication()]
+    door = _door()
+    if door:
+        found += knock(door, insecure)
+    if any(one.state == "bad" for one in found):  # nothing is sent to a cluster that anybody may use
+        return [*found, *_storage(out)]
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address and not address.startswith("http") and address != "local":
+        with _joined(address) as cluster:
+            if not door and cluster:
+                found += knock(f"http://{cluster}", insecure)
+            return [*found, *_inside(out)]
+    if door:
+        return [*found, *_outside(door), *_storage(out)]
+    return [*found, *_machine(), *_storage(out)]
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("raymia", metadata.version("raymia"))
+    yield Finding("python", platform.python_version())
+    yield Finding("system", platform.platform())
+    for library in _LIBRARIES:
+        try:
+            yield Finding(library, metadata.version(library))
+        except metadata.PackageNotFoundError:
+            yield Finding(library, "not installed", "bad", "install raymia again")
+
+
+# ---- who may talk to the cluster -----------------------------------------------------------------------------------
+
+
+def _authentication() -> Iterator[Finding]:
+    mode = os.environ.get("RAY_AUTH_MODE", "")
+    if mode == "token":
+        yield Finding("authentication", "token (RAY_AUTH_MODE)")
+    elif mode:
+        yield Finding("authentication", f"{mode} (RAY_AUTH_MODE)", "note", "set it to token on head, workers and here")
+    else:
+        yield Finding("authentication", "RAY_AUTH_MODE is not set", "note", "`ray start` is open without it: set it to token")
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        yield Finding("token", "RAY_AUTH_TOKEN", "note", "a file is safer: other users may read the environment of a process")
+        return
+    path = token_file()
+    if not path.exists():
+        missing = "bad" if mode == "token" else "ok"
+        yield Finding("token", f"none in {path}", missing, "ray get-auth-token --generate" if missing == "bad" else "")
+        return
+    open_to = stat.S_IMODE(path.stat().st_mode)
+    if open_to & 0o077:
+        yield Finding("token", f"{path}, mode {open_to:04o}", "note", f"others can read it: chmod 600 {path}")
+    else:
+        yield Finding("token", str(path))
+
+
+def token_file() -> Path:
+    """Where Ray looks for its token."""
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return Path(named) if named else Path.home() / ".ray" / "auth_token"
+
+
+def _door() -> str:
+    """The address of the dashboard, which takes jobs; empty where none is named."""
+    for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
+        if os.environ.get(name, "").startswith(("http://", "https://")):
+            return os.environ[name].rstrip("/")
+    return ""
+
+
+def knock(door: str, insecure: bool) -> list[Finding]:
+    """Whether the dashboard answers without a token: whoever gets an answer there can run any code as its user."""
+    status, body = ask(door, "/api/version")
+    if status is None:
+        return [Finding("job server", f"{door}: {body}", "bad", "is the tunnel of `ray dashboard` open?")]
+    if status in (401, 403):
+        status, body = ask(door, "/api/version", _token())
+        if status != 200:
+            return [Finding("job server", f"{door} refuses our token ({status})", "bad", "take the token of the cluster")]
+        return [Finding("job server", f"{door} asks for a token"), *_same_ray(body)]
+    if status == 200:
+        advice = "anybody who reaches it can run code there: start head and workers with RAY_AUTH_MODE=token"
+        bad = Finding("job server", f"{door} answers without a token", "note" if insecure else "bad", advice)
+        return [bad, *_same_ray(body)]
+    return [Finding("job server", f"{door} answers {status}", "bad", "is it a Ray dashboard?")]
+
+
+def _same_ray(body: str) -> Iterator[Finding]:
+    try:
+        there = str(json.loads(body)["ray_version"])
+    except (ValueError, KeyError, TypeError):
+        return
+    here = metadata.version("ray")
+    same = there == here
+    yield Finding("its ray", there, "ok" if same else "bad", "" if same else f"here it is {here}: install the same")
+
+
+def ask(door: str, path: str, token: str = "") -> tuple[int | None, str]:
+    """(status, body) of a GET; (None, why) where nobody answers. No proxy is asked, no redirection followed."""
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_: Any) -> None:
+            return None
+
+    request = urllib.request.Request(door + path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay)
+    try:
+        with opener.open(request, timeout=_PATIENCE) as answer:
+            return int(answer.status), answer.read(2**22).decode(errors="replace")
+    except urllib.error.HTTPError as error:
+        return error.code, ""
+    except (OSError, ValueError) as error:
+        return None, f"nobody answers ({getattr(error, 'reason', error)})"
+
+
+def _token() -> str:
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return os.environ["RAY_AUTH_TOKEN"]
+    try:
+        return token_file().read_text().strip()
+    except OSError:
+        return ""
+
+
+# ---- nodes ---------------------------------------------------------------------------------------------------------
+
+
+def _machine() -> Iterator[Finding]:
+    """This machine, where no cluster is named."""
+    here = estimate.machine()
+    yield Finding("cluster", "none is named: `raymia run` starts Ray here", advice="or set RAY_ADDRESS")
+    yield Finding("CPUs", str(here["cpu"]))
+    yield _gpus("GPUs", here["gpu"], look(None))
+
+
+def _outside(door: str) -> Iterator[Finding]:
+    """What the job server says of its nodes."""
+    status, body = ask(door, "/api/v0/nodes?detail=1", _token())
+    try:
+        nodes = json.loads(body)["data"]["result"]["result"]
+    except (ValueError, KeyError, TypeError):
+        yield Finding("nodes", f"the job server does not say ({status})", "note")
+        return
+    for node in nodes:
+        if node.get("state") == "ALIVE":
+            has = node.get("resources_total", {})
+            yield Finding(f"node {node.get('node_ip')}", f"{has.get('CPU', 0):g} CPU, {has.get('GPU', 0):g} GPU")
+    yield Finding("GPUs, clocks", "not seen from here", "note", "ray job submit -- raymia doctor --out DIR")
+
+
+class _joined:
+    """Joins a cluster and leaves it; gives the host and port of its dashboard, empty where it has none."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def __enter__(self) -> str:
+        import logging
+
+        import ray
+
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        try:
+            self._context = ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise EnvironmentFault(f"the Ray cluster at {self._address} cannot be joined: {reason}") from error
+        return str(self._context.dashboard_url or "")
+
+    def __exit__(self, *error: object) -> None:
+        import ray
+
+        ray.shutdown()
+
+
+def _inside(out: Path | Location | None) -> Iterator[Finding]:
+    """Every node of the cluster that was joined, asked by a task of its own that takes no CPU from anybody."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
+    probe = _Probe(out)
+    yield from probe.findings
+    seeing = ray.remote(num_cpus=0, max_retries=0)(look)
+    for node in (node for node in ray.nodes() if node["Alive"]):
+        has, name = node["Resources"], f"node {node['NodeManagerAddress']}"
+        there = seeing.options(scheduling_strategy=On(node["NodeID"], soft=False))
+        try:
+            ray.get(there.remote(None), timeout=_LOOK)  # starts the process
+            begin = time.time()
+            seen = ray.get(there.remote(probe.path), timeout=_LOOK)
+        except ray.exceptions.RayError as error:
+            yield Finding(name, f"does not answer: {str(error).strip().splitlines()[0][:120]}", "bad", "see `ray logs`")
+            continue
+        apart, unsure = seen["clock"] - (begin + time.time()) / 2, (time.time() - begin) / 2
+        late = abs(apart) - unsure > _SKEW
+        clock = f"clock {apart:+.1f} s" if late else "clock right"
+        what = f"{seen['host']}: {has.get('CPU', 0):g} CPU, ray {seen['ray']}, {clock}"
+        wrong = [] if not late else ["set its clock (NTP)"]
+        if seen["ray"] != ray.__version__ or seen["raymia"] != metadata.version("raymia"):
+            wrong.append("install the same ray and raymia on every node")
+        yield Finding(name, what, "bad" if wrong else "ok", "; ".join(wrong))
+        if has.get("GPU") or seen["gpus"]:
+            yield _gpus(f"  its GPUs ({has.get('GPU', 0):g} in Ray)", int(has.get("GPU", 0)), seen)
+        if probe.path and seen["probe"] != probe.nonce:
+            yield Finding("  the folder", "it does not see it", "note", "its signals will travel through Ray's object store")
+    probe.remove()
+
+
+def look(probe: str | None) -> dict[str, Any]:
+    """What one node is: run there."""
+    import ray
+    import torch
+
+    gpus, fault = 0, ""
+    for i in range(torch.cuda.device_count()):
+        try:
+            gpus += int(torch.ones(2, device=f"cuda:{i}").sum().item() == 2.0)
+        except RuntimeError as error:
+            fault = str(error).splitlines()[0][:100]
+    try:
+        content = Path(probe).read_text() if probe else ""
+    except OSError:
+        content = ""
+    facts = {"clock": time.time(), "host": socket.gethostname(), "ray": ray.__version__, "raymia": metadata.version("raymia")}
+    return {**facts, "gpus": gpus, "fault": fault, "probe": content}
+
+
+def _gpus(what: str, seen: int, found: Mapping[str, Any]) -> Finding:
+    usable = found["gpus"]
+    if usable >= seen:
+        return Finding(what, f"{usable} usable")
+    return Finding(what, f"{seen} seen, {usable} usable", "bad", found["fault"] or "does torch match the driver? nvidia-smi")
+
+
+# ---- storage -------------------------------------------------------------------------------------------------------
+
+
+class _Probe:
+    """A small file written into the results folder, read back, and removed again."""
+
+    def __init__(self, out: Path | Location | None) -> None:
+        self.nonce, self.path, self.findings = (
+            secrets.token_hex(8),
+            "",
+            [Finding("storage", "not looked at", advice="--out DIR")],
+        )
+        self._store = storage(out) if out is not None else None
+        if out is None or self._store is None:
+            return
+        begin = time.monotonic()
+        try:
+            self._store.replace(".doctor/probe", self.nonce.encode())
+            back = self._store.read(".doctor/probe")
+        except EnvironmentFault as fault:
+            self.findings = [Finding("storage", str(fault)[:200], "bad")]
+            return
+        if back != self.nonce.encode():
+            self.findings = [Finding("storage", f"{out} does not give back what was written", "bad")]
+            return
+        self.findings = [Finding("storage", f"{out} is writable ({1000 * (time.monotonic() - begin):.0f} ms)")]
+        if not isinstance(self._store, Remote):
+            self.path = str((Path(str(out)) / ".doctor" / "probe").resolve())
+
+    def remove(self) -> None:
+        if self._store is not None:
+            self._store.delete(".doctor")
+
+
+def _storage(out: Path | Location | None) -> Iterator[Finding]:
+    probe = _Probe(out)
+    probe.remove()
+    yield from probe.findings

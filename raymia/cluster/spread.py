@@ -1,0 +1,96 @@
+"""The groups of models of one trial, over the bundles that it was given: several GPUs for one trial."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy as Inside
+
+from raymia.cluster import leash
+from raymia.cluster.actors import _result
+from raymia.cluster.carry import Shelf, keys, sees
+
+_RETRIES = 3
+
+
+def settle(gpu: bool) -> None:
+    """One CPU thread, and no GPU unless one was asked for: in Ray 2.60 who asks for none sees all of them."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    if not gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ["OMP_NUM_THREADS"] = "1"  # for libraries that are loaded later
+    threadpool_limits(1)
+    torch.set_num_threads(1)
+
+
+class Observer:
+    """Trains and asks one group of models at a time, on a bundle of its own."""
+
+    def __init__(self, leash_folder: str | None, place: str, nonce: str, keeper: Any, gpu: bool) -> None:
+        leash.hold(leash_folder, "observer")
+        settle(gpu)
+        self._shelf = None if keeper is None or sees(place, nonce) else Shelf(keeper, nonce)
+        self._place = place
+
+    def call(self, work: Any, group: range) -> None:
+        """`work(group)`, with the signals in the results folder, or on this node's shelf and sent from there."""
+        point, data, _, needs = work.args  # the partial that trial.run makes of observation.observe
+        if self._shelf is None:
+            work.func(point, data, Path(self._place, "signals"), needs, group)
+            return
+        self._shelf.fetch(keys(point))
+        work.func(point, data, self._shelf.root, needs, group)
+        self._shelf.send(keys(point))
+        self._shelf.clear()
+
+
+class Spread:
+    """`map` for the groups of a trial: this process takes one after another, and so does an Observer on each further bundle."""
+
+    def __init__(self, observers: list[Any], shelf: Shelf | None) -> None:
+        self._observers, self._shelf = observers, shelf
+
+    @classmethod
+    def start(cls, wanted: int, gpu: float, cpu: float, shelf: Shelf | None, *facts: Any) -> "Spread":
+        """Observers for the bundles after the first, which is that of the trial itself. Raises nothing: Ray waits for them."""
+        group = ray.util.get_current_placement_group()
+        if wanted <= 1 or group is None:
+            return cls([], shelf)
+        remote = ray.remote(Observer)
+        options = {"num_cpus": cpu, "num_gpus": gpu, "max_restarts": -1, "max_task_retries": _RETRIES}
+        beside = [Inside(group, placement_group_bundle_index=i) for i in range(1, wanted)]
+        return cls([remote.options(**options, scheduling_strategy=at).remote(*facts, gpu > 0) for at in beside], shelf)
+
+    def map(self, work: Callable[[Any], Any], groups: Iterable[Any]) -> list[None]:
+        """Does all groups; the order does not matter, because a group only writes files. Raises what a group raised."""
+        waiting = list(groups)
+        count = len(waiting)
+        ref = ray.put(work) if self._observers and count > 1 else None
+        running: dict[Any, Any] = {}
+        free = list(self._observers) if ref is not None else []
+        while waiting or running:
+            while free and len(waiting) > 1:  # the last one is done here at once
+                one = free.pop()
+                running[one.call.remote(ref, waiting.pop())] = one
+            if waiting:
+                work(waiting.pop(0))
+                self._send(work)
+            ready, _ = ray.wait(list(running), timeout=0.0 if waiting else 1.0) if running else ([], [])
+            for done in ready:
+                free.append(running.pop(done))
+                _result(done)
+        if self._observers and self._shelf is not None:
+            self._shelf.fetch(keys(work.args[0]))  # type: ignore[attr-defined]  # what the others sent
+        return [None] * count
+
+    def _send(self, work: Any) -> None:
+        if self._shelf is not None:
+            self._shelf.send(keys(work.args[0]))
+
+    def stop(self) -> None:
+        for one in self._observers:
+            ray.kill(one)

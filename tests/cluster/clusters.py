@@ -1,0 +1,168 @@
+"""Real Ray nodes, started as people start them: `ray start` on loopback, with a token, in folders and on ports of their own."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .conftest import ROOT, until
+
+RAY = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
+RAYMIA = [sys.executable, "-c", "import sys; from raymia.cli import main; main(sys.argv[1:])"]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports above those that Ray gives to its workers (10002 to 19999) and below those that the kernel gives away."""
+    found: list[int] = []
+    while len(found) < count:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+    return list(dict.fromkeys(found)) if len(set(found)) == count else free_ports(count)
+
+
+class Cluster:
+    """A head, and nodes that join it. `environment` is what a client needs to talk to it."""
+
+    def __init__(self, auth: str = "token") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="rm", dir="/tmp"))  # short: Ray's sockets lie below it
+        self.gcs, self.dashboard, self._client = free_ports(3)
+        self.address, self.door = f"127.0.0.1:{self.gcs}", f"http://127.0.0.1:{self.dashboard}"
+        self._nodes: list[subprocess.Popen[bytes]] = []
+        (self.folder / "home").mkdir(mode=0o700)
+        token = self.folder / "token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TUNE_", "RAYMIA_"))}
+        self.environment = kept | {
+            "RAY_AUTH_MODE": auth,
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            "RAY_TMPDIR": str(self.folder),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "HOME": str(self.folder / "home"),
+            "MPLCONFIGDIR": str(self.folder / "matplotlib"),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            # A node that is gone is found gone in seconds, not in half a minute.
+            "RAY_health_check_period_ms": "1000",
+            "RAY_health_check_timeout_ms": "2000",
+            "RAY_health_check_failure_threshold": "3",
+        }
+
+    def head(self, cpus: int, *more: str, **environment: str) -> subprocess.Popen[bytes]:
+        ports = [f"--port={self.gcs}", f"--dashboard-port={self.dashboard}", f"--ray-client-server-port={self._client}"]
+        one = self._start(["--head", "--dashboard-host=127.0.0.1", *ports, f"--num-cpus={cpus}", *more], environment)
+        until(self.answers, 120.0)
+        return one
+
+    def join(self, cpus: int, *more: str, before: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[bytes]:
+        """Another node. `before`: a command that runs it, as `unshare` does."""
+        return self._start([f"--address={self.address}", f"--num-cpus={cpus}", *more], environment, before)
+
+    def _start(
+        self, arguments: list[str], environment: dict[str, str], before: tuple[str, ...] = ()
+    ) -> subprocess.Popen[bytes]:
+        agents = [f"--{name}={port}" for name, port in zip(_AGENTS, free_ports(len(_AGENTS)), strict=True)]
+        place = [f"--temp-dir={self.folder}"] if "--head" in arguments else []
+        size = ["--object-store-memory=100000000", "--node-ip-address=127.0.0.1", "--block"]
+        log = open(self.folder / f"node-{len(self._nodes)}.log", "wb")
+        one = subprocess.Popen(
+            [*before, *RAY, "start", *arguments, *size, *agents, *place],
+            env=self.environment | environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        log.close()
+        self._nodes.append(one)
+        return one
+
+    def answers(self) -> bool:
+        assert self._nodes[0].poll() is None, self.said()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.dashboard), timeout=1.0):
+            return True
+        return False
+
+    def said(self) -> str:
+        return "".join(path.read_text() for path in sorted(self.folder.glob("node-*.log")))
+
+    def run(self, command: list[str], cwd: Path, seconds: float = 150.0, **environment: str) -> tuple[int, str]:
+        done = subprocess.run(
+            command, cwd=cwd, env=self.environment | environment, timeout=seconds,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        return done.returncode, done.stdout
+
+    def job(self, *arguments: str, cwd: Path, **environment: str) -> tuple[int, str]:
+        return self.run([*RAY, "job", *arguments], cwd, RAY_API_SERVER_ADDRESS=self.door, **environment)
+
+    def lose(self, node: subprocess.Popen[bytes]) -> None:
+        """As when a machine is taken away: every process of the node at once, with nothing said to anybody."""
+        for pid in [node.pid, *_children(node.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        node.wait()
+
+    def stop(self) -> None:
+        for node in reversed(self._nodes):
+            children = _children(node.pid)
+            if node.poll() is None:
+                node.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    node.wait(15.0)
+            for pid in [node.pid, *children] if node.poll() is None else children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            node.wait()
+        for pid in _mentioning(str(self.folder)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_AGENTS = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port", "runtime-env-agent-port")
+
+
+@contextlib.contextmanager
+def cluster(auth: str = "token") -> Iterator[Cluster]:
+    one = Cluster(auth)
+    try:
+        yield one
+    finally:
+        one.stop()
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _children(pid: int) -> list[int]:
+    """All descendants of a process."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        if fields := _stat(int(entry.name)):
+            parents.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, todo = [], [pid]
+    while todo:
+        below = parents.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+def _mentioning(text: str) -> list[int]:
+    """Processes whose command line names our private folder: nobody else's do."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if text.encode() in (entry / "cmdline").read_bytes() and int(entry.name) != os.getpid():
+                found.append(int(entry.name))
+    return found
