@@ -123,7 +123,7 @@ def sees(place: str, nonce: str) -> bool:
 
 def blind(place: str, nonce: str, patience: float = 30.0) -> list[str]:
     """The addresses of the nodes that do not see the folder, each asked by a task of its own."""
-    look = ray.remote(sees).options(num_cpus=0, max_retries=0)
+    look = ray.remote(num_cpus=0, max_retries=0)(sees)
     nodes = [node for node in ray.nodes() if node["Alive"]]
     asked = [look.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(place, nonce) for node in nodes]
     ready, _ = ray.wait(asked, num_returns=len(asked), timeout=patience)

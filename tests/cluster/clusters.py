@@ -15,7 +15,7 @@ from pathlib import Path
 from .conftest import ROOT, until
 
 RAY = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
-RAYMIA = [sys.executable, "-c", "import sys; from raymia.cli import main; main(sys.argv[1:])"]
+RAYMIA = [sys.executable, "-m", "raymia.cli"]
 
 
 def free_ports(count: int) -> list[int]:
@@ -32,10 +32,10 @@ def free_ports(count: int) -> list[int]:
 class Cluster:
     """A head, and nodes that join it. `environment` is what a client needs to talk to it."""
 
-    def __init__(self, auth: str = "token") -> None:
+    def __init__(self, auth: str = "token", host: str = "127.0.0.1") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rm", dir="/tmp"))  # short: Ray's sockets lie below it
         self.gcs, self.dashboard, self._client = free_ports(3)
-        self.address, self.door = f"127.0.0.1:{self.gcs}", f"http://127.0.0.1:{self.dashboard}"
+        self._host, self.address, self.door = host, f"{host}:{self.gcs}", f"http://127.0.0.1:{self.dashboard}"
         self._nodes: list[subprocess.Popen[bytes]] = []
         (self.folder / "home").mkdir(mode=0o700)
         token = self.folder / "token"
@@ -57,22 +57,24 @@ class Cluster:
             "RAY_health_check_failure_threshold": "3",
         }
 
-    def head(self, cpus: int, *more: str, **environment: str) -> subprocess.Popen[bytes]:
+    def head(self, cpus: int, *more: str, before: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[bytes]:
         ports = [f"--port={self.gcs}", f"--dashboard-port={self.dashboard}", f"--ray-client-server-port={self._client}"]
-        one = self._start(["--head", "--dashboard-host=127.0.0.1", *ports, f"--num-cpus={cpus}", *more], environment)
+        one = self._start(["--head", "--dashboard-host=127.0.0.1", *ports, f"--num-cpus={cpus}", *more], environment, before)
         until(self.answers, 120.0)
         return one
 
-    def join(self, cpus: int, *more: str, before: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[bytes]:
+    def join(
+        self, cpus: int, *more: str, before: tuple[str, ...] = (), host: str = "127.0.0.1", **environment: str
+    ) -> subprocess.Popen[bytes]:
         """Another node. `before`: a command that runs it, as `unshare` does."""
-        return self._start([f"--address={self.address}", f"--num-cpus={cpus}", *more], environment, before)
+        return self._start([f"--address={self.address}", f"--num-cpus={cpus}", *more], environment, before, host)
 
     def _start(
-        self, arguments: list[str], environment: dict[str, str], before: tuple[str, ...] = ()
+        self, arguments: list[str], environment: dict[str, str], before: tuple[str, ...], host: str = ""
     ) -> subprocess.Popen[bytes]:
         agents = [f"--{name}={port}" for name, port in zip(_AGENTS, free_ports(len(_AGENTS)), strict=True)]
         place = [f"--temp-dir={self.folder}"] if "--head" in arguments else []
-        size = ["--object-store-memory=100000000", "--node-ip-address=127.0.0.1", "--block"]
+        size = ["--object-store-memory=100000000", f"--node-ip-address={host or self._host}", "--block"]
         log = open(self.folder / f"node-{len(self._nodes)}.log", "wb")
         one = subprocess.Popen(
             [*before, *RAY, "start", *arguments, *size, *agents, *place],
@@ -84,7 +86,8 @@ class Cluster:
 
     def answers(self) -> bool:
         assert self._nodes[0].poll() is None, self.said()
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.dashboard), timeout=1.0):
+        door = (self._host, self.dashboard if self._host == "127.0.0.1" else self.gcs)
+        with contextlib.suppress(OSError), socket.create_connection(door, timeout=1.0):
             return True
         return False
 
@@ -129,8 +132,8 @@ _AGENTS = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-
 
 
 @contextlib.contextmanager
-def cluster(auth: str = "token") -> Iterator[Cluster]:
-    one = Cluster(auth)
+def cluster(auth: str = "token", host: str = "127.0.0.1") -> Iterator[Cluster]:
+    one = Cluster(auth, host)
     try:
         yield one
     finally:

@@ -12,17 +12,18 @@ import pytest
 
 from raymia.results import Folder
 
-from .clusters import RAYMIA, Cluster, cluster
+from .clusters import RAY, RAYMIA, Cluster, cluster
 from .conftest import Driver, until
 
 pytestmark = pytest.mark.cluster
+LONGER = ("--set", "training.epochs=200", "--set", "training.lanes=1")  # something to interrupt, and to spread
 pytest.importorskip("aiohttp", reason="jobs need ray[default]")
 
 
 @pytest.fixture(scope="module")
 def calm(driver: Driver) -> dict[str, str]:
     """The tables of a run on this machine alone."""
-    code, said = driver.run("calm")
+    code, said = driver.run("calm", *LONGER)
     assert code == 0, said
     return driver.tables("calm")
 
@@ -45,11 +46,7 @@ def submit(
     work.mkdir(exist_ok=True)
     shutil.copy(driver.sweep, work / "tiny.yaml")
     how = ["--working-dir", str(work), "--submission-id", name, "--runtime-env-json", env, *([] if wait else ["--no-wait"])]
-    return one.job("submit", *how, "--", *map(quote, RAYMIA), "run", "tiny.yaml", "--out", str(out), *arguments, cwd=work)
-
-
-def quote(word: str) -> str:
-    return f"'{word}'" if " " in word else word
+    return one.job("submit", *how, "--", *RAYMIA, "run", "tiny.yaml", "--out", str(out), *LONGER, *arguments, cwd=work)
 
 
 def info(one: Cluster, name: str) -> tuple[str, int | None]:
@@ -58,8 +55,6 @@ def info(one: Cluster, name: str) -> tuple[str, int | None]:
         "import sys; from ray.job_submission import JobSubmissionClient as C; i = C(sys.argv[1]).get_job_info(sys.argv[2]); "
         "print(i.status.value, i.driver_exit_code)"
     )
-    from .clusters import RAY
-
     done, said = one.run([RAY[0], "-c", code, one.door, name], one.folder)
     assert done == 0, said
     status, exit_code = said.split()[-2:]
@@ -69,7 +64,7 @@ def info(one: Cluster, name: str) -> tuple[str, int | None]:
 def test_a_submitted_job_gives_the_bytes_of_a_local_run(two_cpus: Cluster, driver: Driver, calm: dict[str, str]) -> None:
     """Each trial over two bundles, which are all the CPUs there are, and its attackers beside them."""
     out = driver.folder / "job"
-    code, said = submit(two_cpus, driver, "whole", out, "--set", "resources.spread=2", "--set", "training.lanes=1")
+    code, said = submit(two_cpus, driver, "whole", out, "--set", "resources.spread=2")
     assert code == 0, said + two_cpus.said()
     assert driver.tables("job") == calm
     lines = [line for line in said.splitlines() if line.strip()]
@@ -79,28 +74,35 @@ def test_a_submitted_job_gives_the_bytes_of_a_local_run(two_cpus: Cluster, drive
     assert not (out / ".nonce").exists()
 
 
+def stop_halfway(
+    one: Cluster, driver: Driver, name: str, out: Path, env: str, exit_code: int, count: int
+) -> tuple[dict[Path, int], dict[Path, tuple[int, int]]]:
+    """The rows that were written, and the models of the trials that were finished, with their times."""
+    code, said = submit(one, driver, name, out, env=env, wait=False)
+    assert code == 0, said
+    until(lambda: len(driver.rows(out.name)) >= count or info(one, name)[0] == "FAILED", 120.0)
+    begin = time.monotonic()
+    code, said = one.job("stop", name, cwd=one.folder)
+    assert code == 0 and time.monotonic() - begin < 40, said
+    until(lambda: info(one, name)[0] == "STOPPED")
+    assert info(one, name)[1] == exit_code, one.job("logs", name, cwd=one.folder)[1]
+    rows = {p: p.stat().st_mtime_ns for p in driver.rows(out.name)}
+    kept = {row.signals for row in Folder(out).rows()}
+    models = {p: stamp for p, stamp in driver.models(out.name).items() if p.parent.name in kept}
+    assert count <= len(rows) < 9 and models
+    return rows, models
+
+
 def test_stopping_a_job_and_submitting_it_again(two_cpus: Cluster, driver: Driver, calm: dict[str, str]) -> None:
     out = driver.folder / "halfway"
     for name, env, exit_code, count in (("term", PATIENCE, 143, 2), ("int", INTERRUPT, 130, 5)):
-        code, said = submit(two_cpus, driver, name, out, "--set", "training.epochs=40", env=env, wait=False)
-        assert code == 0, said
-        until(lambda count=count: len(driver.rows("halfway")) >= count or info(two_cpus, name)[0] == "FAILED", 120.0)  # type: ignore[misc]
-        begin = time.monotonic()
-        code, said = two_cpus.job("stop", name, cwd=two_cpus.folder)
-        assert code == 0 and time.monotonic() - begin < 40, said
-        until(lambda name=name: info(two_cpus, name)[0] == "STOPPED")  # type: ignore[misc]
-        assert info(two_cpus, name)[1] == exit_code, two_cpus.job("logs", name, cwd=two_cpus.folder)[1]
-        rows = {p: p.stat().st_mtime_ns for p in driver.rows("halfway")}
-        kept = {row.signals for row in Folder(out).rows()}
-        models = {p: stamp for p, stamp in driver.models("halfway").items() if p.parent.name in kept}
-        assert count <= len(rows) < 9 and models
-    code, said = submit(two_cpus, driver, "rest", out, "--set", "training.epochs=40")
+        rows, models = stop_halfway(two_cpus, driver, name, out, env, exit_code, count)
+    code, said = submit(two_cpus, driver, "rest", out)
     assert code == 0, said
     assert {p: p.stat().st_mtime_ns for p in rows} == rows
     after = driver.models("halfway")
     assert {p: after[p] for p in models} == models  # nothing was trained twice
-    code, said = driver.run("long", "--set", "training.epochs=40")
-    assert code == 0 and driver.tables("halfway") == driver.tables("long"), said
+    assert driver.tables("halfway") == calm
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_what_can_never_be_scheduled_is_refused(two_cpus: Cluster, driver: Drive
 
 def test_many_small_trials_and_their_attackers_hang_nowhere(two_cpus: Cluster, driver: Driver, calm: dict[str, str]) -> None:
     """ray.md's first deadlock: more actors than their bundle holds. Four trials at once, each with attackers, on two CPUs."""
-    command = [*RAYMIA, "run", str(driver.sweep), "--out", str(driver.folder / "small"), "--set", "resources.cpu=0.5"]
+    command = [*RAYMIA, "run", str(driver.sweep), "--out", str(driver.folder / "small"), *LONGER, "--set", "resources.cpu=0.5"]
     code, told = two_cpus.run(command, driver.folder, RAY_ADDRESS=two_cpus.address)
     assert code == 0, told
     assert driver.tables("small") == calm
@@ -153,7 +155,7 @@ def test_a_node_is_lost_and_another_does_not_see_the_folder(driver: Driver, calm
         three.head(0)
         doomed = three.join(1)
         three.join(1, before=unshare if blind else ())
-        command = [*RAYMIA, "run", str(driver.sweep), "--out", str(far / "out"), "--set", "training.epochs=40"]
+        command = [*RAYMIA, "run", str(driver.sweep), "--out", str(far / "out"), *LONGER]
         environment = three.environment | {"RAY_ADDRESS": three.address}
         until(lambda: _alive(three) == 3, 120.0)
         log = open(three.folder / "run.log", "w+")
@@ -169,15 +171,12 @@ def test_a_node_is_lost_and_another_does_not_see_the_folder(driver: Driver, calm
         said = (three.folder / "run.log").read_text()
     assert 3 <= said.count(" done: ") and ("node was lost" in said or "runs again" in said), said
     assert not blind or "signals travel through Ray" in said, said
-    code, told = driver.run("near", "--set", "training.epochs=40")
-    assert code == 0 and driver.tables("far/out") == driver.tables("near"), told
-    kept = {path.relative_to(driver.folder / "near") for path in driver.models("near")}
+    assert driver.tables("far/out") == calm
+    kept = {path.relative_to(driver.folder / "calm") for path in driver.models("calm")}
     assert {path.relative_to(far / "out") for path in driver.models("far/out")} == kept  # also those that came through Ray
 
 
 def _alive(one: Cluster) -> int:
-    from .clusters import RAY
-
     code = "import ray, logging; ray.init(address='%s', logging_level=40); print(sum(n['Alive'] for n in ray.nodes()))"
     done, said = one.run([RAY[0], "-c", code % one.address], one.folder)
     return int(said.split()[-1]) if done == 0 else 0

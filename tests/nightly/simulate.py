@@ -1,0 +1,96 @@
+"""2,000 trials that compute nothing, through the real driver: Tune, searcher, agenda, rows and CSVs. Does the driver stay flat?
+
+python tests/nightly/simulate.py [TRIALS] [SAMPLER]  prints, for each 10th of the run, seconds a trial and the driver's memory,
+and exits 1 where the last 10th takes more than 3 times the second one, or the driver has grown by more than 200 MB since then.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from raymia import sweep as files
+from raymia.cluster import tune as driver
+from raymia.cluster import worker
+from raymia.cluster.progress import Progress
+from raymia.point import Point
+from raymia.results import Row
+
+SWEEP = """
+name: simulated
+dataset: {digits: {records: 120}}
+network: mlp
+protocol: {coin: {models: 4, targets: 2, reserve: 0.2}}
+defenses:
+  - []
+  - [relaxloss: {alpha: {low: 0.0, high: 2.0}}]
+  - [srcm: {r1: {low: 3, high: 25}, d: 1}]
+  - [label_smoothing]
+attacks: [baseline, loss]
+training: {epochs: 2}
+search: {trials: %d, sampler: %s, seed: 0, lag: 32}
+resources: {cpu: 1}
+"""
+
+
+class Nothing(worker.Trial):
+    """A trial whose numbers are a hash of its point."""
+
+    def setup(self, config: Mapping[str, Any], **_: Any) -> None:
+        self.reset_config(config)
+
+    def cleanup(self) -> None: ...
+
+    def step(self) -> dict[str, Any]:
+        point: Point = self._point
+        digest = hashlib.sha256(point.digest().encode()).digest()
+        numbers: dict[str, float | None] = {"test_accuracy": digest[0] / 255, "max_attack_auc": 0.5 + digest[1] / 510}
+        row = replace(worker.failed(point, ValueError("")), state="done", reason="", numbers=numbers, worst_attack="loss")
+        return {"row": json.dumps(replace(row, trial=self._index).to_json()), "done": True}
+
+
+class Clock(Progress):
+    """Says nothing but how long each 10th took."""
+
+    def __init__(self, trials: int) -> None:
+        super().__init__()
+        self.laps: list[tuple[int, float, float]] = []  # trials so far, seconds a trial, MB
+        self._step, self._count, self._lap = max(1, trials // 10), 0, time.monotonic()
+
+    def say(self, text: str) -> None: ...
+
+    def running(self, trial: int, point: Point) -> None: ...
+
+    def tick(self, force: bool = False) -> None: ...
+
+    def finished(self, row: Row) -> None:
+        self._count += 1
+        if self._count % self._step == 0:
+            now = time.monotonic()
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            self.laps.append((self._count, (now - self._lap) / self._step, pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
+            count, each, size = self.laps[-1]
+            print(f"{count:6d} trials  {each:.3f} s a trial  driver {size:.0f} MB", flush=True)
+            self._lap = now
+
+
+def main(trials: int, sampler: str) -> int:
+    driver.Trial = Nothing  # type: ignore[misc,assignment]
+    clock = Clock(trials)
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.monotonic()
+        code = driver.run(files.parse(SWEEP % (trials, sampler)), Path(folder) / "out", progress=clock)
+        rows = len(list((Path(folder) / "out" / "trials").iterdir()))
+        print(f"{rows} rows, exit code {code}, {time.monotonic() - begin:.0f} s in all")
+    (_, early, small), (_, late, large) = clock.laps[1], clock.laps[-1]
+    return int(code != 0 or rows != trials or late > 3 * early or large - small > 200)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000, sys.argv[2] if len(sys.argv) > 2 else "random"))
