@@ -20,7 +20,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 quickstart: install
 	$(BIN)/raymia run sweeps/quickstart.yaml
-	$(BIN)/raymia report results/quickstart
 
 lint: install
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
     python benchmarks/lanes.py [--device cpu] [--rounds 3] [--write]
 
-The table is what `lanes: auto` reads: a stopwatch never decides inside a run. Rounds alternate over the lanes, so that a machine
+The table is what `lanes: auto` reads: a stopwatch never decides inside a run. Rounds alternate over lanes, so that a machine
 that slows down slows all of them.
 """
 

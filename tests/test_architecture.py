@@ -29,7 +29,7 @@ HEAVY = {
 # A file imports from its own line and those above it. A module that is not listed is held to the rule on circles alone.
 LAYERS = (
     ("errors", "lazy", "streams", "space"),
-    ("catalog", "schedule", "lanes", "yamlfile", "storage"),
+    ("catalog", "schedule", "lanes", "yamlfile", "storage", "remote"),
     ("data", "split", "point", "losses", "images", "datasets", "protocols"),
     ("defense", "network", "modules", "optimizer", "privacy", "defenses", "networks"),
     ("training", "queries", "signals", "attack", "attacker", "attacks"),

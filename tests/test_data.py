@@ -135,9 +135,7 @@ def test_digits() -> None:
     assert data.x.shape == (1797, 1, 8, 8) and data.image and data.classes == 10
     assert data.y[:10].tolist() == list(range(10))
     assert data.x.min() == 0 and data.x.max() == 1
-    assert data.x.mean() == pytest.approx(data.mean[0], abs=1e-4) and data.x.std() == pytest.approx(
-        data.std[0], abs=1e-4
-    )
+    assert data.x.mean() == pytest.approx(data.mean[0], abs=1e-4) and data.x.std() == pytest.approx(data.std[0], abs=1e-4)
     zero = data.x[0, 0]  # upright: the hole of the 0 is in the middle, and the sides are ink
     assert zero[3:5, 3:5].max() < 0.5 < zero[3:5, 2].max()
 
@@ -413,9 +411,7 @@ def test_two_processes_at_once(photos: Path) -> None:
     with multiprocessing.get_context("fork").Pool(2) as pool:
         hashes = set(pool.map(_hash, [str(photos)] * 4, chunksize=1))
     assert len(hashes) == 1
-    assert [p.suffix for p in (photos.parent / "cache" / "raymia").iterdir()] == [".npz"], (
-        "nothing half written is left"
-    )
+    assert [p.suffix for p in (photos.parent / "cache" / "raymia").iterdir()] == [".npz"], "nothing half written is left"
 
 
 def test_cache_knob_and_a_cache_that_cannot_be_written(photos: Path, tmp_path: Path) -> None:

@@ -90,9 +90,7 @@ def dead_links(page: Path, text: str) -> list[str]:
         name, _, anchor = link.partition("#")
         target = page.parent / name if name else page
         headings = (
-            re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
-            if target.suffix == ".md" and target.is_file()
-            else []
+            re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE) if target.suffix == ".md" and target.is_file() else []
         )
         if not target.exists() or (anchor and anchor not in map(slug, headings)):
             dead.append(link)
@@ -107,9 +105,7 @@ def test_relative_links_resolve() -> None:
 
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "a.md"
-    text = (
-        "# Some Words: here\n[a](a.md) [b](#some-words-here) [c](b.md) [d](a.md#none) [e](https://x.org) ![f](f.png)\n"
-    )
+    text = "# Some Words: here\n[a](a.md) [b](#some-words-here) [c](b.md) [d](a.md#none) [e](https://x.org) ![f](f.png)\n"
     page.write_text(text)
     assert dead_links(page, text) == ["b.md", "a.md#none", "f.png"]
 
@@ -138,9 +134,7 @@ MACHINES = re.compile(
 
 def machines(text: str) -> list[str]:
     """The lines that name a machine's folders or a package registry's host."""
-    return [
-        f"{number}: {line.strip()[:120]}" for number, line in enumerate(text.split("\n"), 1) if MACHINES.search(line)
-    ]
+    return [f"{number}: {line.strip()[:120]}" for number, line in enumerate(text.split("\n"), 1) if MACHINES.search(line)]
 
 
 def test_no_machine_is_named() -> None:
@@ -152,9 +146,7 @@ def test_no_machine_is_named() -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize(
-    "path", ["/wo" + "rk/x", "see /ro" + "ot/.cache", "/ho" + "me/ann/x", "https://pypi" + ".org/simple"]
-)
+@pytest.mark.parametrize("path", ["/wo" + "rk/x", "see /ro" + "ot/.cache", "/ho" + "me/ann/x", "https://pypi" + ".org/simple"])
 def test_a_named_machine_is_found(path: str) -> None:
     assert machines(f"first\nrun it in {path} today") == [f"2: run it in {path} today"]
 

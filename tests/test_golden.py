@@ -18,7 +18,6 @@ from raymia.data import load as load_data
 from raymia.point import Point
 from raymia.streams import stream
 
-
 GOLDEN = Path(__file__).with_name("golden.json")
 SWEEP = """
 name: golden

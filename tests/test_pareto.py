@@ -15,9 +15,7 @@ from raymia import pareto
 from raymia.errors import EnvironmentFault, SweepError
 
 GRID = [0.0, 0.25, 0.5, 0.75, 1.0, math.nan, math.inf, -math.inf]
-points = st.lists(
-    st.tuples(st.sampled_from(GRID), st.sampled_from(GRID), st.sampled_from(["done", "failed"])), max_size=12
-)
+points = st.lists(st.tuples(st.sampled_from(GRID), st.sampled_from(GRID), st.sampled_from(["done", "failed"])), max_size=12)
 
 
 def frame(rows: Any) -> pd.DataFrame:
@@ -28,9 +26,7 @@ def frame(rows: Any) -> pd.DataFrame:
 
 def oracle(rows: Any) -> list[int]:
     """The trials that no other beats, of equal ones the first, best accuracy first: pair by pair."""
-    fit = [
-        (i, x, y) for i, (x, y, state) in enumerate(rows) if state == "done" and math.isfinite(x) and math.isfinite(y)
-    ]
+    fit = [(i, x, y) for i, (x, y, state) in enumerate(rows) if state == "done" and math.isfinite(x) and math.isfinite(y)]
 
     def beats(a: Any, b: Any) -> bool:
         better = a[1] >= b[1] and a[2] <= b[2]

@@ -75,9 +75,7 @@ def alone() -> list[Suggestion]:
 
 @pytest.mark.parametrize("workers", [1, 2, 4, 9])
 @pytest.mark.parametrize("crash", [0.0, 0.15])
-def test_order_of_completion_workers_and_crashes_change_nothing(
-    alone: list[Suggestion], workers: int, crash: float
-) -> None:
+def test_order_of_completion_workers_and_crashes_change_nothing(alone: list[Suggestion], workers: int, crash: float) -> None:
     assert run(toy(trials=40, lag=4), 40, workers, random.Random(workers), crash) == alone
 
 

@@ -398,9 +398,7 @@ def test_whatever_is_written_is_read_or_refused(text: str) -> None:
         assert "\n" not in str(error)
 
 
-@given(
-    at=st.integers(0, len(GOOD) - 1), junk=st.sampled_from(list("[]{}:,-#&*!|>'\"%@` \n\t\0a1")), cut=st.integers(0, 5)
-)
+@given(at=st.integers(0, len(GOOD) - 1), junk=st.sampled_from(list("[]{}:,-#&*!|>'\"%@` \n\t\0a1")), cut=st.integers(0, 5))
 def test_a_mutated_file_is_read_or_refused(at: int, junk: str, cut: int) -> None:
     try:
         sweep.parse(GOOD[:at] + junk + GOOD[at + cut :], "x.yaml")
@@ -430,13 +428,9 @@ def test_the_three_spellings_of_a_knob_and_what_is_left_out() -> None:
 def test_everything_left_out_has_its_default() -> None:
     study = sweep.parse("{name: a, dataset: digits, network: mlp, defenses: [[]]}")
     assert study.protocol.name == "coin" and study.attacker == "adaptive" and study.keep_signals == "all"
-    assert (
-        study.search == sweep.Search(24, "tpe", 0, 8, None, (), {}) and study.training == {} and study.lanes == "auto"
-    )
+    assert study.search == sweep.Search(24, "tpe", 0, 8, None, (), {}) and study.training == {} and study.lanes == "auto"
     assert study.resources == sweep.Resources(1.0, 0.0, 1, None) and study.shape == (8, 4) and study.device == "cpu"
-    assert study == sweep.parse(
-        "{name: a, dataset: digits, network: mlp, defenses: [[]], search: null, training: null}"
-    )
+    assert study == sweep.parse("{name: a, dataset: digits, network: mlp, defenses: [[]], search: null, training: null}")
 
 
 def test_defaults_are_clipped_into_the_range_of_the_file() -> None:
@@ -475,9 +469,7 @@ def test_overrides_are_as_if_written() -> None:
         "network.mlp.width=8",
         "resources.time_limit=60",
     ]
-    study = sweep.parse(
-        GOOD, "x", [*sets, "search.lag=3", "defenses.0=[swap]", "defenses.2.0.soft.steps=4", "search.lag=2"]
-    )
+    study = sweep.parse(GOOD, "x", [*sets, "search.lag=3", "defenses.0=[swap]", "defenses.2.0.soft.steps=4", "search.lag=2"])
     assert study.search.trials == 50 and study.search.lag == 2 and study.network.knobs["width"] == 8
     assert study.arms[1][0].knobs["alpha"] == Range(1.0, 2.0) and study.resources.time_limit == 60.0
     assert study.arms[0][0].name == "swap" and study.arms[2][0].knobs["steps"] == 4
@@ -555,9 +547,7 @@ def a_point(text: str = GOOD, arm: int = 2, replicate: int = 0, **knobs: Any) ->
 def test_a_point_is_resolved() -> None:
     point = a_point(soft_alpha=2, soft_steps=3.0)
     assert point.knobs["soft.alpha"] == 2.0 and isinstance(point.knobs["soft.alpha"], float)
-    assert (
-        isinstance(point.knobs["soft.steps"], int) and point.defense == "soft+swap" and a_point(arm=0).defense == "none"
-    )
+    assert isinstance(point.knobs["soft.steps"], int) and point.defense == "soft+swap" and a_point(arm=0).defense == "none"
     assert point.training.epochs == 5 and point.training.lr == 1e-3 and point.data == "ab" * 32
     assert point.training.batch_size == catalog.make("datasets", "digits", {}).training().batch_size
     assert (point.lanes, point.device, point.seed, point.replicate) == (4, "cpu", 0, 0)
@@ -703,9 +693,7 @@ HEAVY = "{'torch', 'ray', 'sklearn', 'scipy', 'optuna', 'opacus', 'torchvision',
 def test_loading_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("{name: a, dataset: digits, network: mlp, defenses: [[], [relaxloss, srcm]]}")
     code = f"import sys; from raymia import sweep; sweep.load(sys.argv[1]); print({HEAVY} & set(sys.modules))"
-    out = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "x.yaml")], capture_output=True, text=True, check=True
-    )
+    out = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.yaml")], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
 
 

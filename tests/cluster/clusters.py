@@ -67,7 +67,13 @@ class Cluster:
         self, cpus: int, *more: str, before: tuple[str, ...] = (), host: str = "127.0.0.1", **environment: str
     ) -> subprocess.Popen[bytes]:
         """Another node. `before`: a command that runs it, as `unshare` does."""
-        return self._start([f"--address={self.address}", f"--num-cpus={cpus}", *more], environment, before, host)
+        for _ in range(3):  # Ray gives a node 30 s to start, which a busy machine may not keep
+            one = self._start([f"--address={self.address}", f"--num-cpus={cpus}", *more], environment, before, host)
+            log = self.folder / f"node-{len(self._nodes) - 1}.log"
+            until(lambda one=one, log=log: one.poll() is not None or "block forever" in log.read_text(), 120.0)  # type: ignore[misc]
+            if one.poll() is None:
+                return one
+        raise AssertionError(self.said())
 
     def _start(
         self, arguments: list[str], environment: dict[str, str], before: tuple[str, ...], host: str = ""
@@ -94,7 +100,7 @@ class Cluster:
     def said(self) -> str:
         return "".join(path.read_text() for path in sorted(self.folder.glob("node-*.log")))
 
-    def run(self, command: list[str], cwd: Path, seconds: float = 150.0, **environment: str) -> tuple[int, str]:
+    def run(self, command: list[str], cwd: Path, seconds: float = 150.0, /, **environment: str) -> tuple[int, str]:
         done = subprocess.run(
             command, cwd=cwd, env=self.environment | environment, timeout=seconds,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -110,6 +116,10 @@ class Cluster:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         node.wait()
+
+    def drivers(self, out: Path) -> list[int]:
+        """The processes that run `raymia run` into a folder."""
+        return [pid for pid in _mentioning(str(out)) if _arguments(pid)[:3] == RAYMIA]
 
     def stop(self) -> None:
         for node in reversed(self._nodes):
@@ -159,6 +169,13 @@ def _children(pid: int) -> list[int]:
         found += below
         todo += below
     return found
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def _mentioning(text: str) -> list[int]:

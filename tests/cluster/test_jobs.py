@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -74,35 +75,39 @@ def test_a_submitted_job_gives_the_bytes_of_a_local_run(two_cpus: Cluster, drive
     assert not (out / ".nonce").exists()
 
 
-def stop_halfway(
-    one: Cluster, driver: Driver, name: str, out: Path, env: str, exit_code: int, count: int
-) -> tuple[dict[Path, int], dict[Path, tuple[int, int]]]:
-    """The rows that were written, and the models of the trials that were finished, with their times."""
+def stop_halfway(one: Cluster, driver: Driver, name: str, out: Path, env: str, count: int, by_ray: bool) -> list[object]:
+    """Stops the run after `count` rows; the status and exit code that Ray says."""
     code, said = submit(one, driver, name, out, env=env, wait=False)
     assert code == 0, said
     until(lambda: len(driver.rows(out.name)) >= count or info(one, name)[0] == "FAILED", 120.0)
-    begin = time.monotonic()
-    code, said = one.job("stop", name, cwd=one.folder)
-    assert code == 0 and time.monotonic() - begin < 40, said
-    until(lambda: info(one, name)[0] == "STOPPED")
-    assert info(one, name)[1] == exit_code, one.job("logs", name, cwd=one.folder)[1]
-    rows = {p: p.stat().st_mtime_ns for p in driver.rows(out.name)}
-    kept = {row.signals for row in Folder(out).rows()}
-    models = {p: stamp for p, stamp in driver.models(out.name).items() if p.parent.name in kept}
-    assert count <= len(rows) < 9 and models
-    return rows, models
+    if by_ray:
+        begin = time.monotonic()
+        code, said = one.job("stop", name, cwd=one.folder)
+        assert code == 0 and time.monotonic() - begin < 60, said
+    else:
+        (pid,) = one.drivers(out)
+        os.kill(pid, signal.SIGTERM)
+    until(lambda: info(one, name)[0] in ("STOPPED", "FAILED", "SUCCEEDED"))
+    _, log = one.job("logs", name, cwd=one.folder)
+    assert f"stopped; go on with: raymia run {out}" in log and "Traceback" not in log, log
+    assert count <= len(driver.rows(out.name)) < 9
+    return list(info(one, name))
 
 
 def test_stopping_a_job_and_submitting_it_again(two_cpus: Cluster, driver: Driver, calm: dict[str, str]) -> None:
+    """Ray 2.60 keeps no exit code of a job that `ray job stop` stopped; it does where anybody else sent the signal."""
     out = driver.folder / "halfway"
-    for name, env, exit_code, count in (("term", PATIENCE, 143, 2), ("int", INTERRUPT, 130, 5)):
-        rows, models = stop_halfway(two_cpus, driver, name, out, env, exit_code, count)
+    assert stop_halfway(two_cpus, driver, "term", out, PATIENCE, 2, by_ray=True) == ["STOPPED", None]
+    assert stop_halfway(two_cpus, driver, "int", out, INTERRUPT, 4, by_ray=True) == ["STOPPED", None]
+    assert stop_halfway(two_cpus, driver, "killed", out, PATIENCE, 6, by_ray=False) == ["FAILED", 143]
+    rows = {p: p.stat().st_mtime_ns for p in driver.rows("halfway")}
+    kept = {row.signals for row in Folder(out).rows()}
+    models = {p: stamp for p, stamp in driver.models("halfway").items() if p.parent.name in kept}
     code, said = submit(two_cpus, driver, "rest", out)
-    assert code == 0, said
+    assert code == 0 and driver.tables("halfway") == calm, said
     assert {p: p.stat().st_mtime_ns for p in rows} == rows
     after = driver.models("halfway")
-    assert {p: after[p] for p in models} == models  # nothing was trained twice
-    assert driver.tables("halfway") == calm
+    assert models and {p: after[p] for p in models} == models  # nothing was trained twice
 
 
 @pytest.mark.parametrize(
@@ -114,20 +119,21 @@ def test_stopping_a_job_and_submitting_it_again(two_cpus: Cluster, driver: Drive
     ],
 )
 def test_what_can_never_be_scheduled_is_refused(two_cpus: Cluster, driver: Driver, asked: str, said: str) -> None:
-    command = [*RAYMIA, "run", str(driver.sweep), "--out", str(driver.folder / "never"), "--set", asked]
+    out = driver.folder / f"never-{asked}"
+    command = [*RAYMIA, "run", str(driver.sweep), "--out", str(out), "--set", asked]
     begin = time.monotonic()
     code, told = two_cpus.run(command, driver.folder, RAY_ADDRESS=two_cpus.address)
     assert (code, said in told) == (2, True), told
-    assert "RAYMIA_MAX_NODES" in told and time.monotonic() - begin < 20  # 5 s on a machine of one's own
-    assert driver.rows("never") == []
+    assert "RAYMIA_MAX_NODES" in told and time.monotonic() - begin < 60  # 5 s on a machine of one's own
+    assert driver.rows(out.name) == []
 
 
-def test_many_small_trials_and_their_attackers_hang_nowhere(two_cpus: Cluster, driver: Driver, calm: dict[str, str]) -> None:
+def test_many_small_trials_and_their_attackers_hang_nowhere(two_cpus: Cluster, driver: Driver) -> None:
     """ray.md's first deadlock: more actors than their bundle holds. Four trials at once, each with attackers, on two CPUs."""
-    command = [*RAYMIA, "run", str(driver.sweep), "--out", str(driver.folder / "small"), *LONGER, "--set", "resources.cpu=0.5"]
+    out = driver.folder / "small"
+    command = [*RAYMIA, "run", str(driver.sweep), "--out", str(out), "--trials", "5", "--set", "resources.cpu=0.5"]
     code, told = two_cpus.run(command, driver.folder, RAY_ADDRESS=two_cpus.address)
-    assert code == 0, told
-    assert driver.tables("small") == calm
+    assert code == 0 and len(driver.rows("small")) == 5, told
 
 
 def test_the_doctor_sees_a_cluster_from_inside_and_outside(two_cpus: Cluster, driver: Driver) -> None:
@@ -144,8 +150,9 @@ def test_the_doctor_sees_a_cluster_from_inside_and_outside(two_cpus: Cluster, dr
     assert code == 3 and "refuses our token" in said and "chmod 600" in said, said
 
 
-def test_a_node_is_lost_and_another_does_not_see_the_folder(driver: Driver, calm: dict[str, str]) -> None:
+def test_a_node_is_lost_and_another_does_not_see_the_folder(two_cpus: Cluster, driver: Driver, calm: dict[str, str]) -> None:
     """Three nodes: the head runs no trials, one worker is taken away midway, the other one has another disk."""
+    two_cpus.stop()  # one cluster at a time
     far = driver.folder / "far"
     far.mkdir()
     hide = f'mount -t tmpfs none {far} && exec "$@"'
@@ -157,7 +164,6 @@ def test_a_node_is_lost_and_another_does_not_see_the_folder(driver: Driver, calm
         three.join(1, before=unshare if blind else ())
         command = [*RAYMIA, "run", str(driver.sweep), "--out", str(far / "out"), *LONGER]
         environment = three.environment | {"RAY_ADDRESS": three.address}
-        until(lambda: _alive(three) == 3, 120.0)
         log = open(three.folder / "run.log", "w+")
         process = subprocess.Popen(command, env=environment, cwd=driver.folder, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -174,9 +180,3 @@ def test_a_node_is_lost_and_another_does_not_see_the_folder(driver: Driver, calm
     assert driver.tables("far/out") == calm
     kept = {path.relative_to(driver.folder / "calm") for path in driver.models("calm")}
     assert {path.relative_to(far / "out") for path in driver.models("far/out")} == kept  # also those that came through Ray
-
-
-def _alive(one: Cluster) -> int:
-    code = "import ray, logging; ray.init(address='%s', logging_level=40); print(sum(n['Alive'] for n in ray.nodes()))"
-    done, said = one.run([RAY[0], "-c", code % one.address], one.folder)
-    return int(said.split()[-1]) if done == 0 else 0

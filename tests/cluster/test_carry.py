@@ -1,0 +1,148 @@
+"""Signals that travel, and losses that do not count: without a cluster."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raymia import sweep as files
+from raymia.cluster import carry, tune
+from raymia.cluster.carry import Keeper, Shelf, keys, sees
+from raymia.cluster.spread import Spread
+from raymia.data import Data
+from raymia.signals import Store
+
+from .conftest import TINY
+
+
+class Near:
+    """A Keeper whose calls are made at once; `ray.get` then has nothing to do."""
+
+    def __init__(self, place: str) -> None:
+        self._one = Keeper(place)
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        def remote(*arguments: Any) -> Any:
+            self.calls[name] += 1
+            return getattr(self._one, name)(*arguments)
+
+        return SimpleNamespace(remote=remote)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(carry.ray, "get", lambda value, timeout: value)
+    monkeypatch.setattr(carry.tempfile, "gettempdir", lambda: str(tmp_path))
+
+
+@pytest.mark.parametrize("where", ["{}/out", "file://{}/out"])
+def test_what_one_node_has_trained_another_one_finds(where: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    keeper = Near(where.format(tmp_path))
+    one, other = Shelf(keeper, "n" * 32), Shelf(keeper, "n" * 32)
+    assert one.root != other.root and one.root.stat().st_mode & 0o777 == 0o700
+    one.fetch(["k"])
+    Store(one.root / "k").put("model-0.npz", b"zero", "key0")
+    one.send(["k"])
+    Store(one.root / "k").put("model-1.npz", b"one", "key1")
+    one.send(["k"])
+    one.send(["k"])
+    assert keeper.calls["put"] == 2  # nothing is sent again
+    other.fetch(["k"])
+    assert Store(other.root / "k").get("model-1.npz", "key1") == b"one"
+    other.fetch(["k"])
+    assert keeper.calls["get"] == 2  # nor taken again
+    assert Store(tmp_path / "out" / "signals" / "k").get("model-0.npz", "key0") == b"zero"
+    assert {p.name for p in (tmp_path / "out" / "signals" / "k").iterdir()} == {"index.json", "model-0.npz", "model-1.npz"}
+    other.clear()
+    assert list(other.root.iterdir()) == []
+    other.remove()
+    assert not other.root.exists()
+
+
+def test_what_does_not_verify_does_not_travel(tmp_path: Path) -> None:
+    keeper = Near(str(tmp_path / "out"))
+    Store(tmp_path / "out" / "signals" / "k").put("model-0.npz", b"zero", "key0")
+    (tmp_path / "out" / "signals" / "k" / "model-0.npz").write_bytes(b"zerO")
+    shelf = Shelf(keeper, "n" * 32)
+    shelf.fetch(["k"])
+    assert Store(shelf.root / "k").index() == {}
+    Store(shelf.root / "k").put("model-0.npz", b"zero", "key0")  # trained again
+    shelf._known["k"] = {}
+    shelf.send(["k"])
+    assert Store(tmp_path / "out" / "signals" / "k").get("model-0.npz", "key0") == b"zero"
+
+
+def test_a_node_sees_the_folder_only_by_the_drivers_number(tmp_path: Path) -> None:
+    assert not sees(str(tmp_path), "1") and not sees("s3://bucket/x", "1")
+    (tmp_path / ".nonce").write_text("1")
+    assert sees(str(tmp_path), "1") and not sees(str(tmp_path), "2")
+
+
+def test_the_keys_are_those_that_a_trial_writes(tmp_path: Path) -> None:
+    from raymia import trial
+
+    rng = np.random.default_rng(0)
+    data = Data("toy", rng.random((120, 64), dtype=np.float32), rng.integers(0, 10, 120), 10, False)
+    sweep = files.parse(TINY.replace("- []", "- [temperature]") + "attacker: plain\n")
+    point = sweep.point(0, sweep.default(0), 0, data)
+    trial.run(point, data, tmp_path / "signals")
+    assert {p.name for p in (tmp_path / "signals").iterdir()} == set(keys(point))
+
+
+def _driver(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[int], list[str]]:
+    again: list[int] = []
+    kept: list[str] = []
+    monkeypatch.setattr(tune, "failed", lambda point, error: SimpleNamespace(reason=str(error)))
+    monkeypatch.setattr(tune, "replace", lambda row, **changes: row)
+    agenda: Any = SimpleNamespace(again=again.append, point=str, sweep=files.parse(TINY))
+    quiet: Any = SimpleNamespace(say=lambda text: None)
+    driver = tune._Driver(agenda, SimpleNamespace(), quiet)  # type: ignore[arg-type]
+    monkeypatch.setattr(driver, "keep", lambda name, row: kept.append(row.reason))
+    return driver, again, kept
+
+
+def test_a_lost_node_does_not_count_and_a_lost_worker_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, again, kept = _driver(monkeypatch)
+    for _ in range(tune._PREEMPTIONS):
+        driver.running["x"] = 0
+        driver.lost("x", "gone", began=True, late=False, preempted=True)
+    for _ in range(3):
+        driver.running["x"] = 0
+        driver.lost("x", "killed", began=True, late=False)
+    assert again == [0] * (tune._PREEMPTIONS + 3) and kept == []
+    driver.running["x"] = 0
+    driver.lost("x", "killed", began=True, late=False)
+    assert len(kept) == 1 and "was lost" in kept[0]
+
+
+def test_a_trial_that_takes_its_node_down_ends_some_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, again, kept = _driver(monkeypatch)
+    for _ in range(tune._PREEMPTIONS + 1):
+        driver.running["x"] = 0
+        driver.lost("x", "gone", began=True, late=False, preempted=True)
+    assert len(again) == tune._PREEMPTIONS and len(kept) == 1
+
+
+@pytest.mark.parametrize(
+    ("story", "gone"),
+    [
+        ("The actor died because its node has died. Node Id: 0123", True),
+        ("The actor is dead because its node is dead: the node was terminated: preempted", True),
+        ("The actor died unexpectedly before finishing this task: worker process exited with SIGKILL", False),
+        ("ValueError: the node of the graph", False),
+    ],
+)
+def test_ray_says_whether_it_was_the_node(story: str, gone: bool) -> None:
+    assert bool(tune._GONE.search(story)) == gone
+
+
+def test_without_observers_the_groups_are_done_in_turn() -> None:
+    done: list[int] = []
+    work: Callable[[int], None] = done.append
+    assert Spread([], None).map(work, range(3)) == [None] * 3 and done == [0, 1, 2]
