@@ -196,8 +196,8 @@ def test_points_says_what_a_sweep_will_do() -> None:
 def test_points_in_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = json.loads(invoke("points", QUICKSTART, "--json").stdout)
-    assert (found["trials"], found["models"], found["targets"], found["models_to_train"]) == (28, 8, 4, 224)
-    assert found["sample_epochs"] == 8 * 240 * 60 * 28 and found["records_a_model"] == 240
+    assert (found["trials"], found["models"], found["targets"], found["models_to_train"]) == (24, 8, 4, 192)
+    assert found["sample_epochs"] == 8 * 240 * 60 * 24 and found["records_a_model"] == 240
     assert [arm["defense"] for arm in found["arms"]][0] == "none" and found["seconds_a_trial"] is None
     assert found["arms"][2]["free"]["srcm.r1"] == {"low": 3.0, "high": 25.0, "log": False}
     (tmp_path / "results/quickstart").mkdir(parents=True)

@@ -33,6 +33,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
 
     _shelf: Shelf | None = None
     _spread = Spread([], None)
+    _own = False
 
     def setup(
         self,

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .conftest import ROOT, until
@@ -116,6 +116,26 @@ class Cluster:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         node.wait()
+
+    @contextlib.contextmanager
+    def prepared(self, *arguments: str, **environment: str) -> Iterator[Callable[[], int]]:
+        """A `ray` command that has started and waits to be told to go on: importing Ray takes seconds."""
+        code = "import sys; from ray.scripts.scripts import main; sys.stdin.readline() and main()"
+        one = subprocess.Popen(
+            [RAY[0], "-c", code, *arguments], env=self.environment | environment, stdin=subprocess.PIPE, cwd=self.folder,
+            stdout=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+        def go() -> int:
+            one.communicate("go\n", timeout=120.0)
+            return one.returncode
+
+        try:
+            yield go
+        finally:
+            if one.stdin is not None:
+                one.stdin.close()  # one that nobody told to go on ends
+            one.wait(60.0)
 
     def drivers(self, out: Path) -> list[int]:
         """The processes that run `raymia run` into a folder."""

@@ -1,7 +1,8 @@
 """2,000 trials that compute nothing, through the real driver: Tune, searcher, agenda, rows and CSVs. Does the driver stay flat?
 
 python tests/nightly/simulate.py [TRIALS] [SAMPLER]  prints, for each 10th of the run, seconds a trial and the driver's memory,
-and exits 1 where the last 10th takes more than 3 times the second one, or the driver has grown by more than 200 MB since then.
+and exits 1 where the last 10th takes more than 3 times the driver's CPU of the second one, or the driver has grown by more than
+200 MB since then.
 """
 
 import hashlib
@@ -60,8 +61,8 @@ class Clock(Progress):
 
     def __init__(self, trials: int) -> None:
         super().__init__()
-        self.laps: list[tuple[int, float, float]] = []  # trials so far, seconds a trial, MB
-        self._step, self._count, self._lap = max(1, trials // 10), 0, time.monotonic()
+        self.laps: list[tuple[int, float, float, float]] = []  # trials so far; a trial's seconds, and the driver's own; MB
+        self._step, self._count, self._lap = max(1, trials // 10), 0, (time.monotonic(), time.process_time())
 
     def say(self, text: str) -> None: ...
 
@@ -72,11 +73,12 @@ class Clock(Progress):
     def finished(self, row: Row) -> None:
         self._count += 1
         if self._count % self._step == 0:
-            now = time.monotonic()
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            self.laps.append((self._count, (now - self._lap) / self._step, pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
-            count, each, size = self.laps[-1]
-            print(f"{count:6d} trials  {each:.3f} s a trial  driver {size:.0f} MB", flush=True)
+            now = (time.monotonic(), time.process_time())
+            wall, own = ((new - old) / self._step for new, old in zip(now, self._lap, strict=True))
+            size = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+            self.laps.append((self._count, wall, own, size))
+            said = f"{self._count:6d} trials  {wall:.3f} s a trial, {own:.3f} s of the driver's CPU  driver {size:.0f} MB"
+            print(said, flush=True)
             self._lap = now
 
 
@@ -88,7 +90,7 @@ def main(trials: int, sampler: str) -> int:
         code = driver.run(files.parse(SWEEP % (trials, sampler)), Path(folder) / "out", progress=clock)
         rows = len(list((Path(folder) / "out" / "trials").iterdir()))
         print(f"{rows} rows, exit code {code}, {time.monotonic() - begin:.0f} s in all")
-    (_, early, small), (_, late, large) = clock.laps[1], clock.laps[-1]
+    (_, _, early, small), (_, _, late, large) = clock.laps[1], clock.laps[-1]
     return int(code != 0 or rows != trials or late > 3 * early or large - small > 200)
 
 
