@@ -101,7 +101,8 @@ class Suggestions:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # it means `group`
                 study = optuna.create_study(directions=["maximize", "minimize"], sampler=_sampler(self._sweep, index))
-                study.add_trials([self._frozen(s, outcomes[i] if i < told else None) for i, s in enumerate(self._made)])
+                if self._sweep.search.sampler != "random":  # which looks at no row, and so takes no time for them
+                    study.add_trials([self._frozen(s, outcomes[i] if i < told else None) for i, s in enumerate(self._made)])
                 trial = study.ask()
                 arm = trial.suggest_categorical("arm", range(len(self._sweep.arms)))
                 drawn = _draw(trial, self._domains[arm])

@@ -10,6 +10,7 @@ The GPUs being simulated, the models train on the CPU.
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -48,11 +49,12 @@ def provider(address: str) -> dict[str, object]:
             "disable_launch_config_check": True,
         },
         "available_node_types": {
-            "head": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
             "worker": worker,
         },
-        "head_node_type": "head",
-        "auth": {}, "file_mounts": {}, "setup_commands": [], "initialization_commands": [],
+        "head_node_type": "ray.head.default",
+        "auth": {}, "docker": {}, "cluster_synced_files": [], "file_mounts_sync_continuously": False,
+        "file_mounts": {}, "setup_commands": [], "initialization_commands": [],
         "head_setup_commands": [], "worker_setup_commands": [], "head_start_ray_commands": [], "worker_start_ray_commands": [],
     }  # fmt: skip
 
@@ -98,8 +100,15 @@ def sweep(one: Cluster, out: str, *arguments: str, **environment: str) -> str:
     return said
 
 
+def own_address() -> str:
+    """A head that scales does not take 127.0.0.1 for its address, whatever it is told."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.connect(("10.255.255.255", 1))
+        return str(one.getsockname()[0])
+
+
 def main() -> int:
-    with cluster() as one:
+    with cluster(host=own_address()) as one:
         (one.folder / "tiny.yaml").write_text(TINY)
         config = one.folder / "fake.yaml"
         config.write_text(json.dumps(provider(one.address)))
