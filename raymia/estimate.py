@@ -101,7 +101,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     if each is not None:
         lines.append(f"time:      {each:.3g} s a trial were measured in results/{found['name']}/timing.csv")
     lines.append(f"at once:   at most {found['lag']} trials (search.lag), however large the cluster")
-    what = f"{asked['cpu']:g} CPU, {asked['gpu']:g} GPU" + (f" on {asked['spread']} GPUs" if asked["spread"] > 1 else "")
+    what = f"{asked['cpu']:g} CPU, {asked['gpu']:g} GPU" + (f", {asked['spread']} times" if asked["spread"] > 1 else "")
     lines.append(f"resources: a trial asks {what}; this machine has {here['cpu']} CPU, {here['gpu']} GPU")
     if asked["cpu"] > here["cpu"] or asked["gpu"] > here["gpu"]:
         lines.append("           that is more than this machine has: it needs a cluster (RAY_ADDRESS)")
