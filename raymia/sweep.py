@@ -45,8 +45,10 @@ class Search:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial is given: `spread` bundles of so much each. Units: CPU cores, GPUs (a fraction packs several trials on one),
-    seconds."""
+    """What one trial is given: `spread` bundles of so much each.
+
+    Units: CPU cores, GPUs (a fraction packs several trials on one), seconds.
+    """
 
     cpu: Annotated[float, Range(0, 64, least=0, most=4096)] = 1.0
     gpu: Annotated[float, Range(0, 8, least=0, most=1024)] = 0.0
