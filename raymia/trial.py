@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from raymia import attack as attacks
-from raymia import audit, canaries, defense, metrics, observation
+from raymia import audit, canaries, catalog, defense, metrics, observation
 from raymia.attack import Attack, column
 from raymia.data import Data
 from raymia.errors import RaymiaError
@@ -94,11 +94,15 @@ def attempt(point: Point, data: Data, signals: Path | None = None, map: Map = ma
     try:
         return run(point, data, signals, map, spread)
     except Exception as error:  # every other fault of this point: it is kept with its reason, and the sweep goes on
-        state = "invalid" if isinstance(error, metrics.ScoreError) or type(error).__name__ == "Diverged" else "failed"
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        models, targets = observation.draw(point, len(data)).models, 0
-        empty = _empty(point, state, reason[:500], models, targets)
-        return replace(empty, timing={"total": time.monotonic() - start})
+        return replace(failed(point, error), timing={"total": time.monotonic() - start})
+
+
+def failed(point: Point, error: Exception) -> Row:
+    """The row of a point that has no numbers, with the reason on one line."""
+    kind = type(error).__name__  # by name: training's Diverged lives beside torch
+    state = "invalid" if kind in ("Diverged", "ScoreError") else "failed"
+    models, targets = catalog.make("protocols", point.protocol.name, point.protocol.knobs).shape
+    return _empty(point, state, " ".join(f"{kind}: {error}".split())[:500], models, targets)
 
 
 def _apply(point: Point) -> list[Part]:

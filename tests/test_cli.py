@@ -187,8 +187,8 @@ def test_points_says_what_a_sweep_will_do() -> None:
         "5 trials x 6 models = 30 models",
     ):
         assert said in result.output, said
-    # 200 - 40 in reserve; each half of 80 gives 40 members; 6 models, 60 epochs, 5 trials
-    assert f"{40 * 6 * 60 * 5:.3g} sample-epochs" in result.output
+    # 200 - 40 in reserve; each half of 80 gives 40 members; 6 models, 40 epochs, 5 trials
+    assert f"{40 * 6 * 40 * 5:.3g} sample-epochs" in result.output
     assert "at most 8 trials (search.lag)" in result.output and "needs a cluster" in result.output
     assert "5 trials do not reach each of the 7 arms" in result.output
 
@@ -197,7 +197,7 @@ def test_points_in_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
     found = json.loads(invoke("points", QUICKSTART, "--json").stdout)
     assert (found["trials"], found["models"], found["targets"], found["models_to_train"]) == (24, 8, 4, 192)
-    assert found["sample_epochs"] == 8 * 240 * 60 * 24 and found["records_a_model"] == 240
+    assert found["sample_epochs"] == 8 * 240 * 40 * 24 and found["records_a_model"] == 240
     assert [arm["defense"] for arm in found["arms"]][0] == "none" and found["seconds_a_trial"] is None
     assert found["arms"][2]["free"]["srcm.r1"] == {"low": 3.0, "high": 25.0, "log": False}
     (tmp_path / "results/quickstart").mkdir(parents=True)

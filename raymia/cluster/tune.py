@@ -26,7 +26,7 @@ from raymia.cluster.progress import Progress, best
 from raymia.cluster.room import at_once, bundles
 from raymia.cluster.session import Session, scratch, session
 from raymia.cluster.stop import Stop, Stopped
-from raymia.cluster.worker import Lost, Trial, failed
+from raymia.cluster.worker import Lost, Trial
 from raymia.errors import EnvironmentFault
 from raymia.remote import Location
 from raymia.results import Folder, Row
@@ -275,7 +275,7 @@ class _Driver:
         else:
             times = self._losses[index] + self._preempted[index]
             why = f"its worker was lost {times} times; the last time: {why}"
-        self.keep(name, replace(failed(self.agenda.point(index), Lost(why)), trial=index))
+        self.keep(name, replace(trials.failed(self.agenda.point(index), Lost(why)), trial=index))
 
     def derive(self) -> None:
         """The CSVs, now and then."""

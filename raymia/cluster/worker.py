@@ -12,7 +12,6 @@ from typing import Any
 import ray
 from ray import tune
 
-from raymia import catalog
 from raymia import trial as trials
 from raymia.cluster import leash
 from raymia.cluster.actors import Pool
@@ -87,7 +86,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _FULL:
                 return {"fault": f"{self._signals}: {error.strerror}", "done": True}
-            row = failed(self._point, error)
+            row = trials.failed(self._point, error)
         finally:
             faulthandler.cancel_dump_traceback_later()
         return {"row": json.dumps(replace(row, trial=self._index).to_json()), "done": True}
@@ -101,15 +100,6 @@ class Trial(tune.Trainable):  # type: ignore[misc]
             shelf.send(keys(point))
             shelf.clear()
         return row
-
-
-def failed(point: Point, error: Exception) -> Row:
-    """The row of a point that has no numbers."""
-    kind = type(error).__name__
-    state = "invalid" if kind in ("Diverged", "ScoreError") else "failed"
-    reason = " ".join(f"{kind}: {error}".split())
-    models, targets = catalog.make("protocols", point.protocol.name, point.protocol.knobs).shape
-    return trials._empty(point, state, reason[:500], models, targets)
 
 
 class Lost(Exception):

@@ -42,7 +42,7 @@ def data() -> Data:
 
 
 def row(point: Point, index: int, state: str = "done", accuracy: float = 0.5, auc: float = 0.6) -> Row:
-    empty = worker.failed(point, ValueError("broken"))
+    empty = trials.failed(point, ValueError("broken"))
     numbers: dict[str, float | None] = {"test_accuracy": accuracy, "max_attack_auc": auc}
     done = replace(empty, state="done", reason="", numbers=numbers, worst_attack="loss")
     return replace(done if state == "done" else empty, trial=index)
