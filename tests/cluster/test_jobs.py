@@ -95,6 +95,7 @@ def stop_halfway(one: Cluster, driver: Driver, name: str, out: Path, env: str, b
     return list(info(one, name))
 
 
+@pytest.mark.nightly  # 87 s: the Ray tests of `make test` have 5 minutes
 def test_stopping_a_job_and_submitting_it_again(two_cpus: Cluster, driver: Driver, calm: dict[str, str]) -> None:
     """Ray 2.60 keeps no exit code of a job that `ray job stop` stopped; it does where anybody else sent the signal."""
     out = driver.folder / "halfway"
@@ -129,6 +130,7 @@ def test_what_can_never_be_scheduled_is_refused(two_cpus: Cluster, driver: Drive
     assert driver.rows(out.name) == []
 
 
+@pytest.mark.nightly
 def test_many_small_trials_and_their_attackers_hang_nowhere(two_cpus: Cluster, driver: Driver) -> None:
     """ray.md's first deadlock: more actors than their bundle holds. Four trials at once, each with attackers, on two CPUs."""
     out = driver.folder / "small"
