@@ -98,7 +98,7 @@ def test_the_keys_are_those_that_a_trial_writes(tmp_path: Path) -> None:
 def _driver(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[int], list[str]]:
     again: list[int] = []
     kept: list[str] = []
-    monkeypatch.setattr(tune, "failed", lambda point, error: SimpleNamespace(reason=str(error)))
+    monkeypatch.setattr(tune.trials, "failed", lambda point, error: SimpleNamespace(reason=str(error)))
     monkeypatch.setattr(tune, "replace", lambda row, **changes: row)
     agenda: Any = SimpleNamespace(again=again.append, point=str, sweep=files.parse(TINY))
     quiet: Any = SimpleNamespace(say=lambda text: None)
