@@ -119,11 +119,13 @@ class LinearNorm(nn.Linear):
         super().__init__(features, classes)
         self.all_on = all_on
 
+    def normed(self, weight: Tensor) -> Tensor:
+        """A weight, or a stack of them [..., out, in], as the layer uses it now."""
+        on = self.all_on or self.training
+        return weight / weight.square().sum((-2, -1), keepdim=True).sqrt() if on else weight
+
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight
-        if self.all_on or self.training:
-            weight = weight / weight.square().sum().sqrt()
-        return nn.functional.linear(x, weight, self.bias)
+        return nn.functional.linear(x, self.normed(self.weight), self.bias)
 
 
 def classifier(backbone: nn.Module, features: int, classes: int) -> Network:

@@ -36,7 +36,7 @@ class Optimizer:
             mask = None
         self.count += 1 if mask is None else mask
         for i, (tensor, grad) in enumerate(zip(self.tensors, grads, strict=True)):
-            grad = grad + self.training.weight_decay * tensor if self.training.weight_decay else grad
+            grad = grad.add(tensor, alpha=self.training.weight_decay) if self.training.weight_decay else grad
             old = [s[i].clone() for s in (self.first, self.second) if s] if mask is not None else []
             move = self._adam(i, grad) if self.second else self._sgd(i, grad)
             if mask is None:

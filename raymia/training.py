@@ -7,7 +7,6 @@ trained alone (to rounding).
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import functional_call, stack_module_state, vmap
 
 from raymia import images
 from raymia.defense import Batch, Clock, Defense, Gap, Lesson, Outputs, Pass, Predictor, Recipe, Reference
@@ -26,6 +24,7 @@ from raymia.modules import Dropout, Network
 from raymia.optimizer import Optimizer
 from raymia.schedule import Training
 from raymia.split import Ints
+from raymia.stack import Stack
 from raymia.streams import seed_of, stream
 
 Build = Callable[[], Network]
@@ -138,25 +137,17 @@ class _Group:
         }
         self.part_streams = [[stream(*key, "batch", i, m) for m in models] for i in range(len(recipe.parts))]
         self.step = 0
-        self._stack(key, models)
+        self.stack = Stack(self.nets)
+        self.template = self.stack.template
+        self.optimizer = Optimizer(self.stack.tensors, self.schedule)
+        self._own_parameters(key, models)
         self.private = None
         if owner := recipe.owner("privatise"):
             net, rng = self.nets[0], self.streams["noise"][0]
             self.private = owner.privatise(net, list(net.parameters()), len(lesson.members[0]), training, rng)
 
-    def _stack(self, key: tuple[object, ...], models: Sequence[int]) -> None:
-        """Parameters [K, ...]: the modules' own storage for one model, stacked leaves for several."""
-        self.alone = len(self.nets) == 1
-        self.template = self.nets[0] if self.alone else copy.deepcopy(self.nets[0])
-        self.buffers: dict[str, Tensor] = {}
-        if self.alone:
-            self.params = dict(self.template.named_parameters())
-            stacked = [p.data.unsqueeze(0) for p in self.params.values()]
-        else:
-            params, self.buffers = stack_module_state(self.nets)
-            self.params = {n: p.detach().requires_grad_() for n, p in params.items()}
-            stacked = [p.data for p in self.params.values()]
-        self.optimizer = Optimizer(stacked, self.schedule)
+    def _own_parameters(self, key: tuple[object, ...], models: Sequence[int]) -> None:
+        """What parts train beside the network [K, ...], each with its own optimizer, and the dropout layers that want masks."""
         self.extras, self.extra_optimizers = [], []
         for i, part in enumerate(self.recipe.parts):
             own = [part.extra(net, stream(*key, "extra", i, m)) for net, m in zip(self.nets, models, strict=True)]
@@ -214,19 +205,15 @@ class _Group:
                     value = value + penalty.mean()
             return value
 
-        losses_k = self._map(loss, batch, reference)
-        extra = [e for group in self.extras for e in group.values()]
-        found = self._found(losses_k, [*self.params.values(), *extra])
-        grads, reached = (
-            self._filled(found, [*self.params.values(), *extra]),
-            [g is not None for g in found[len(self.params) :]],
-        )
-        self.optimizer.step(self._stacked(grads[: len(self.params)]), lr)
-        rest = grads[len(self.params) :]
+        losses_k = self.stack.map(loss, batch, reference, self.extras)
+        tensors = [*self.stack.params.values(), *(e for group in self.extras for e in group.values())]
+        found = self._found(losses_k, tensors)
+        grads, taken = self._filled(found, tensors), len(self.stack.params)
+        self.optimizer.step(self.stack.stacked(grads[:taken]), lr)
         for group, optimizer in zip(self.extras, self.extra_optimizers, strict=True):
-            if any(reached[: len(group)]):  # as in torch, what the loss does not reach is not moved
-                optimizer.step(list(rest[: len(group)]), optimizer.training.lr)
-            rest, reached = rest[len(group) :], reached[len(group) :]
+            own = slice(taken, taken := taken + len(group))
+            if any(g is not None for g in found[own]):  # as in torch, what the loss does not reach is not moved
+                optimizer.step(grads[own], optimizer.training.lr)
         return losses_k.detach().double().sum()
 
     def _example_losses(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
@@ -250,42 +237,20 @@ class _Group:
             def loss(o: Outputs, b: Batch, r: Reference | None, extras: list[dict[str, Tensor]]) -> Tensor:
                 return further.loss(o, b, r, extras[i], clock)
 
-            losses = self._map(loss, batch, reference)
+            losses = self.stack.map(loss, batch, reference, self.extras)
             if further.moves == "network":
-                grads = self._gradients(losses, list(self.params.values()))
-                self.optimizer.step(self._stacked(grads), lr, mask)
+                grads = self._gradients(losses, list(self.stack.params.values()))
+                self.optimizer.step(self.stack.stacked(grads), lr, mask)
             else:
                 optimizer = self.extra_optimizers[i]
                 optimizer.step(self._gradients(losses, list(self.extras[i].values())), optimizer.training.lr, mask)
 
     def _finish(self) -> list[Network]:
-        if not self.alone:
-            for k, net in enumerate(self.nets):
-                state = {n: t[k].detach() for n, t in {**self.params, **self.buffers}.items()}
-                net.load_state_dict({n: state[n] for n in net.state_dict()})
         if self.private:
             self.private.close()
-        for net in self.nets:
-            net.eval().requires_grad_(False)
-        return self.nets
+        return [net.eval().requires_grad_(False) for net in self.stack.nets()]
 
     # ---- one step ------------------------------------------------------------------------------------------------
-
-    def _map(self, loss: Callable[..., Tensor], batch: Batch, reference: Batch | None) -> Tensor:
-        """Losses [K]: one model's loss mapped over the stack."""
-
-        def one(params: Any, buffers: Any, extras: Any, b: tuple[Tensor, ...], r: tuple[Tensor, ...]) -> Tensor:
-            def call(x: Tensor) -> Outputs:
-                return self.template(x) if self.alone else functional_call(self.template, (params, buffers), (x,))  # type: ignore[no-any-return]
-
-            ref = Reference(call(r[0]), Batch(*r)) if r else None
-            return loss(call(b[0]), Batch(*b), ref, extras)
-
-        r = () if reference is None else tuple(reference)
-        if self.alone:
-            extras = [{n: e[0] for n, e in group.items()} for group in self.extras]
-            return one(None, None, extras, tuple(t[0] for t in batch), tuple(t[0] for t in r)).unsqueeze(0)
-        return vmap(one)(self.params, self.buffers, self.extras, tuple(batch), r)
 
     @staticmethod
     def _found(losses: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
@@ -301,9 +266,6 @@ class _Group:
     def _gradients(self, losses: Tensor, tensors: list[Tensor]) -> list[Tensor]:
         return self._filled(self._found(losses, tensors), tensors)
 
-    def _stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
-        return [g.unsqueeze(0) for g in grads] if self.alone else list(grads)
-
     def _draw_masks(self, size: int) -> None:
         if not self.template.training:
             return
@@ -313,10 +275,10 @@ class _Group:
             floor = round(layer.p * (1 << 16))
             masks = np.stack([g.integers(0, 1 << 16, shape, np.uint16) >= floor for g in self.streams["dropout"]])
             mask = torch.as_tensor(masks).to(self.device, self.dtype) / (1 - layer.p)
-            if self.alone:
+            if self.stack.alone:
                 layer.mask = mask[0]
             else:
-                self.buffers[f"{name}.mask"] = mask
+                self.stack.buffers[f"{name}.mask"] = mask
 
     # ---- records -------------------------------------------------------------------------------------------------
 
@@ -342,7 +304,7 @@ class _Group:
         rows = torch.as_tensor(idx).to(self.device)
         label = self.lesson.y[rows]
         if self.lesson.target is None:
-            target = torch.nn.functional.one_hot(label, self.lesson.classes).to(self.dtype)
+            target = self.one_hot[label]
         else:
             target = self.lesson.target[torch.arange(len(idx), device=self.device)[:, None], rows].to(self.dtype)
         return Batch(pixels(self.lesson.x[rows], self.dtype), target, label)
@@ -364,6 +326,10 @@ class _Group:
         return self._gather(out)
 
     @cached_property
+    def one_hot(self) -> Tensor:
+        return torch.eye(self.lesson.classes, dtype=self.dtype, device=self.device)
+
+    @cached_property
     def pools(self) -> list[tuple[Ints, Ints, Ints]]:
         return _pools(self.lesson)
 
@@ -377,8 +343,12 @@ class _Group:
         with torch.no_grad():
             for i in range(0, rows.shape[1], CHUNK):
                 batch = self._gather(rows[:, i : i + CHUNK])
-                right += self._map(lambda o, b, r, e: (o.logits.argmax(-1) == b.label).sum(), batch, None).cpu().numpy()
+                right += self.stack.map(_right, batch, None, self.extras).cpu().numpy()
         return np.asarray(right / rows.shape[1])
+
+
+def _right(outputs: Outputs, batch: Batch, reference: Reference | None, extras: object) -> Tensor:
+    return (outputs.logits.argmax(-1) == batch.label).sum()
 
 
 def _pools(lesson: Lesson) -> list[tuple[Ints, Ints, Ints]]:

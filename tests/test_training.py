@@ -1,5 +1,7 @@
 """Laws of training: the optimisers are torch's, a model of an ensemble is the same model alone, seams do what they say."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from raymia.modules import Dropout, LinearNorm, Network, Normalise, SphereClip, 
 from raymia.networks.resnet18 import Resnet18
 from raymia.optimizer import Optimizer
 from raymia.schedule import Training
+from raymia.stack import Stack
 from raymia.training import Diverged, Model, fit, predict
 
 
@@ -73,6 +76,38 @@ def test_a_model_of_an_ensemble_is_the_same_model_alone() -> None:
     for m in range(3):
         assert torch.allclose(together[m], weights(Recipe(), [m])[0], atol=1e-9, rtol=0)
     assert not torch.allclose(together[0], together[1])
+
+
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "tanh": lambda: nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 8, bias=False)),
+    "gelu and a nest": lambda: nn.Sequential(nn.Sequential(nn.Linear(6, 8), nn.GELU()), nn.Identity()),
+    "a sphere and a norm": lambda: nn.Sequential(nn.Linear(6, 7), SphereClip(0.5, 0.2), LinearNorm(7, 8, all_on=True)),
+    "a norm in training only": lambda: nn.Sequential(nn.Linear(6, 7), LinearNorm(7, 8, all_on=False)),
+    "dropout": lambda: nn.Sequential(nn.Linear(6, 8), Dropout(0.5), nn.ReLU(), Dropout(0.2)),
+}
+
+
+@pytest.mark.parametrize("layers", LAYERS)
+def test_weights_multiplied_at_once_are_those_of_single_models(layers: str) -> None:
+    def build() -> Network:
+        return classifier(LAYERS[layers](), 8, 3)
+
+    assert Stack([build(), build()]).wide
+    together = weights(Recipe(), [0, 1, 2], build)
+    for m in range(3):
+        assert torch.allclose(together[m], weights(Recipe(), [m], build)[0], atol=1e-9, rtol=0)
+
+
+def test_a_layer_of_another_kind_is_mapped() -> None:
+    class Odd(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    def build() -> Network:
+        return classifier(Odd(6, 8), 8, 3)
+
+    assert not Stack([build(), build()]).wide
+    assert torch.allclose(weights(Recipe(), [0, 1], build)[1], weights(Recipe(), [1], build)[0], atol=1e-9, rtol=0)
 
 
 def test_with_batch_normalisation_too() -> None:
