@@ -86,10 +86,9 @@ def observe(point: Point, data: Data, root: Path, needs: Sequence[str], group: S
     keys = model_keys(point, split, group)
     base = before_release(point)
     owner = defense.recipe(base.recipe)
-    for world in [base] if base == point else [base, point]:
+    for world in _worlds(point):
         store = Store(root / signals_key(world))
-        held = {m: _held(store, m, key) for m, key in keys.items()}
-        missing = {m: [n for n in needs if not answered(held[m], n)] for m in group}
+        held, missing = _missing(store, keys, needs)
         if not any(missing.values()):
             continue
         from raymia import laboratory  # torch
@@ -98,9 +97,27 @@ def observe(point: Point, data: Data, root: Path, needs: Sequence[str], group: S
         models = _models(bench, Store(root / signals_key(base)), keys, owner.owns("assemble"))
         for m in group:
             if missing[m]:
-                raw = None if world is base else _held(Store(root / signals_key(base)), m, keys[m])["logits"]
+                raw = None if world == base else _held(Store(root / signals_key(base)), m, keys[m])["logits"]
                 asked = bench.ask(models[m], m, missing[m], defense.recipe(world.recipe), raw)
                 store.put(f"model-{m}.npz", pack({**held[m], **asked}), keys[m])
+
+
+def lacking(point: Point, data: Data, root: Path, needs: Sequence[str], group: Sequence[int]) -> bool:
+    """Whether `observe` has anything to do."""
+    keys = model_keys(point, draw(point, len(data)), group)
+    stores = [Store(root / signals_key(world)) for world in _worlds(point)]
+    return any(any(_missing(store, keys, needs)[1].values()) for store in stores)
+
+
+def _worlds(point: Point) -> list[Point]:
+    base = before_release(point)
+    return [base] if base == point else [base, point]
+
+
+def _missing(store: Store, keys: Keys, needs: Sequence[str]) -> tuple[dict[int, dict[str, Array]], dict[int, list[str]]]:
+    """What each model has said, and the needs that it has not answered."""
+    held = {m: _held(store, m, key) for m, key in keys.items()}
+    return held, {m: [n for n in needs if not answered(held[m], n)] for m in keys}
 
 
 def _held(store: Store, model: int, key: str) -> dict[str, Array]:

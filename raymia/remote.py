@@ -128,10 +128,10 @@ class Remote:
             self._put(name, data)
 
     def delete(self, folder: str) -> None:
-        """Remove a folder and what is in it; nothing where there is none."""
+        """Remove a file, or a folder and what is in it; nothing where there is none."""
         system, _ = self._opened
         with _faults(str(self.place / folder)), contextlib.suppress(FileNotFoundError):
-            system.delete_dir(self._path(folder))
+            (system.delete_file if self._there(folder) else system.delete_dir)(self._path(folder))
 
     def _there(self, name: str) -> bool:
         system, _ = self._opened

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -222,8 +223,12 @@ class Store:
     def put(self, name: str, content: bytes, model: str = "") -> None:
         """Raises EnvironmentFault naming the path."""
         self.disk.replace(name, content)
+        self.note({name: {"sha256": hashlib.sha256(content).hexdigest(), "model": model}})
+
+    def note(self, notes: Mapping[str, dict[str, str]]) -> None:
+        """Enter files that are there into the index."""
         with _held(self.folder):
-            index = self.index() | {name: {"sha256": hashlib.sha256(content).hexdigest(), "model": model}}
+            index = self.index() | dict(notes)
             self.disk.replace("index.json", json.dumps(index, indent=1, sort_keys=True).encode())
 
     def get(self, name: str, model: str = "") -> bytes | None:
@@ -236,14 +241,36 @@ class Store:
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """One writer of index.json at a time, among the processes of this trial."""
+    """One writer of index.json at a time, among all processes and nodes."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks: the trial's processes write different files
+        try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        except OSError:  # NFS locks no folder, but creates a file for one only
+            with _claimed(folder / ".index.lock"):
+                yield
+        else:
+            yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def _claimed(path: Path, patience: float = 30.0) -> Iterator[None]:
+    """Holds a file that nobody else can make; one that is older than `patience` is of a process that was killed."""
+    while True:
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+            break
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > patience:
+                    path.unlink()
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def pack(arrays: Mapping[str, Array]) -> bytes:

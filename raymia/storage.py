@@ -1,5 +1,4 @@
-"""Where a results folder lives: whole files, created once or replaced whole. The seam beside which object storage
-will stand.
+"""Where a results folder lives: whole files, created once or replaced whole. `remote` does the same on object storage.
 
 A name is a path inside the folder, with `/`. No file is ever seen half written: what is written stands under a
 temporary name, is on the disk (fsync), and only then gets its own name.
@@ -45,7 +44,7 @@ class Storage(Protocol):
         """Write a file whole, in place of what was there."""
 
     def delete(self, folder: str) -> None:
-        """Remove a folder and what is in it; nothing where there is none."""
+        """Remove a file, or a folder and what is in it; nothing where there is none."""
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Hold the folder. Raises Locked naming the process that holds it."""
@@ -93,6 +92,9 @@ class Local:
             _sync_folder(final.parent)
 
     def delete(self, folder: str) -> None:
+        with contextlib.suppress(OSError):
+            (self.root / folder).unlink()
+            return
         shutil.rmtree(self.root / folder, ignore_errors=True)
 
     @contextlib.contextmanager
@@ -107,6 +109,10 @@ class Local:
             except BlockingIOError:
                 holder = _holder(descriptor)
                 raise Locked(f"{self.root} is held by {holder}; wait for it, or choose another --out") from None
+            except OSError as error:  # a file system without locks
+                raise EnvironmentFault(
+                    f"{path}: {error.strerror}; choose a folder on another file system with --out"
+                ) from error
             with _faults(path):
                 _sign(descriptor)
             self._sweep_away()

@@ -13,6 +13,7 @@ from raymia.cluster.leash import hold
 
 _AHEAD = 2  # calls that an actor is given at a time: one to work on, one that waits in its queue
 _RETRIES = 3
+MOST = 32  # attackers beside one trial, or beside all of this machine
 
 
 class Attacker:

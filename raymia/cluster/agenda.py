@@ -1,5 +1,7 @@
 """What a run has to do and what it has done. All of it is read from the results folder; nothing else is remembered."""
 
+from dataclasses import replace
+
 from raymia.data import Data
 from raymia.point import Point
 from raymia.results import Folder, Row
@@ -26,11 +28,19 @@ class Agenda:
         digests = {index: self._place(index, suggestion).digest() for index, suggestion in known.items()}
         self._digests = set(digests.values())
         self._outcomes = {i: Outcome.of(first[digest]) for i, digest in digests.items() if digest in first}
-        self.rows: dict[int, Row] = {i: newest[digests[i]] for i in self._outcomes}
+        self.rows: dict[int, Row] = {i: _slim(newest[digests[i]]) for i in self._outcomes}
         self._again = {i for i, row in self.rows.items() if retry_failed and row.state == "failed"}
         missing = [i for i in range(sweep.search.trials) if i not in self.rows]
         self.pending = sorted(self._again) + missing
         self._unfinished = set(self.pending)
+        self.begun = False
+
+    def begin(self) -> None:
+        """From now on the folder is this sweep's: a run that is refused before leaves nothing behind."""
+        from raymia import sweep as files
+
+        self.folder.write_sweep(files.dump(self.sweep.resolved()))
+        self.begun = True
 
     def _suggestion(self, row: Row) -> Suggestion:
         point = Point.from_json(row.point)
@@ -59,12 +69,16 @@ class Agenda:
         """The point of a trial that has been handed out."""
         return self._points[index]
 
-    def finish(self, row: Row) -> None:
-        """Write a row, for good; only then may a suggestion depend on it. Raises EnvironmentFault."""
+    def finish(self, row: Row) -> Row:
+        """Write a row, for good; only then may a suggestion depend on it. Returns what is kept of it here.
+
+        Raises EnvironmentFault.
+        """
         self.folder.write(row, retry=row.trial in self._again)
-        self.rows[row.trial] = row
+        row = self.rows[row.trial] = _slim(row)
         self._unfinished.discard(row.trial)
         self._outcomes.setdefault(row.trial, Outcome.of(row))
+        return row
 
     @property
     def unfinished(self) -> int:
@@ -78,3 +92,8 @@ class Agenda:
     def derive(self) -> None:
         """Bring the CSVs up to date; touches no file whose bytes are right."""
         self.folder.derive(sorted(self._digests))
+
+
+def _slim(row: Row) -> Row:
+    """A row as the driver remembers it: its lines of attacks.csv and its point, most of its 40 KB, stand on the disk."""
+    return replace(row, attacks=[], point={}, notes=[])

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,41 +20,44 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
 from raymia import observation
 from raymia.point import Point
-from raymia.remote import Remote, storage
+from raymia.remote import Location, Remote, locate, storage
 from raymia.signals import Store
+from raymia.storage import Storage
 
 _NOTE = ".nonce"  # in the results folder while a driver runs: who reads the right number there sees the folder
-_LONG = 600.0  # seconds for the files of one group of models
+_LONG = 600.0  # seconds for one file
 Index = dict[str, dict[str, str]]  # file -> {"sha256", "model"}
 
 
 class Keeper:
-    """The actor beside the driver that reads and writes signals in the results folder, one call after another."""
+    """The actor beside the driver through which files of signals go to and from the results folder, one call after another.
+
+    It alone changes an index: a file that no index names is not there.
+    """
 
     def __init__(self, place: str) -> None:
         self._storage, self._place = storage(place), place
 
-    def index(self, key: str) -> Index:
-        try:
-            found = json.loads(self._storage.read(f"signals/{key}/index.json") or b"{}")
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+    def read(self, name: str) -> bytes | None:
+        return self._storage.read(name)
 
-    def get(self, key: str, name: str) -> bytes | None:
-        return self._storage.read(f"signals/{key}/{name}")
+    def write(self, name: str, content: bytes) -> None:
+        self._storage.replace(name, content)
 
-    def put(self, key: str, files: Mapping[str, tuple[bytes, str]]) -> None:
-        """name -> (content, key of its model). The index is written last: a file that it does not name is not there."""
+    def note(self, key: str, notes: Index) -> None:
         if not isinstance(self._storage, Remote):
-            for name, (content, model) in files.items():  # beside workers that write there themselves
-                Store(Path(self._place, "signals", key)).put(name, content, model)
+            Store(Path(self._place, "signals", key)).note(notes)  # beside workers that write there themselves
             return
-        noted = self.index(key)
-        for name, (content, model) in files.items():
-            self._storage.replace(f"signals/{key}/{name}", content)
-            noted[name] = {"sha256": hashlib.sha256(content).hexdigest(), "model": model}
+        noted = _index(self._storage.read(f"signals/{key}/index.json")) | notes
         self._storage.replace(f"signals/{key}/index.json", json.dumps(noted, indent=1, sort_keys=True).encode())
+
+
+def _index(content: bytes | None) -> Index:
+    try:
+        found = json.loads(content or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def keeper(place: str) -> Any:
@@ -64,36 +67,56 @@ def keeper(place: str) -> Any:
 
 
 class Shelf:
-    """A worker's own folder of signals."""
+    """A worker's own folder of signals.
 
-    def __init__(self, keeper: Any, nonce: str) -> None:
-        self._keeper = keeper
+    `disk`: object storage that this node reaches by itself. Then only what changes an index goes through the keeper.
+    """
+
+    def __init__(self, keeper: Any, disk: Storage | None = None) -> None:
+        self._keeper, self._disk = keeper, disk
         top = Path(tempfile.gettempdir(), f"raymia-{os.getuid()}")
         top.mkdir(mode=0o700, exist_ok=True)
-        self.root = Path(tempfile.mkdtemp(prefix=f"signals-{nonce[:8]}-", dir=top))
+        for left in top.glob("signals-*"):  # of workers that were killed
+            if not Path("/proc", left.name.split("-")[1]).exists() and Path("/proc").exists():
+                shutil.rmtree(left, ignore_errors=True)
+        self.root = Path(tempfile.mkdtemp(prefix=f"signals-{os.getpid()}-", dir=top))
         self._known: dict[str, Index] = {}  # key -> what the results folder has
 
-    def fetch(self, keys: Iterable[str]) -> None:
-        """Take what the results folder has of these points; what does not verify is left there, and made again."""
+    def _read(self, name: str) -> bytes | None:
+        if self._disk is not None:
+            return self._disk.read(name)
+        content: bytes | None = ray.get(self._keeper.read.remote(name), timeout=_LONG)
+        return content
+
+    def fetch(self, keys: Iterable[str], want: Callable[[str], bool]) -> None:
+        """Take what the results folder has of these points and is wanted; what does not verify is made again."""
         for key in keys:
-            noted = self._known[key] = dict(ray.get(self._keeper.index.remote(key), timeout=_LONG))
+            noted = self._known[key] = _index(self._read(f"signals/{key}/index.json"))
             mine = Store(self.root / key)
+            held = mine.index()
             for name, note in noted.items():
-                if mine.index().get(name) == note:
+                if not want(name) or held.get(name) == note:
                     continue
-                content = ray.get(self._keeper.get.remote(key, name), timeout=_LONG)
+                content = self._read(f"signals/{key}/{name}")
                 if content is not None and hashlib.sha256(content).hexdigest() == note["sha256"]:
                     mine.put(name, content, note["model"])
 
     def send(self, keys: Iterable[str]) -> None:
-        """Give the results folder what it does not have."""
+        """Give the results folder what it does not have, file by file."""
         for key in keys:
             mine, known = Store(self.root / key), self._known.setdefault(key, {})
-            fresh = {name: note for name, note in mine.index().items() if known.get(name) != note}
-            files = {name: (mine.get(name, note["model"]), note["model"]) for name, note in fresh.items()}
-            whole = {name: pair for name, pair in files.items() if pair[0] is not None}
-            if whole:
-                ray.get(self._keeper.put.remote(key, whole), timeout=_LONG)
+            fresh: Index = {}
+            for name, note in mine.index().items():
+                if known.get(name) == note or (content := mine.get(name, note["model"])) is None:
+                    continue
+                place = f"signals/{key}/{name}"
+                if self._disk is not None:
+                    self._disk.replace(place, content)
+                else:
+                    ray.get(self._keeper.write.remote(place, content), timeout=_LONG)
+                fresh[name] = note
+            if fresh:
+                ray.get(self._keeper.note.remote(key, fresh), timeout=_LONG)
                 known.update(fresh)
 
     def clear(self) -> None:
@@ -106,6 +129,27 @@ class Shelf:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
+def shelf(keeper: Any, place: str, nonce: str) -> Shelf | None:
+    """None where this node writes into the results folder as the driver does."""
+    if keeper is None:
+        return None
+    near = sees(place, nonce)
+    if isinstance(locate(place), Location):
+        return Shelf(keeper, storage(place) if near else None)
+    return None if near else Shelf(keeper)
+
+
+def arrays(name: str) -> bool:
+    """What the models said, and the split: all that attacks read."""
+    return name.endswith(".npz")
+
+
+def of(group: Iterable[int], *ends: str) -> Callable[[str], bool]:
+    """The files of a group's models."""
+    wanted = {f"model-{m}.{end}" for m in group for end in ends}
+    return wanted.__contains__
+
+
 def keys(point: Point) -> list[str]:
     """The folders of signals that a trial of this point writes or reads."""
     worlds = [point] if point.attacker == "adaptive" else [point, replace(point, recipe=())]
@@ -114,10 +158,10 @@ def keys(point: Point) -> list[str]:
 
 
 def sees(place: str, nonce: str) -> bool:
-    """Whether this node reads the results folder as the driver wrote it."""
+    """Whether this node reads the results folder, or the object storage, as the driver wrote it."""
     try:
-        return Path(place, _NOTE).read_text() == nonce
-    except OSError:
+        return storage(place).read(_NOTE) == nonce.encode()
+    except Exception:  # no such folder, no credentials, no network: whatever it is, signals travel another way
         return False
 
 

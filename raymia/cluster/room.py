@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.sweep import Resources
@@ -14,7 +13,6 @@ from raymia.sweep import Resources
 Node = Mapping[str, float]
 _KNOB = "RAYMIA_MAX_NODES"
 _LAUNCHED = Path("~/ray_bootstrap_config.yaml")  # `ray up` writes it on the head, in JSON; its autoscaler reads it
-_MOST = 10_000  # nodes of a kind without a limit
 
 
 def bundles(asked: Resources) -> list[dict[str, float]]:
@@ -28,11 +26,15 @@ def at_once(asked: Resources, nodes: Sequence[Node], growing: bool = False) -> i
 
     `growing`: the nodes are those that an autoscaled cluster can reach.
     """
-    need = {"CPU": asked.cpu, "GPU": asked.gpu}
+    need = _need(asked)
     count = sum(_fits(need, node) for node in nodes) // asked.spread
     if count == 0:
         raise SweepError(_arithmetic(asked, need, nodes, growing))
     return count
+
+
+def _need(asked: Resources) -> Node:
+    return {"CPU": asked.cpu, "GPU": asked.gpu}
 
 
 def _fits(need: Node, node: Node) -> int:
@@ -57,16 +59,23 @@ def _arithmetic(asked: Resources, need: Node, nodes: Sequence[Node], growing: bo
 # ---- the largest that the cluster can become ------------------------------------------------------------------------
 
 
-def reachable(present: Sequence[Node]) -> tuple[tuple[Node, ...], bool]:
+def reachable(present: Sequence[Node], asked: Resources) -> tuple[tuple[Node, ...], bool]:
     """The nodes that the cluster can have at its largest, and whether that is more than are there.
 
-    Known from RAYMIA_MAX_NODES, from what the autoscaler told Ray, or from the file of `ray up` on the head; else it is what
-    is there. Raises EnvironmentFault where RAYMIA_MAX_NODES cannot be read.
+    Known from RAYMIA_MAX_NODES or from the file of `ray up` on the head; else it is what is there. Of kinds that share one
+    limit, those count that suit a trial best. Raises EnvironmentFault where RAYMIA_MAX_NODES cannot be read.
     """
-    kinds = _told() or _reported() or _launched()
-    more = [node for count, node in kinds for _ in range(count)]
-    added = len(more) > 0
-    return (*present, *more) if added else tuple(present), added
+    told = _told()
+    kinds, most = (told, None) if told else _launched()
+    others = [node for node in present if not any(_is(node, kind) for _, kind in kinds)]
+    grown = [kind for count, kind in kinds for _ in range(max(count, sum(_is(node, kind) for node in present)))]
+    if most is not None:
+        grown = sorted(grown, key=lambda node: -_fits(_need(asked), node))[:most]
+    return ((*others, *grown), True) if kinds else (tuple(present), False)
+
+
+def _is(node: Node, kind: Node) -> bool:
+    return all(node.get(name, 0) == kind.get(name, 0) for name in ("CPU", "GPU"))
 
 
 def _told() -> list[tuple[int, Node]]:
@@ -81,29 +90,13 @@ def _told() -> list[tuple[int, Node]]:
     return found
 
 
-def _reported() -> list[tuple[int, Node]]:
-    """What an autoscaler has written into Ray's own store, where one does so."""
-    from ray._private.state import state  # private: pinned with Ray
-
-    try:
-        config = state.get_cluster_config()
-    except Exception:  # an older or newer Ray: then it is not known
-        return []
-    return _kinds(
-        (group.max_count if group.max_count >= 0 else _MOST, dict(group.resources), group.min_count)
-        for group in (config.node_group_configs if config else ())
-    )
-
-
-def _launched() -> list[tuple[int, Node]]:
+def _launched() -> tuple[list[tuple[int, Node]], int | None]:
+    """(count, resources) of each kind of worker in the file of `ray up`, and how many workers there may be in all."""
     try:
         config = json.loads(_LAUNCHED.expanduser().read_text())
-        most, head = config["max_workers"], config["head_node_type"]
-        kinds = {name: kind for name, kind in config["available_node_types"].items() if name != head}
-        return _kinds((min(most, kind.get("max_workers", most)), kind.get("resources", {}), 0) for kind in kinds.values())
+        most, head = int(config["max_workers"]), config["head_node_type"]
+        kinds = [kind for name, kind in config["available_node_types"].items() if name != head]
+        found = [(min(most, kind.get("max_workers", most)), kind.get("resources", {})) for kind in kinds]
+        return [(count, resources) for count, resources in found if count > 0 and resources], most
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
-
-
-def _kinds(found: Any) -> list[tuple[int, Node]]:
-    return [(min(int(count), _MOST), resources) for count, resources, _ in found if count > 0 and resources]
+        return [], None

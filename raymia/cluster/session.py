@@ -101,7 +101,7 @@ def session(asked: Resources, folder: Path, data_bytes: int) -> Iterator[Session
 def _nodes(asked: Resources, ours: bool) -> tuple[Node, ...]:
     """Those that are there, and those that an autoscaler may add. Raises SweepError where a trial could never start."""
     present = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    nodes, growing = (tuple(present), False) if ours else reachable(present)
+    nodes, growing = (tuple(present), False) if ours else reachable(present, asked)
     try:
         at_once(asked, nodes, growing)
     except SweepError as refusal:

@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy as Inside
 
+from raymia import observation
 from raymia.cluster import leash
 from raymia.cluster.actors import _result
-from raymia.cluster.carry import Shelf, keys, sees
+from raymia.cluster.carry import Shelf, arrays, keys, of, shelf
 
 _RETRIES = 3
 
@@ -33,19 +35,30 @@ class Observer:
     def __init__(self, leash_folder: str | None, place: str, nonce: str, keeper: Any, gpu: bool) -> None:
         leash.hold(leash_folder, "observer")
         settle(gpu)
-        self._shelf = None if keeper is None or sees(place, nonce) else Shelf(keeper, nonce)
-        self._place = place
+        self._shelf, self._place = shelf(keeper, place, nonce), place
 
     def call(self, work: Any, group: range) -> None:
         """`work(group)`, with the signals in the results folder, or on this node's shelf and sent from there."""
         point, data, _, needs = work.args  # the partial that trial.run makes of observation.observe
-        if self._shelf is None:
-            work.func(point, data, Path(self._place, "signals"), needs, group)
-            return
-        self._shelf.fetch(keys(point))
-        work.func(point, data, self._shelf.root, needs, group)
-        self._shelf.send(keys(point))
-        self._shelf.clear()
+        root = self._shelf.root if self._shelf else Path(self._place, "signals")
+        try:
+            do(partial(work.func, point, data, root, needs), group, self._shelf)
+        finally:
+            if self._shelf:
+                self._shelf.clear()
+
+
+def do(work: Any, group: range, shelf: Shelf | None) -> None:
+    """`work(group)`; where there is a shelf, with what is known of these models, whose weights travel only if needed."""
+    if shelf is None:
+        work(group)
+        return
+    point, data, root, needs = work.args
+    shelf.fetch(keys(point), of(group, "npz"))
+    if observation.lacking(point, data, root, needs, group):
+        shelf.fetch(keys(point), of(group, "npz", "safetensors"))
+        work(group)
+        shelf.send(keys(point))
 
 
 class Spread:
@@ -77,19 +90,14 @@ class Spread:
                 one = free.pop()
                 running[one.call.remote(ref, waiting.pop())] = one
             if waiting:
-                work(waiting.pop(0))
-                self._send(work)
+                do(work, waiting.pop(0), self._shelf)
             ready, _ = ray.wait(list(running), timeout=0.0 if waiting else 1.0) if running else ([], [])
             for done in ready:
                 free.append(running.pop(done))
                 _result(done)
-        if self._observers and self._shelf is not None:
-            self._shelf.fetch(keys(work.args[0]))  # type: ignore[attr-defined]  # what the others sent
-        return [None] * count
-
-    def _send(self, work: Any) -> None:
         if self._shelf is not None:
-            self._shelf.send(keys(work.args[0]))
+            self._shelf.fetch(keys(work.args[0]), arrays)  # type: ignore[attr-defined]  # what the others sent
+        return [None] * count
 
     def stop(self) -> None:
         for one in self._observers:

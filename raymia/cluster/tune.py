@@ -2,13 +2,15 @@
 
 import contextlib
 import json
+import os
 import re
 import secrets
 import shlex
 import shutil
+import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,23 +21,26 @@ from ray.tune.search import Searcher
 
 from raymia import data as datasets
 from raymia import trial as trials
-from raymia.cluster.actors import Pool
+from raymia.cluster.actors import MOST, Pool
 from raymia.cluster.agenda import Agenda
-from raymia.cluster.carry import blind, keeper
+from raymia.cluster.carry import blind, keeper, keys
 from raymia.cluster.progress import Progress, best
 from raymia.cluster.room import at_once, bundles
 from raymia.cluster.session import Session, scratch, session
 from raymia.cluster.stop import Stop, Stopped
 from raymia.cluster.worker import Lost, Trial
-from raymia.errors import EnvironmentFault
+from raymia.errors import EnvironmentFault, SweepError
 from raymia.remote import Location
 from raymia.results import Folder, Row
 from raymia.sweep import Sweep
 
 _RETRIES = 3  # of a trial whose worker or node was lost; an exception inside a trial is its result
 _PREEMPTIONS = 50  # of one trial; a trial that takes its node down with it must end some day
-_GONE = re.compile(r"node has died|node_died|[Pp]reempted|node was (terminated|drained)|NodeDied|Node is (dead|terminated)")
-_MOST_ATTACKERS = 32
+# A machine that vanishes breaks the call's connection before the cluster knows of it: the actor is "unavailable" then.
+_GONE = re.compile(
+    r"node has died|node_died|[Pp]reempted|node was (terminated|drained)|NodeDied|Node is (dead|terminated)|ActorUnavailable"
+)
+_SILENCE = 60.0  # seconds without a running trial, after which we say so
 _DERIVE_EVERY = 5.0  # seconds; 20 times what it takes where that is more
 
 
@@ -52,9 +57,14 @@ def run(
     Raises SweepError where nothing could be started, Locked, and EnvironmentFault (disk, cluster, versions).
     """
     progress = progress or Progress()
+    if isinstance(out, Path) and not out.is_absolute() and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        raise SweepError(
+            f"--out: got {out}, below the working folder of a job, which does not come back; name a shared folder "
+            "by its absolute path, or a URI (s3://..., gs://...)"
+        )
     folder = Folder(out)
     with Stop() as stop, folder.lock():
-        _continue(folder, sweep)
+        _check_continues(folder, sweep)
         data = datasets.load(sweep.dataset, sweep.search.seed)
         agenda = Agenda(sweep, folder, data, retry_failed)
         try:
@@ -62,25 +72,29 @@ def run(
                 _check(agenda, mix_versions)
                 _execute(agenda, stop, progress)
                 _tidy(agenda)
-        except Stopped:
-            command = ["raymia", "run", str(out / "sweep.yaml"), "--out", str(out)]
-            progress.say(f"stopped; go on with: {shlex.join(command)}")
-            return 128 + stop.signal
+            else:
+                agenda.begin()
+        except (Stopped, SystemExit):  # Ray's handler of SIGTERM, which stands while Ray starts, exits
+            number = stop.signal or signal.SIGTERM
+            if agenda.begun:
+                command = ["raymia", "run", str(out / "sweep.yaml"), "--out", str(out)]
+                progress.say(f"stopped; go on with: {shlex.join(command)}")
+            progress.say(f"exit code {128 + number}")  # Ray keeps none of a job that `ray job stop` stopped
+            return 128 + number
         finally:
             progress.stop()
-            agenda.derive()
+            if agenda.begun:
+                agenda.derive()
         return 1 if agenda.failed else 0
 
 
-def _continue(folder: Folder, sweep: Sweep) -> None:
-    """Write sweep.yaml, or see that the folder's is this sweep. Raises SweepError naming the keys that differ."""
+def _check_continues(folder: Folder, sweep: Sweep) -> None:
+    """Raises SweepError naming the keys in which the folder's sweep is another one."""
     from raymia import sweep as files
 
     there = folder.read_sweep()
     if there is not None:
-        old = files.parse(there, str(folder.path / "sweep.yaml"))
-        files.check_continues(old.resolved(), sweep)
-    folder.write_sweep(files.dump(sweep.resolved()))
+        files.check_continues(files.parse(there, str(folder.path / "sweep.yaml")).resolved(), sweep)
 
 
 def _check(agenda: Agenda, mix_versions: bool) -> None:
@@ -110,15 +124,16 @@ def _execute(agenda: Agenda, stop: Stop, progress: Progress) -> None:
     with scratch(agenda.folder.path) as here, session(asked, here, bytes_of_data) as cluster:
         stop.listen()  # Ray has put its own handlers
         stop.check()
+        agenda.begin()
         # On a cluster of many nodes, a trial has attackers of its own beside it.
-        pool = Pool.start(min(cluster.cpus, _MOST_ATTACKERS), cluster.leash) if cluster.leash else None
+        pool = Pool.start(min(cluster.cpus, MOST), cluster.leash) if cluster.leash else None
         driver = _Driver(agenda, stop, progress)
         progress.start(agenda.sweep.search.trials, agenda.rows)
         try:
             with _sight(agenda.folder, cluster, progress) as sight:
                 _tuner(driver, pool, cluster, here, *sight).fit()
         except _Leave:
-            agenda.derive()
+            pass
         except Exception as error:
             driver.check()
             raise EnvironmentFault(f"Ray Tune gave up: {_last_line(str(error))}; the same command goes on") from error
@@ -139,15 +154,14 @@ def _sight(folder: Folder, cluster: Session, progress: Progress) -> Iterator[tup
         yield None, nonce
         return
     try:
+        folder.put(".nonce", nonce.encode())
         if not remote:
-            folder.put(".nonce", nonce.encode())
             out = str(folder.path.resolve())
             if unseeing := blind(out, nonce):
                 progress.say(f"{', '.join(unseeing)}: {out} is not there; signals travel through Ray")
         yield keeper(str(folder.path.resolve())), nonce
     finally:
-        if isinstance(folder.path, Path):
-            (folder.path / ".nonce").unlink(missing_ok=True)
+        folder.storage.delete(".nonce")
 
 
 def _tuner(driver: "_Driver", pool: Pool | None, cluster: Session, here: Path, keeper: Any, nonce: str) -> Any:
@@ -191,14 +205,17 @@ def _name(one: Any) -> str:
 
 
 def _tidy(agenda: Agenda) -> None:
-    """Delete the signals that `keep_signals` does not ask for."""
+    """Delete the signals that `keep_signals` does not ask for: of points that are not kept, and of none that is."""
     keep = agenda.sweep.keep_signals
     if keep == "all":
         return
-    kept = {row.signals for row in best(list(agenda.rows.values()))} if keep == "front" else set()
-    for row in agenda.rows.values():
-        if row.signals and row.signals not in kept:
-            agenda.folder.drop_signals(row.signals)
+
+    def folders(rows: Iterable[Row]) -> set[str]:
+        return {key for row in rows for key in keys(agenda.point(row.trial))}
+
+    kept = folders(best(list(agenda.rows.values()))) if keep == "front" else set()
+    for key in sorted(folders(agenda.rows.values()) - kept):
+        agenda.folder.drop_signals(key)
 
 
 class _Driver:
@@ -241,7 +258,7 @@ class _Driver:
 
     def keep(self, name: str, row: Row) -> None:
         try:
-            self.agenda.finish(row)
+            row = self.agenda.finish(row)
         except Exception as error:  # Tune would take it for a fault of the trial
             self._fault = error
             return
@@ -314,7 +331,7 @@ class _Watch(tune.Callback):  # type: ignore[misc]
     def __init__(self, driver: _Driver) -> None:
         self._driver = driver
         self._since: dict[str, float] = {}  # Tune's name of a trial -> when its worker began with it
-        self._late: set[str] = set()
+        self._idle = time.monotonic()  # when something last ran
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -326,6 +343,27 @@ class _Watch(tune.Callback):  # type: ignore[misc]
         except Exception as reason:
             raise _Leave from reason
         self._driver.progress.tick()
+        self._say_why_nothing_runs(trials)
+
+    def _say_why_nothing_runs(self, trials: list[Any]) -> None:
+        """Tune's own warnings are off: a cluster that has shrunk would wait without a word."""
+        now = time.monotonic()
+        if any(trial.status == "RUNNING" for trial in trials):
+            self._idle = now
+        elif self._driver.running and now - self._idle > _SILENCE:
+            self._idle = now
+            asked = self._driver.agenda.sweep.resources
+            self._driver.progress.say(f"nothing runs: waiting for {asked.spread} x ({asked.cpu:g} CPU, {asked.gpu:g} GPU)")
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._forget(trial)
+
+    def _forget(self, trial: Any) -> None:
+        """Tune keeps every trial to the end, with all that it ever reported: 38 KB each."""
+        self._since.pop(trial.trial_id, None)
+        trial.run_metadata.last_result = {}
+        trial.run_metadata.metric_analysis = {}
+        trial.run_metadata.metric_n_steps = {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._since[trial.trial_id] = time.monotonic()
@@ -336,6 +374,7 @@ class _Watch(tune.Callback):  # type: ignore[misc]
         began, limit = self._since.get(trial.trial_id), self._driver.agenda.sweep.resources.time_limit
         late = began is not None and limit is not None and time.monotonic() - began >= limit
         self._driver.lost(trial.trial_id, why, began is not None, late, bool(_GONE.search(story)))
+        self._forget(trial)
 
 
 def _last_line(story: str) -> str:

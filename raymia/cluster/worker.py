@@ -14,8 +14,8 @@ from ray import tune
 
 from raymia import trial as trials
 from raymia.cluster import leash
-from raymia.cluster.actors import Pool
-from raymia.cluster.carry import Shelf, keys, sees
+from raymia.cluster.actors import MOST, Pool
+from raymia.cluster.carry import Shelf, keys, shelf
 from raymia.cluster.spread import Spread, settle
 from raymia.data import Data
 from raymia.errors import EnvironmentFault
@@ -23,7 +23,6 @@ from raymia.point import Point
 from raymia.results import Row
 from raymia.sweep import Resources
 
-_MOST_ATTACKERS = 32
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -52,10 +51,10 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         leash.hold(leash_folder, "trial")
         settle(asked.gpu > 0)
         self._data, self._limit = data, asked.time_limit
-        self._shelf = None if keeper is None or sees(place, nonce) else Shelf(keeper, nonce)
+        self._shelf = shelf(keeper, place, nonce)
         self._signals = self._shelf.root if self._shelf else Path(place, "signals")
         self._own = pool is None
-        self._pool = pool or Pool.start(min(max(1, ceil(asked.cpu)), _MOST_ATTACKERS), leash_folder, here=True)
+        self._pool = pool or Pool.start(min(max(1, ceil(asked.cpu)), MOST), leash_folder, here=True)
         facts = (leash_folder, place, nonce, keeper)
         self._spread = Spread.start(asked.spread, asked.gpu, asked.cpu, self._shelf, *facts)
         self.reset_config(config)
@@ -80,11 +79,15 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         try:
             row = self._run()
         except EnvironmentFault as fault:
+            if self._shelf:
+                raise  # a disk of this node alone: the driver runs the trial again, elsewhere if it can
             return {"fault": str(fault), "done": True}
         except ray.exceptions.RayError:
             raise  # an attacker was lost for good: the driver runs the trial again
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _FULL:
+                if self._shelf:
+                    raise
                 return {"fault": f"{self._signals}: {error.strerror}", "done": True}
             row = trials.failed(self._point, error)
         finally:
@@ -92,14 +95,15 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         return {"row": json.dumps(replace(row, trial=self._index).to_json()), "done": True}
 
     def _run(self) -> Row:
-        shelf, point = self._shelf, self._point
-        if shelf is not None:
-            shelf.fetch(keys(point))
-        row = trials.run(point, self._data, self._signals, map=self._pool.map, spread=self._spread.map)
-        if shelf is not None:
-            shelf.send(keys(point))
-            shelf.clear()
-        return row
+        point = self._point
+        try:
+            row = trials.run(point, self._data, self._signals, map=self._pool.map, spread=self._spread.map)
+            if self._shelf:
+                self._shelf.send(keys(point))  # the split
+            return row
+        finally:
+            if self._shelf:
+                self._shelf.clear()
 
 
 class Lost(Exception):

@@ -1,5 +1,6 @@
 """Signals that travel, and losses that do not count: without a cluster."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 
 from raymia import sweep as files
 from raymia.cluster import carry, tune
-from raymia.cluster.carry import Keeper, Shelf, keys, sees
+from raymia.cluster.carry import Keeper, Shelf, arrays, keys, of, sees
 from raymia.cluster.spread import Spread
 from raymia.data import Data
+from raymia.remote import storage
 from raymia.signals import Store
 
 from .conftest import TINY
@@ -44,19 +46,20 @@ def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_what_one_node_has_trained_another_one_finds(where: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     keeper = Near(where.format(tmp_path))
-    one, other = Shelf(keeper, "n" * 32), Shelf(keeper, "n" * 32)
+    one, other = Shelf(keeper), Shelf(keeper)
     assert one.root != other.root and one.root.stat().st_mode & 0o777 == 0o700
-    one.fetch(["k"])
+    one.fetch(["k"], arrays)
     Store(one.root / "k").put("model-0.npz", b"zero", "key0")
     one.send(["k"])
     Store(one.root / "k").put("model-1.npz", b"one", "key1")
     one.send(["k"])
     one.send(["k"])
-    assert keeper.calls["put"] == 2  # nothing is sent again
-    other.fetch(["k"])
+    assert keeper.calls["write"] == keeper.calls["note"] == 2  # nothing is sent again
+    before = keeper.calls["read"]
+    other.fetch(["k"], arrays)
     assert Store(other.root / "k").get("model-1.npz", "key1") == b"one"
-    other.fetch(["k"])
-    assert keeper.calls["get"] == 2  # nor taken again
+    other.fetch(["k"], arrays)
+    assert keeper.calls["read"] == before + 4  # the index twice; no file is taken again
     assert Store(tmp_path / "out" / "signals" / "k").get("model-0.npz", "key0") == b"zero"
     assert {p.name for p in (tmp_path / "out" / "signals" / "k").iterdir()} == {"index.json", "model-0.npz", "model-1.npz"}
     other.clear()
@@ -69,13 +72,51 @@ def test_what_does_not_verify_does_not_travel(tmp_path: Path) -> None:
     keeper = Near(str(tmp_path / "out"))
     Store(tmp_path / "out" / "signals" / "k").put("model-0.npz", b"zero", "key0")
     (tmp_path / "out" / "signals" / "k" / "model-0.npz").write_bytes(b"zerO")
-    shelf = Shelf(keeper, "n" * 32)
-    shelf.fetch(["k"])
+    shelf = Shelf(keeper)
+    shelf.fetch(["k"], arrays)
     assert Store(shelf.root / "k").index() == {}
     Store(shelf.root / "k").put("model-0.npz", b"zero", "key0")  # trained again
     shelf._known["k"] = {}
     shelf.send(["k"])
     assert Store(tmp_path / "out" / "signals" / "k").get("model-0.npz", "key0") == b"zero"
+
+
+def test_weights_travel_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    keeper = Near(str(tmp_path / "out"))
+    there = Store(tmp_path / "out" / "signals" / "k")
+    for m in range(12):
+        there.put(f"model-{m}.npz", b"said", f"key{m}")
+        there.put(f"model-{m}.safetensors", b"weights", f"key{m}")
+    shelf = Shelf(keeper)
+    shelf.fetch(["k"], of(range(1, 2), "npz"))
+    assert set(Store(shelf.root / "k").index()) == {"model-1.npz"}  # and not those of 10 and 11
+    shelf.fetch(["k"], of(range(1, 2), "npz", "safetensors"))
+    assert set(Store(shelf.root / "k").index()) == {"model-1.npz", "model-1.safetensors"}
+    shelf.fetch(["k"], arrays)
+    assert len(Store(shelf.root / "k").index()) == 13
+
+
+def test_a_node_that_reaches_the_object_storage_writes_there_itself(tmp_path: Path) -> None:
+    place = f"file://{tmp_path}/out"
+    keeper = Near(place)
+    storage(place).replace(".nonce", b"1")
+    near, far, blind = (carry.shelf(keeper, place, nonce) for nonce in ("1", "1", "2"))
+    assert near and far and blind and carry.shelf(keeper, str(tmp_path / "out"), "1") is None
+    Store(near.root / "k").put("model-0.npz", b"zero", "key0")
+    near.send(["k"])
+    assert keeper.calls == {"note": 1}
+    for other in (far, blind):
+        other.fetch(["k"], arrays)
+        assert Store(other.root / "k").get("model-0.npz", "key0") == b"zero"
+    assert keeper.calls == {"note": 1, "read": 2}
+
+
+def test_the_shelf_of_a_killed_worker_goes(tmp_path: Path) -> None:
+    left, alive = (tmp_path / f"raymia-{os.getuid()}" / f"signals-{pid}-x" for pid in (2**22 + 1, os.getpid()))
+    left.mkdir(parents=True)
+    alive.mkdir()
+    Shelf(Near(str(tmp_path)))
+    assert alive.exists() and not left.exists()
 
 
 def test_a_node_sees_the_folder_only_by_the_drivers_number(tmp_path: Path) -> None:
@@ -134,6 +175,7 @@ def test_a_trial_that_takes_its_node_down_ends_some_day(monkeypatch: pytest.Monk
     [
         ("The actor died because its node has died. Node Id: 0123", True),
         ("The actor is dead because its node is dead: the node was terminated: preempted", True),
+        ("ray.exceptions.ActorUnavailableError: The actor is temporarily unavailable: IOError: Broken pipe", True),
         ("The actor died unexpectedly before finishing this task: worker process exited with SIGKILL", False),
         ("ValueError: the node of the graph", False),
     ],

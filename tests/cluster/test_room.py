@@ -12,13 +12,13 @@ from raymia.sweep import Resources
 
 HEAD: Node = {"memory": 1.0}
 GPU: Node = {"CPU": 4.0, "GPU": 1.0}
+ANY = Resources()
 
 
 @pytest.fixture(autouse=True)
 def nobody_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("RAYMIA_MAX_NODES", raising=False)
     monkeypatch.setattr(room, "_LAUNCHED", tmp_path / "config")
-    monkeypatch.setattr(room, "_reported", list)
 
 
 @pytest.mark.parametrize(
@@ -57,23 +57,47 @@ def test_the_arithmetic_is_said(asked: Resources, nodes: list[Node], growing: bo
 
 
 def test_what_is_there_is_all_where_nobody_says_more() -> None:
-    assert reachable([HEAD, GPU]) == ((HEAD, GPU), False)
+    assert reachable([HEAD, GPU], ANY) == ((HEAD, GPU), False)
 
 
 def test_the_knob_says_how_far_a_cluster_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYMIA_MAX_NODES", "2:CPU=4,GPU=1 1:CPU=64")
-    assert reachable([HEAD]) == ((HEAD, GPU, GPU, {"CPU": 64.0}), True)
-    assert at_once(Resources(gpu=0.5), reachable([HEAD])[0]) == 4
+    assert reachable([HEAD], ANY) == ((HEAD, GPU, GPU, {"CPU": 64.0}), True)
+    assert at_once(Resources(gpu=0.5), reachable([HEAD], ANY)[0]) == 4
     for wrong in ("8", "8:CPU", "x:CPU=1", "8:CPU=4;GPU=1"):
         monkeypatch.setenv("RAYMIA_MAX_NODES", wrong)
         with pytest.raises(EnvironmentFault, match="COUNT:CPU=n"):
-            reachable([HEAD])
+            reachable([HEAD], ANY)
 
 
 def test_the_file_of_ray_up_says_how_far(tmp_path: Path) -> None:
     kinds = {"head": {"resources": {"CPU": 0}}, "worker": {"max_workers": 8, "resources": {"CPU": 4, "GPU": 1}}}
     config = {"max_workers": 3, "head_node_type": "head", "available_node_types": kinds}
     (tmp_path / "config").write_text(json.dumps(config))
-    assert reachable([HEAD]) == ((HEAD, GPU, GPU, GPU), True)
+    assert reachable([HEAD], ANY) == ((HEAD, GPU, GPU, GPU), True)
     (tmp_path / "config").write_text("max_workers: 3")
-    assert reachable([HEAD]) == ((HEAD,), False)
+    assert reachable([HEAD], ANY) == ((HEAD,), False)
+
+
+def test_nodes_that_are_there_are_among_the_most_that_there_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYMIA_MAX_NODES", "3:CPU=4,GPU=1")
+    there = {**GPU, "memory": 5.0, "node:10.0.0.1": 1.0}
+    nodes, growing = reachable([HEAD, there, there], ANY)
+    assert nodes == (HEAD, GPU, GPU, GPU) and growing
+    with pytest.raises(SweepError, match="room for that 3 times"):
+        at_once(Resources(gpu=1, spread=4), nodes, growing)
+    assert len(reachable([HEAD, *[there] * 5], ANY)[0]) == 6  # more than we were told
+
+
+def test_kinds_that_share_a_limit_do_not_add_up(tmp_path: Path) -> None:
+    kinds = {
+        "head": {"resources": {"CPU": 0}},
+        "small": {"max_workers": 8, "resources": {"CPU": 4, "GPU": 1}},
+        "large": {"max_workers": 8, "resources": {"CPU": 64}},
+    }
+    (tmp_path / "config").write_text(json.dumps({"max_workers": 8, "head_node_type": "head", "available_node_types": kinds}))
+    nodes, growing = reachable([HEAD], Resources(gpu=1))
+    assert nodes == (HEAD, *[GPU] * 8)
+    assert reachable([HEAD], Resources(cpu=32))[0] == (HEAD, *[{"CPU": 64}] * 8)
+    with pytest.raises(SweepError):
+        at_once(Resources(gpu=1, spread=16), nodes, growing)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from raymia import sweep as files
+from raymia import trial
 from raymia.cluster import tune as driver
 from raymia.cluster import worker
 from raymia.cluster.progress import Progress
@@ -52,7 +53,7 @@ class Nothing(worker.Trial):
         point: Point = self._point
         digest = hashlib.sha256(point.digest().encode()).digest()
         numbers: dict[str, float | None] = {"test_accuracy": digest[0] / 255, "max_attack_auc": 0.5 + digest[1] / 510}
-        row = replace(worker.failed(point, ValueError("")), state="done", reason="", numbers=numbers, worst_attack="loss")
+        row = replace(trial.failed(point, ValueError("")), state="done", reason="", numbers=numbers, worst_attack="loss")
         return {"row": json.dumps(replace(row, trial=self._index).to_json()), "done": True}
 
 
