@@ -74,7 +74,7 @@ class Gap(NamedTuple):
 class Lesson:
     """What K models learn from: x [N, ...] and y [N] on the device; members K x [n]; reference K x [r]; classes.
 
-    `target` [K, N, C] replaces the one-hot labels; `data` is a fingerprint of whatever x is not the data set's own.
+    `target` [K, N, C] replaces the one-hot labels.
     """
 
     x: Tensor
@@ -141,6 +141,9 @@ class Defense:
     wants_reference: ClassVar[str | None] = None  # "by_class" or "uniform": reference records beside every batch
     carves: ClassVar[str | None] = None  # the knob that says which share of the members becomes the model's own reference
     spends_reference: ClassVar[bool] = False  # trains on the reference, which no other part can then hold out
+    invents: ClassVar[bool] = False  # trains on made-up records, which a reference says nothing of
+    mixes_targets: ClassVar[bool] = False  # its batches carry other targets than what the records were taught
+    wants_labels: ClassVar[bool] = False  # its loss reads the records' own labels beside their targets
     neutral: ClassVar[Mapping[str, object] | None] = None  # knobs at which it is no defense; None where there are none
     voids_epsilon: ClassVar[str] = ""  # why the accountant's epsilon does not hold beside this part
     extra_optimizer: ClassVar[Training] = Training(lr=1e-3, weight_decay=0.0, milestones=())
@@ -229,7 +232,13 @@ class Recipe(Defense):
     names: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        _check(self.parts, self.names or tuple(type(p).__name__.lower() for p in self.parts))
+        names = self.names or tuple(type(p).__name__.lower() for p in self.parts)
+        flat: list[tuple[Defense, str]] = []  # a recipe among the parts is its parts: seams are asked of each one
+        for part, name in zip(self.parts, names, strict=True):
+            flat += zip(part.parts, part.names, strict=True) if isinstance(part, Recipe) else [(part, name)]
+        object.__setattr__(self, "parts", tuple(part for part, _ in flat))
+        object.__setattr__(self, "names", tuple(name for _, name in flat))
+        _check(flat)
 
     def owner(self, seam: str) -> Defense | None:
         """The part that owns a seam; the first where several may."""
@@ -242,10 +251,13 @@ class Recipe(Defense):
     def share(self) -> float:
         return max((p.share for p in self.parts), default=0.0)
 
-    def without(self, seam: str) -> Recipe:
-        """The recipe without the parts that own a seam."""
-        keep = [i for i, p in enumerate(self.parts) if not p.owns(seam)]
-        return Recipe(tuple(self.parts[i] for i in keep), tuple(self.names[i] for i in keep))
+    @property
+    def wants(self) -> frozenset[str]:
+        return frozenset().union(*(p.wants for p in self.parts))
+
+    @property
+    def wants_reference(self) -> str | None:  # type: ignore[override]  # its parts decide
+        return next((p.wants_reference for p in self.parts if p.wants_reference), None)
 
     def training(self, training: Training) -> Training:
         for part in self.parts:
@@ -328,8 +340,7 @@ def check(parts: Sequence[Part], offers: frozenset[str] = frozenset(WANTED)) -> 
                 raise SweepError(f"{name} needs {WANTED[want]}")
 
 
-def _check(parts: Sequence[Defense], names: Sequence[str]) -> None:
-    named = list(zip(parts, names, strict=True))
+def _check(named: Sequence[tuple[Defense, str]]) -> None:
     for seam in SOLE:
         owners = [name for part, name in named if part.owns(seam)]
         if len(owners) > 1:
@@ -337,6 +348,9 @@ def _check(parts: Sequence[Defense], names: Sequence[str]) -> None:
     private = next((n for p, n in named if p.owns("privatise")), None)
     assembler = next((n for p, n in named if p.owns("assemble")), None)
     spender = next((n for p, n in named if p.spends_reference), None)
+    inventor = next((n for p, n in named if p.invents), None)
+    labelled = next((n for p, n in named if p.wants_labels), None)
+    first, how = next(((n, p.wants_reference) for p, n in named if p.wants_reference), ("", None))
     for part, name in named:
         if private and (part.couples or part.owns("passes")):
             raise SweepError(f"{name} couples the records of a batch, which {private} cannot clip one by one; leave one out")
@@ -344,3 +358,10 @@ def _check(parts: Sequence[Defense], names: Sequence[str]) -> None:
             raise SweepError(f"{name} changes how a network is trained, and {assembler} releases no network; leave one out")
         if spender and name != spender and "reference" in part.wants:
             raise SweepError(f"{name} holds out the reference that {spender} trains on; leave one out")
+        if inventor and part.owns("penalty") and "reference" in part.wants:
+            raise SweepError(f"{name} compares members with a reference, {inventor} trains on made-up records; leave one out")
+        if labelled and part.mixes_targets:
+            raise SweepError(f"{name} changes a batch's targets, {labelled} reads its labels beside them; leave one out")
+        if part.wants_reference not in (None, how):
+            ways = f"{name} wants {part.wants_reference}, {first} {how}"
+            raise SweepError(f"a batch has one reference beside it: {ways}; leave one out")

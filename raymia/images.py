@@ -39,6 +39,9 @@ def flip(x: Tensor, rngs: Sequence[np.random.Generator], shared: bool = False) -
 
 def crop_flip(x: Tensor, rngs: Sequence[np.random.Generator], pad: int, how: str) -> Tensor:
     """The usual augmentation of small images. `crop_flip_shared`: one offset and one coin a batch, as in the code of SRCM and
-    CRL (torchvision transforms on a batch tensor)."""
+    CRL (torchvision transforms on a batch tensor).
+
+    Departures: the border is black, a raw pixel of 0, where their code pads after normalising: a pixel of the data set's mean.
+    """
     shared = how == "crop_flip_shared"
     return flip(crop(x, rngs, pad, shared), rngs, shared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ from raymia.defense import Defense, Lesson, Owned, Predictor, Recipe, Release
 from raymia.modules import Network, Normalise
 from raymia.point import Point
 from raymia.queries import QUERIES, Subject
+from raymia.schedule import Training
 from raymia.split import Split
 from raymia.streams import stream
 from raymia.training import Model, fit
@@ -60,13 +62,15 @@ class Bench:
         models = fit(self.recipe, self.build, lesson, self.point.training, self.key, list(self.group), self._taught)
         return dict(zip(self.group, models, strict=True))
 
-    def _taught(self, recipe: Defense, lesson: Lesson, name: str, train: Callable[[], list[Predictor]]) -> list[Predictor]:
+    def _taught(
+        self, recipe: Defense, lesson: Lesson, training: Training, name: str, train: Callable[[], list[Predictor]]
+    ) -> list[Predictor]:
         """Teachers of this group: those of an earlier point, where all that determines them is the same."""
         if lesson.x is not self.x or lesson.target is not None:
             return train()
         point, rows = self.point, [r.tobytes().hex() for r in (*lesson.members, *lesson.reference)]
-        parts = [self.data, point.network, point.training, point.device, self.key, list(self.group), name, recipe, rows]
-        return _teachers(hashlib.sha256(repr(parts).encode()).hexdigest(), _Held(train))
+        parts = [self.data, point.network, training, point.device, self.key, list(self.group), name, recipe, rows]
+        return TEACHERS.get(hashlib.sha256(repr(parts).encode()).hexdigest(), train)
 
     def dump(self, model: Predictor) -> bytes:
         """Weights as safetensors."""
@@ -95,10 +99,34 @@ def _as_is(logits: Array) -> Array:
     return logits
 
 
-@lru_cache(maxsize=4)
-def _teachers(key: str, train: _Held) -> list[Predictor]:
-    teachers: list[Predictor] = train.value()
-    return teachers
+class Shelf:
+    """Trained models by key, up to `most` bytes of weights: beyond, those that were longest not asked for go first.
+
+    A count would not do: a point asks for one entry a group, and SELENA for one a group and sub-model.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self._rows = most, OrderedDict[str, tuple[list[Predictor], int]]()
+
+    def get(self, key: str, train: Callable[[], list[Predictor]]) -> list[Predictor]:
+        """The models of a key; trained where they are not there."""
+        if key not in self._rows:
+            models = train()
+            self._rows[key] = models, sum(_weight(model) for model in models)
+        self._rows.move_to_end(key)
+        models, _ = self._rows[key]
+        while sum(size for _, size in self._rows.values()) > self.most:
+            self._rows.popitem(last=False)
+        return models
+
+
+def _weight(model: Predictor) -> int:
+    """Bytes of a model's weights."""
+    assert isinstance(model, Model)
+    return sum(t.numel() * t.element_size() for t in model.network.state_dict().values())
+
+
+TEACHERS = Shelf(1 << 29)  # half a GiB a process: 11 ResNet-18s, or all sub-models of hundreds of small networks
 
 
 @lru_cache(maxsize=2)

@@ -35,6 +35,11 @@ def softened(model: Callable[[Tensor], Tensor], x: Tensor, temperature: float) -
         return torch.cat([(model(part) / temperature).softmax(-1) for part in torch.split(x, CHUNK)])
 
 
+def divergence(target: Tensor, logits: Tensor, temperature: float) -> Tensor:
+    """The terms t_c log(t_c / softmax(z / temperature)_c) of KL(t || softmax(z / temperature)), [B, C]."""
+    return torch.xlogy(target, target) - target * (logits / temperature).log_softmax(-1)
+
+
 def relax(value: Tensor, threshold: float, even: bool, flat: Tensor) -> Tensor:
     """The rule of RelaxLoss for one batch.
 

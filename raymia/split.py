@@ -54,14 +54,20 @@ class Split:
         return own if len(own) else np.flatnonzero(self.role == REFERENCE)
 
     def carve(self, share: float, seed: int, replicate: int) -> "Split":
-        """Each model gives up `share` of its members, which become its own reference."""
+        """Each model gives up `share` of its members, which become its own reference. Raises SweepError where none would be
+        given up, or none be left."""
         if not share:
             return self
         held = self.held.copy()
         for m in range(self.models):
             members = self.members(m)
-            rng = stream(seed, replicate, "carve", m)
-            held[m, rng.choice(members, int(share * len(members)), replace=False)] = True
+            given, rng = int(share * len(members)), stream(seed, replicate, "carve", m)
+            if not 0 < given < len(members):
+                raise SweepError(
+                    f"a share of {share:g} of the {len(members)} members of model {m} is {given} of them, one at least must be "
+                    f"given up and one be left: from 1/{len(members)} to {len(members) - 1}/{len(members)} is allowed"
+                )
+            held[m, rng.choice(members, given, replace=False)] = True
         member = self.member & ~held
         judged = self.judged & ~held[self.targets]
         return replace(self, member=member, held=held, fit=self.fit & ~held, judged=judged, known=self.known & judged)

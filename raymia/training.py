@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from raymia import images
-from raymia.defense import Batch, Clock, Defense, Gap, Lesson, Outputs, Pass, Predictor, Recipe, Reference
+from raymia.defense import Batch, Clock, Defense, Fit, Gap, Lesson, Outputs, Pass, Predictor, Recipe, Reference
 from raymia.errors import RaymiaError
 from raymia.modules import Dropout, Network
 from raymia.optimizer import Optimizer
@@ -28,7 +28,8 @@ from raymia.stack import Stack
 from raymia.streams import seed_of, stream
 
 Build = Callable[[], Network]
-Keep = Callable[[Defense, Lesson, str, Callable[[], list[Predictor]]], list[Predictor]]  # recipe, lesson, name, how
+# recipe, lesson, training, name, how
+Keep = Callable[[Defense, Lesson, Training, str, Callable[[], list[Predictor]]], list[Predictor]]
 CHUNK = 1024  # records a query; fixed, so that the same model gives the same bits
 
 
@@ -51,22 +52,23 @@ def fit(
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe((recipe,))
 
-    def sub_fit(part: Defense, sub: Lesson, name: str) -> list[Predictor]:
-        def train() -> list[Predictor]:
-            return fit(part, build, sub, training, (*key, name), models)
+    def fit_under(schedule: Training) -> Fit:
+        def sub_fit(part: Defense, sub: Lesson, name: str) -> list[Predictor]:
+            def train() -> list[Predictor]:
+                return fit(part, build, sub, schedule, (*key, name), models)
 
-        return keep(part, sub, name, train) if keep else train()
+            return keep(part, sub, schedule, name, train) if keep else train()
 
-    rngs = [stream(*key, "teach", m) for m in models]
-    if assembler := recipe.owner("assemble"):
-        training = recipe.training(training)
-        return assembler.assemble(lesson, sub_fit, rngs)
-    lesson = recipe.teach(lesson, sub_fit, rngs)
-    training = recipe.training(training)
+        return sub_fit
+
+    rngs, own = [stream(*key, "teach", m) for m in models], recipe.training(training)
+    if assembler := recipe.owner("assemble"):  # there is no other network that the recipe's schedule could be for
+        return assembler.assemble(lesson, fit_under(own), rngs)
+    lesson = recipe.teach(lesson, fit_under(training), rngs)
     out: dict[int, Predictor] = {}
     for rows in _groups(recipe, lesson):
         nets = [_seeded(lambda: recipe.network(build()), seed_of(*key, "init", models[k])) for k in rows]
-        group = _Group(recipe, nets, _part(lesson, rows), training, key, [models[k] for k in rows])
+        group = _Group(recipe, nets, _part(lesson, rows), own, key, [models[k] for k in rows])
         out |= {k: Model(net, group.dtype) for k, net in zip(rows, group.train(), strict=True)}
     return [out[k] for k in range(len(models))]
 
@@ -86,9 +88,8 @@ def _groups(recipe: Recipe, lesson: Lesson) -> list[list[int]]:
     """Rows that can share a step: as many members each; one by one where gradients are private."""
     if recipe.owns("privatise"):
         return [[k] for k in range(len(lesson))]
-    sizes = sorted({(len(m), len(r)) for m, r in zip(lesson.members, lesson.reference, strict=True)})
     pairs = [(len(m), len(r)) for m, r in zip(lesson.members, lesson.reference, strict=True)]
-    return [[k for k, p in enumerate(pairs) if p == size] for size in sizes]
+    return [[k for k, p in enumerate(pairs) if p == size] for size in sorted(set(pairs))]
 
 
 def _part(lesson: Lesson, rows: Sequence[int]) -> Lesson:
@@ -311,7 +312,7 @@ class _Group:
 
     def _reference(self, idx: Ints, how: str | None = None) -> Batch:
         """Reference records beside a batch, with replacement; by class: as many of each class as the batch has."""
-        how = how or next(p.wants_reference for p in self.recipe.parts if p.wants_reference)
+        how = how or self.recipe.wants_reference
         labels = self.lesson.y.cpu().numpy()
         out = np.empty_like(idx)
         for k, rng in enumerate(self.streams["reference"]):

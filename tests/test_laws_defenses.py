@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
 import torch
 
-from raymia import catalog, defense, sweep
+from raymia import catalog, defense, laboratory, observation, sweep, training
+from raymia.data import load
 from raymia.defense import Defense, Lesson, Owned, Predictor, Recipe
 from raymia.errors import SweepError
-from raymia.modules import Network
+from raymia.modules import Network, classifier
 from raymia.schedule import Training
 from raymia.space import Part, Range
 from raymia.training import Model, fit, predict
@@ -121,7 +122,7 @@ def test_l4_any_two_compose_or_are_refused_naming_both(pair: tuple[str, str]) ->
         except SweepError as error:
             assert all(n in str(error) for n in pair), error
     assert len(arms) in (0, 2)
-    for recipe in arms[:1]:
+    for recipe in arms:
         models = train(recipe, (0,), short)
         assert np.isfinite(released(recipe, models[0])).all()
 
@@ -150,6 +151,47 @@ def test_l4_what_is_refused_is_this_and_no_more() -> None:
         return False
 
     assert {pair for pair in combinations(NAMES, 2) if refused(pair)} == REFUSED
+
+
+def narrow() -> Network:
+    net: Network = catalog.make("networks", "resnet18", {"width": 4}).build((1, 8, 8), 3)
+    return net
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [(), (("mmd", {"gate": 0.0}),), (("mmd", {"gate": 0.0, "bn_mode": "train"}),), (("dpsgd", {"accountant": "rdp"}),)],
+    ids=["none", "mmd", "mmd-train", "dpsgd"],
+)
+def test_l1_and_l2_hold_where_a_network_has_batchnorm(parts: tuple[tuple[str, dict[str, Any]], ...]) -> None:
+    recipe = arm(*parts)
+    together = said(fit(recipe, narrow, lesson(), TRAINING, (0, 0), (0, 1)))
+    alone = said(fit(recipe, narrow, lesson((1,)), TRAINING, (0, 0), (1,)))
+    assert together.isfinite().all() and torch.allclose(together[1], alone[0], atol=1e-9, rtol=0)
+
+
+class Likewise(Defense):
+    wants_reference = "by_class"
+
+
+class Anyhow(Defense):
+    wants_reference = "uniform"
+
+
+def test_two_ways_to_draw_a_reference_are_refused() -> None:
+    assert Recipe((Defense(), Likewise(), Likewise())).wants_reference == "by_class"
+    with pytest.raises(SweepError, match="anyhow wants uniform, likewise by_class"):
+        Recipe((Likewise(), Anyhow()))
+
+
+def test_a_recipe_in_a_recipe_is_its_parts() -> None:
+    mixup, crop = arm(("mixup", {})), arm(("random_crop", {"c": 1}))
+    nested = Recipe((Recipe((mixup,)), crop))
+    assert nested == Recipe((*mixup.parts, *crop.parts)) and nested.names == ("mixup", "random_crop") and nested.owns("batch")
+    assert torch.equal(*(said(train(recipe, (0,)))[0] for recipe in (Recipe((mixup,)), mixup)))
+    assert not torch.equal(*(said(train(recipe, (0,)))[0] for recipe in (Recipe((mixup,)), Recipe())))
+    with pytest.raises(SweepError, match="crl and relaxloss both replace the criterion"):
+        Recipe((arm(("crl", {})), arm(("relaxloss", {}))))
 
 
 KAYA = ["dropout", "spatial_dropout", "weight_decay", "gaussian_noise", "random_crop", "early_stopping", "label_smoothing"]
@@ -199,6 +241,10 @@ def test_l6_source_range_test_and_sweep(name: str) -> None:
     cls = catalog.find("defenses", name)
     described = catalog.describe("defenses", name)
     assert described["source"] and described["summary"] and cls.cite.startswith("@") and cls.revision >= 1
+    hints = get_type_hints(cls, include_extras=True)
+    for knob in catalog.knobs(cls).values():
+        why = [e for e in get_args(hints[knob.name])[1:] if isinstance(e, str)]
+        assert knob.domain or any(e.startswith("no range: ") for e in why), f"{knob.name}: no range, and nothing says why"
     ranges = [knob for knob in catalog.knobs(cls).values() if isinstance(knob.domain, Range)]
     assert ranges, "nothing to search"
     for knob in ranges:
@@ -242,6 +288,14 @@ defenses: [[%s]]
         ("mmd", 0, "mmd needs the defender's reference; a protocol with reserve > 0 is allowed"),
         ("memguard", 0, "memguard needs the defender's reference"),
         ("advreg: {share: 0}", 0, "advreg needs the defender's reference"),
+        ("dmp: {source: synthetic}, mmd: {}", 0.2, "mmd compares members with a reference, dmp trains on made-up records"),
+        ("advreg: {}, dmp: {source: synthetic}", 0.2, "advreg compares members with a reference, dmp trains on made-up"),
+        ("distillation: {form: squared}, mixup: {}", 0.2, "mixup changes a batch's targets, distillation reads its labels"),
+        (
+            "label_smoothing, distillation: {form: squared}",
+            0.2,
+            "label_smoothing changes a batch's targets, distillation reads",
+        ),
         ("dpsgd, mmd", 0.2, "mmd couples the records of a batch, which dpsgd cannot clip"),
     ],
 )
@@ -250,25 +304,104 @@ def test_what_cannot_work_is_refused_when_the_file_loads(part: str, reserve: flo
         sweep.parse(SWEEP % (reserve, part))
 
 
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        ("memguard: {steps: 0}", "steps=0, .*steps of at least 1"),
+        ("memguard: {iterations: -1}", "iterations=-1, .*iterations of at least 0"),
+        ("memguard: {lr: 0}", r"lr=0.0\); .*lr more than 0"),
+        ("mmd: {sigma: 0}", "got sigma 0.0, gate 0.03; sigma more than 0"),
+        ("mmd: {gate: -0.1}", "gate -0.1; .*gate 0 or more"),
+        ("crl: {upper_rce: 0}", "upper_rce: got 0.0; more than 0 and at most 1"),
+        ("crl: {upper_rcl: 1.2}", "upper_rcl: got 1.2; more than 0 and at most 1"),
+        ("temperature: {t: 1001}", "at least 0.01 and at most 1000 is allowed"),
+        ("label_smoothing: {epsilon: 1.1}", "at most 1 is allowed"),
+    ],
+)
+def test_a_knob_that_cannot_work_is_refused_on_one_line(part: str, why: str) -> None:
+    with pytest.raises(SweepError, match=why) as refused:
+        sweep.parse(SWEEP % (0.2, part))
+    assert "\n" not in str(refused.value) and part.split(":")[0] in str(refused.value)
+
+
 @pytest.mark.parametrize("part", ["advreg", "dmp", "dropout", "mmd: {}, advreg: {}"])
 def test_a_reference_that_is_carved_needs_no_reserve(part: str) -> None:
     sweep.parse(SWEEP % (0, part))
 
 
-def test_teachers_are_trained_once_for_all_that_they_teach(monkeypatch: pytest.MonkeyPatch) -> None:
-    from raymia import laboratory, observation, training
-    from raymia.data import load
+TEACHING = """name: x
+dataset: {digits: {records: 120}}
+network: {mlp: {width: 8}}
+protocol: {coin: {models: 12, targets: 2}}
+attacks: [loss]
+training: {epochs: 20}
+defenses: [%s]
+"""
 
-    trained: list[int] = []
-    plain = training._Group.train
-    monkeypatch.setattr(training._Group, "train", lambda self: trained.append(len(self.nets)) or plain(self))
-    file = sweep.parse(
-        "name: x\ndataset: {digits: {records: 60}}\nnetwork: {mlp: {width: 8}}\nprotocol: {coin: {models: 4, targets: 2}}\n"
-        "attacks: [loss]\ntraining: {epochs: 1}\ndefenses: [[distillation: {t: 2}], [distillation: {t: 9}], "
-        "[distillation: {t: 9}, mixup: {}]]\n"
-    )
+
+def bench(arms: str, i: int, group: range, knobs: dict[str, Any] | None = None) -> laboratory.Bench:
+    file = sweep.parse(TEACHING % arms)
     data = load(file.dataset, 0)
-    for i in range(3):
-        point = file.point(i, {"mixup.alpha": 1.0} if i == 2 else {}, 0, data)
-        laboratory.Bench(point, data, observation.draw(point, len(data)), [0, 1]).train()
-    assert trained == [2, 2, 2, 2]  # the teachers, and three students
+    point = file.point(i, knobs or {}, 0, data)
+    return laboratory.Bench(point, data, observation.draw(point, len(data)), group)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many models each call to train has trained, from an empty shelf on."""
+    out: list[int] = []
+    plain = training._Group.train
+    monkeypatch.setattr(training._Group, "train", lambda self: out.append(len(self.nets)) or plain(self))
+    monkeypatch.setattr(laboratory, "TEACHERS", laboratory.Shelf(1 << 29))
+    return out
+
+
+def test_teachers_are_trained_once_for_all_that_they_teach(trained: list[int]) -> None:
+    arms = "[distillation: {t: 2}], [distillation: {t: 9}], [distillation: {t: 9}, mixup: {}], "
+    arms += "[distillation: {t: 2}, early_stopping: {}]"
+    for i, knobs in enumerate(({}, {}, {"mixup.alpha": 1.0}, {"early_stopping.fraction": 0.5})):
+        bench(arms, i, range(2), knobs).train()
+    assert trained == [2] * 5  # the teachers, of the full schedule for all, and four students
+
+
+def test_teachers_of_many_groups_are_kept(trained: list[int]) -> None:
+    groups = [range(k, k + 1) for k in range(12)]  # as with `lanes: 1`
+    for i in range(2):
+        for group in groups:
+            bench("[distillation: {t: 2}], [distillation: {t: 9}]", i, group).train()
+    assert trained == [1] * (12 + 12 + 12)
+
+
+def test_sub_models_are_kept(trained: list[int]) -> None:
+    arms = "[selena: {sub_models: 8, left_out: 3}], [selena: {sub_models: 8, left_out: 3}, mixup: {alpha: 1.0}]"
+    for i in range(2):
+        for group in (range(1), range(1, 2)):
+            bench(arms, i, group).train()
+    assert sum(trained) == 2 * 8 + 2 * 2
+
+
+def test_a_shelf_lets_go_of_what_was_longest_not_asked_for() -> None:
+    shelf, asked = laboratory.Shelf(2 * 44), []
+
+    def model(key: str) -> list[Predictor]:
+        asked.append(key)
+        return [Model(classifier(torch.nn.Identity(), 10, 1), torch.float32)]  # 11 numbers, 44 bytes
+
+    for key in ("a", "b", "a", "c", "a", "b", "c"):
+        assert len(shelf.get(key, lambda key=key: model(key))) == 1  # type: ignore[misc]
+    assert asked == ["a", "b", "c", "b", "c"]
+
+
+def test_teachers_of_another_schedule_are_others(trained: list[int]) -> None:
+    """`stacking` is trained on the schedule that early stopping cut short, whoever was there before."""
+    arms = "[stacking: {trees: 3}], [stacking: {trees: 3}, early_stopping: {fraction: 0.05}]"
+
+    def found(i: int) -> torch.Tensor:
+        own = bench(arms, i, range(1))
+        return own.train()[0](own.x)
+
+    shared = [found(i) for i in (0, 1)]
+    assert trained == [1, 1] and not torch.equal(*shared)
+    for i in (0, 1):
+        laboratory.TEACHERS = laboratory.Shelf(1 << 29)  # the fixture puts the old one back
+        assert torch.equal(found(i), shared[i])

@@ -32,7 +32,7 @@ class Advreg(Defense):
     Neutral: alpha 0 and share 0.
 
     Departures: the inner pass draws a reference record for each member with replacement (their code zips two loaders), with the
-    network in evaluation mode. A network that is softmax-free sees logits, as their code, not the posteriors of the paper.
+    network in evaluation mode. h reads logits, as in their code; the paper's reads posteriors.
     """
 
     couples: ClassVar[bool] = True

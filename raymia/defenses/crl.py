@@ -24,8 +24,9 @@ class Crl(Defense):
     + (1 - u_i) |q_n,i|^2] with u_i = clamp(p_y, 0, upper_rcl). Epochs count from 1. Inference is unchanged.
 
     The paper's ablations are knobs: lam 0 is ImpRelaxLoss alone; tau_rce = tau_rcl = 0 is the relaxed centre loss without
-    normalisation. The relaxed branches fire only where alpha_rce lies above the floor of the normalised loss (10 classes:
-    0.0002, 0.045, 0.74, 1.42 at tau 0.1, 0.2, 0.5, 1) and alpha_rcl below 2 / tau_rcl^2.
+    normalisation. The cross-entropy is relaxed only where alpha_rce lies above the floor of the normalised loss (10 classes:
+    0.0002, 0.045, 0.74, 1.42 at tau 0.1, 0.2, 0.5, 1). |q_n - c_n| is below 2 / tau_rcl, so L_ct below 2 / tau_rcl^2: an
+    alpha_rcl there or above would relax the centre loss in every step, never reached, and is refused.
 
     Source: Fang & Kim, Center-Based Relaxed Learning, UAI 2024, algorithm 1 and equations 3 to 9; its code.
 
@@ -45,20 +46,23 @@ class Crl(Defense):
 
     lam: Annotated[float, Range(0.01, 3.0, log=True, least=0.0)] = 0.1
     alpha_rce: Annotated[float, Range(0.0, 1.5, least=0.0)] = 0.5
-    alpha_rcl: float = 1.0
-    tau_rce: float = 0.05
-    tau_rcl: float = 0.05
-    upper_rce: float = 1.0
-    upper_rcl: float = 1.0
+    alpha_rcl: Annotated[float, "no range: a sweep may look at 0 to 5"] = 1.0
+    tau_rce: Annotated[float, "no range: a sweep may look at 0, 0.01, 0.05 and 0.1"] = 0.05
+    tau_rcl: Annotated[float, "no range: a sweep may look at 0, 0.01, 0.05 and 0.1"] = 0.05
+    upper_rce: Annotated[float, "no range: as RelaxLoss's, published runs fix it"] = 1.0
+    upper_rcl: Annotated[float, "no range: as RelaxLoss's, published runs fix it"] = 1.0
 
     def __post_init__(self) -> None:
         for name in ("alpha_rcl", "tau_rce", "tau_rcl"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}; 0 or more is allowed")
+        for name in ("upper_rce", "upper_rcl"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}; more than 0 and at most 1 is allowed")
         if self.lam and self.tau_rcl and self.alpha_rcl >= 2 / self.tau_rcl**2:
             raise ValueError(
                 f"alpha_rcl: got {self.alpha_rcl}; less than 2 / tau_rcl^2 = {2 / self.tau_rcl**2:g} is allowed: "
-                "above it the centre loss is never relaxed"
+                "from there on the centre loss is always relaxed"
             )
 
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> "Tensor":

@@ -3,8 +3,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Outputs, Recipe, Rng, cross_entropy
-from raymia.lazy import torch
-from raymia.losses import softened
+from raymia.lazy import F, torch
+from raymia.losses import divergence, softened
 from raymia.space import Range
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ class Distillation(Defense):
 
     `form: kaya`: -sum_c softmax(z_T / t)_c log softmax(z_S)_c, the student at temperature 1, no hard labels, no t^2.
     `form: squared`: weight t^2 KL(softmax(z_T / t) || softmax(z_S / t)) averaged over records and classes, plus (1 - weight)
-    times the cross-entropy of the label; it replaces the criterion.
+    times the cross-entropy of the label; it replaces the criterion, and is refused beside what mixes targets (`mixup`,
+    `label_smoothing`), whose labels it would read unmixed.
 
     Source: Kaya, Hong & Dumitras 2020, section 3 (t 1 to 100), and the authors' later code; `squared` is RelaxLoss's code.
 
@@ -45,12 +46,15 @@ class Distillation(Defense):
     def owns(self, seam: str) -> bool:
         return super().owns(seam) and not (seam == "criterion" and self.form == "kaya")
 
+    @property
+    def wants_labels(self) -> bool:  # type: ignore[override]  # a knob decides
+        return self.form == "squared"
+
     def teach(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> Lesson:
         teachers = fit(Recipe(), lesson, "teacher")
         return replace(lesson, target=torch.stack([softened(teacher, lesson.x, self.t) for teacher in teachers]))
 
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> "Tensor":
-        log_p = (outputs.logits / self.t).log_softmax(-1)
-        divergence = (torch.xlogy(batch.target, batch.target) - batch.target * log_p).mean(-1)
-        hard = cross_entropy(outputs.logits, torch.nn.functional.one_hot(batch.label, log_p.shape[-1]).to(log_p.dtype))
-        return self.weight * self.t**2 * divergence + (1 - self.weight) * hard
+        soft = divergence(batch.target, outputs.logits, self.t).mean(-1)
+        hard = cross_entropy(outputs.logits, F.one_hot(batch.label, outputs.logits.shape[-1]).to(soft.dtype))
+        return self.weight * self.t**2 * soft + (1 - self.weight) * hard

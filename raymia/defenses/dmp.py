@@ -6,7 +6,7 @@ import numpy as np
 
 from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Outputs, Predictor, Recipe, Rng
 from raymia.lazy import torch
-from raymia.losses import softened
+from raymia.losses import divergence, softened
 from raymia.space import Range
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ class Dmp(Defense):
     Neutral: none exists: the student never sees a label (law L3: the loss is 0 where student and teacher agree).
 
     Departures: reference records are random, as in all code; the paper selects by entropy. The student's batches are shuffled;
-    the code's are not. Records that were given up are in no attack's columns, though the student is trained on them.
+    the code's are not. Records that were given up are in no attack's columns, though the student is trained on them. The GAN
+    sees pixels scaled to [-1, 1], all that its tanh can draw; the code shows it normalised ones, to about 2.2, and clips.
+    `synthetic` is refused beside `advreg` and `mmd`: they compare members with a reference, the student trains on neither.
     """
 
     carves: ClassVar[str | None] = "split"
@@ -41,10 +43,10 @@ class Dmp(Defense):
     tau: Annotated[float, Range(1.0, 8.0, log=True, least=0.01)] = 1.0
     source: Literal["split", "synthetic"] = "split"
     split: Annotated[float, "no range: it decides who is judged"] = 0.5
-    pictures: int = 0
+    pictures: Annotated[int, "no range: as many as members unless a sweep asks; costs grow with it"] = 0
     average: Literal["records", "elements"] = "records"
-    gan_epochs: int = 200
-    gan_width: int = 64
+    gan_epochs: Annotated[int, "no range: the published code fixes it"] = 200
+    gan_width: Annotated[int, "no range: the published code fixes it"] = 64
 
     def __post_init__(self) -> None:
         if not 0 < self.split < 1:
@@ -60,6 +62,10 @@ class Dmp(Defense):
     @property
     def spends_reference(self) -> bool:  # type: ignore[override]  # a knob decides
         return self.source == "split"
+
+    @property
+    def invents(self) -> bool:  # type: ignore[override]  # a knob decides
+        return self.source == "synthetic"
 
     @property
     def wants(self) -> frozenset[str]:
@@ -94,6 +100,5 @@ class Dmp(Defense):
         return replace(lesson, x=torch.cat(xs), y=y, members=tuple(members), target=target.expand(len(lesson), *target.shape))
 
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> "Tensor":
-        log_p = (outputs.logits / self.tau).log_softmax(-1)
-        terms = torch.xlogy(batch.target, batch.target) - batch.target * log_p
+        terms = divergence(batch.target, outputs.logits, self.tau)
         return terms.sum(-1) if self.average == "records" else terms.mean(-1)

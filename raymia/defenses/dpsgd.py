@@ -1,9 +1,8 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import gcd
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-import numpy as np
 
 from raymia.defense import Defense, Private, Rng
 from raymia.lazy import torch
@@ -20,8 +19,10 @@ class Dpsgd(Defense):
     """DP-SGD through Opacus: clipped per-example gradients (ghost clipping), Gaussian noise, Poisson batches.
 
     A step moves by (sum_i g_i min(1, max_grad_norm / |g_i|) + N(0, (sigma max_grad_norm)^2)) / B, B the expected batch;
-    momentum and weight decay act on that noisy mean. BatchNorm becomes GroupNorm. Every record enters a batch independently
-    with probability q = batch_size / members. The row keeps epsilon at delta by the accountant of choice.
+    momentum and weight decay act on that noisy mean. BatchNorm becomes GroupNorm of 32 groups, fewer where channels are no
+    multiple of 32, and of at least two channels each wherever there are two: one alone, at a single pixel, is normalised to a
+    constant. Every record enters a batch independently with probability q = batch_size / members. The row keeps epsilon at
+    delta by the accountant of choice; where RDP says more than 30, `prv` rows hold RDP's bound, which is looser.
 
     Units: sigma is the noise multiplier, in units of max_grad_norm. delta None: 1e-5.
 
@@ -36,6 +37,7 @@ class Dpsgd(Defense):
     is not offered: it under-reports.
     """
 
+    revision: ClassVar[int] = 2
     cite: ClassVar[str] = (
         "@inproceedings{abadi2016dpsgd, title={Deep Learning with Differential Privacy}, author={Abadi, Martin and Chu, Andy "
         "and Goodfellow, Ian and McMahan, H. Brendan and Mironov, Ilya and Talwar, Kunal and Zhang, Li}, booktitle={CCS}, "
@@ -43,9 +45,9 @@ class Dpsgd(Defense):
     )
 
     sigma: Annotated[float, Range(0.01, 2.5, log=True, least=0.0)] = 1.0
-    max_grad_norm: float = 1.0
+    max_grad_norm: Annotated[float, "no range: published runs fix it at 1.0 or 1.2"] = 1.0
     accountant: Literal["prv", "rdp"] = "prv"
-    delta: float | None = None
+    delta: Annotated[float | None, "no range: part of the promise, no strength"] = None
 
     def __post_init__(self) -> None:
         if self.max_grad_norm <= 0 or not 0 < (0.5 if self.delta is None else self.delta) < 1:
@@ -96,7 +98,8 @@ class Dpsgd(Defense):
 
 
 def _group_norm(module: "torch.nn.Module") -> "torch.nn.Module":
-    """GroupNorm of 32 groups (fewer where the channels are not so many, or not a multiple) in place of BatchNorm."""
+    """GroupNorm of 32 groups in place of BatchNorm: fewer where 32 does not divide the channels, or would leave one a group."""
     if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
-        return torch.nn.GroupNorm(int(np.gcd(32, module.num_features)), module.num_features)
+        channels = module.num_features
+        return torch.nn.GroupNorm(min(gcd(32, channels), max(1, channels // 2)), channels)
     return module

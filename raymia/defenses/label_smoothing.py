@@ -12,11 +12,13 @@ class LabelSmoothing(Defense):
 
     The loss is (1 - epsilon) CE + epsilon mean_c(-log p_c). Raises attacks on outputs more often than it lowers them.
 
-    Source: Szegedy et al., CVPR 2016; as a defense in Kaya, Hong & Dumitras 2020 (alpha there), RelaxLoss and SRCM.
+    Source: Szegedy et al., CVPR 2016; as a defense in Kaya, Hong & Dumitras 2020 (alpha there, up to 0.99),
+    RelaxLoss and SRCM.
 
     Neutral: epsilon 0.
     """
 
+    mixes_targets: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, object] | None] = {"epsilon": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{szegedy2016rethinking, title={Rethinking the Inception Architecture for Computer Vision}, "
@@ -24,7 +26,7 @@ class LabelSmoothing(Defense):
         "booktitle={CVPR}, year={2016}}"
     )
 
-    epsilon: Annotated[float, Range(0.01, 0.95, log=True, least=0.0, most=1.0)] = 0.1
+    epsilon: Annotated[float, Range(0.01, 0.99, log=True, least=0.0, most=1.0)] = 0.1
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
         return batch._replace(target=(1 - self.epsilon) * batch.target + self.epsilon / batch.target.shape[-1])

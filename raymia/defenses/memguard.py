@@ -1,27 +1,23 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from raymia.defense import Array, Defense, Owned, Release
+from raymia.defense import Array, Defense, Owned, Predictor, Release
 from raymia.lazy import F, torch
 from raymia.losses import logarithm, probabilities
 from raymia.space import Range
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-C2, STEP, SURE = 10.0, 0.1, 1e-5
-C3 = [10.0**e for e in range(-1, 6)]  # how much a small distortion counts: 0.1, 1, ... 100,000
+C2, STEP, SURE, C3 = 10.0, 0.1, 1e-5, [10.0**e for e in range(-1, 6)]  # C3: how much a small distortion counts
 
 
 @dataclass(frozen=True)
 class Memguard(Defense):
     """Adds noise to released probabilities until the defender's own membership classifier h cannot tell; labels stay.
 
-    h: ascending-sorted softmax -> 256-128-64-1, trained on the model's own members against as many reference records.
+    h: ascending-sorted softmax -> 256-128-64-1, trained on the model's own members against reference records, as many of each.
     Phase I, per query: from the logits z, steps of length 0.1 down the gradient of |h's log-odds| + 10 ReLU(max_{j != l} z_j -
     z_l) + c3 |softmax(z) - s|_1 until the label l stands and h has crossed 0.5 (at most `iterations`); again from z for c3 =
     0.1, 1, ... 1e5, the last success kept; no noise where the first fails or |h - 0.5| <= 1e-5. Phase II: s' is released if
@@ -32,7 +28,8 @@ class Memguard(Defense):
     Neutral: epsilon 0.
 
     Departures: the code's 400 epochs of SGD 0.001 in batches of 64 on 2,000 records are 12,500 `steps`; counted so, h is
-    trained as much where the reference is small. Phase II's draw is a hash of the query's logits.
+    trained as much where the reference is small. h sees no more members, drawn at random, than there are reference records; the
+    code's sees all of them, and as many others. Phase II's draw is a hash of the query's logits.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"epsilon": 0.0}
@@ -44,9 +41,13 @@ class Memguard(Defense):
     )
 
     epsilon: Annotated[float, Range(0.0, 1.0, least=0.0)] = 1.0
-    steps: int = 12_500
-    iterations: int = 300
-    lr: float = 1e-3
+    steps: Annotated[int, "no range: the published code fixes it"] = 12_500
+    iterations: Annotated[int, "no range: the published code fixes it"] = 300
+    lr: Annotated[float, "no range: the published code fixes it"] = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.iterations < 0 or self.lr <= 0:
+            raise ValueError(f"got {self}; steps of at least 1, iterations of at least 0, lr more than 0 is allowed")
 
     @property
     def wants(self) -> frozenset[str]:
@@ -90,20 +91,19 @@ def _draws(logits: Array, salt: bytes) -> Array:
     return np.array([int.from_bytes(h) for h in hashed]) / 2**48
 
 
-def _h(h: "Callable[[Tensor], Tensor]", p: Array) -> Array:
+def _h(h: Predictor, p: Array) -> Array:
     """The probability of "member" that h gives to probabilities p [S, C]."""
     return np.asarray(torch.sigmoid(h(torch.as_tensor(np.sort(p, -1)))).numpy())
 
 
-def phase_one(logits: Array, h: "Callable[[Tensor], Tensor]", iterations: int) -> Array:
+def phase_one(logits: Array, h: Predictor, iterations: int) -> Array:
     """The nearest probabilities [S, C] found at which h has changed its mind and the label has not; else the given ones."""
     z0 = torch.as_tensor(logits, dtype=torch.float64)
     s, label = z0.softmax(-1), z0.argmax(-1)
     own, odds, found = F.one_hot(label, z0.shape[-1]).bool(), h(s.sort(-1).values), s.clone()
     open_rows = (torch.sigmoid(odds) - 0.5).abs() > SURE
     for c3 in C3:
-        todo, z = open_rows.nonzero()[:, 0], z0[open_rows]
-        open_rows = torch.zeros_like(open_rows)
+        todo, z, open_rows = open_rows.nonzero()[:, 0], z0[open_rows], torch.zeros_like(open_rows)
         for _ in range(iterations):
             if not len(todo):
                 break

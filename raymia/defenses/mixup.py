@@ -24,6 +24,7 @@ class Mixup(Defense):
     """
 
     voids_epsilon: ClassVar[str] = "mixup: a mixed example depends on two records, the accountant's epsilon does not hold"
+    mixes_targets: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{zhang2018mixup, title={mixup: Beyond Empirical Risk Minimization}, author={Zhang, Hongyi and Cisse, "

@@ -18,16 +18,17 @@ class Mmd(Defense):
     the same per-class counts; the gradient flows through the members' half only.
 
     `form: authors` as their code trains it: after each ordinary epoch a separate pass over the members in class-sorted order,
-    loss weight * MMD^2 alone, same optimizer, evaluation mode (frozen BatchNorm, no dropout); skipped where accuracy on
-    members and reference differ by less than `gate` (3 points), and in the last epoch if `skip_last`.
+    loss weight * MMD^2 alone, same optimizer, evaluation mode (frozen BatchNorm, no dropout) unless `bn_mode` is train; skipped
+    where accuracy on members and reference differ by less than `gate` (3 points), and in the last epoch if `skip_last`.
     `form: paper`: weight times the norm (not squared) is added to the loss of every step.
 
     Source: Li, Li & Ribeiro, CODASPY 2021, equation 2 and section 4; its code for `authors`.
 
     Neutral: weight 0.
 
-    Departures: the reference is the reserve, disjoint from everything the attack sees (the authors' overlaps the shadows'
-    pool); the gate's accuracies are measured in evaluation mode without augmentation; the pass is not augmented.
+    Departures: the reference is half of the protocol's `reserve`, one for targets and shadows alike, and disjoint from all that
+    is judged (the paper's is as large as the training set, its code's overlaps the shadows' pool); the gate's accuracies are
+    measured in evaluation mode without augmentation; the pass is not augmented.
     """
 
     couples: ClassVar[bool] = True
@@ -39,9 +40,14 @@ class Mmd(Defense):
 
     weight: Annotated[float, Range(0.0, 6.0, least=0.0)] = 1.0
     form: Literal["authors", "paper"] = "authors"
-    sigma: float = 1.0
-    gate: float = 0.03
+    sigma: Annotated[float, "no range: the published code fixes it"] = 1.0
+    gate: Annotated[float, "no range: the published code fixes it"] = 0.03
     skip_last: bool = True
+    bn_mode: Literal["eval", "train"] = "eval"
+
+    def __post_init__(self) -> None:
+        if self.sigma <= 0 or self.gate < 0:
+            raise ValueError(f"got sigma {self.sigma}, gate {self.gate}; sigma more than 0, gate 0 or more is allowed")
 
     @property
     def wants(self) -> frozenset[str]:
@@ -62,7 +68,7 @@ class Mmd(Defense):
     def passes(self, clock: Clock) -> list[Pass]:
         if self.form == "paper" or self.weight < 1e-5 or (self.skip_last and clock.epoch == clock.epochs - 1):
             return []
-        return [Pass(self._loss, order="by_class", reference="by_class", evaluation=True, gate=self._open)]
+        return [Pass(self._loss, order="by_class", reference="by_class", evaluation=self.bn_mode == "eval", gate=self._open)]
 
     def _square(self, outputs: Outputs, reference: Reference) -> "Tensor":
         return mmd(outputs.logits.softmax(-1), reference.outputs.logits.softmax(-1).detach(), self.sigma)

@@ -23,7 +23,8 @@ class Relaxloss(Defense):
 
     Departures: four versions of the third branch exist; all are here. `paper` stops the gradient at t and counts epochs from
     1; `jek` (the code of SRCM and CRL) does not stop it; `official_nonimage` does not either and counts from 0;
-    `official_cifar` counts from 0 and takes mean_i[(1 - correct_i) softCE_i - CE_i], ascent on the records that are right.
+    `official_cifar` counts from 0 and takes mean_i[(1 - correct_i) softCE_i - CE_i]: -CE, ascent, on every record, and the
+    soft cross-entropy on those alone that are wrong.
     """
 
     couples: ClassVar[bool] = True

@@ -30,7 +30,7 @@ class Stacking(Defense):
     (L2, C 1).
     """
 
-    voids_epsilon: ClassVar[str] = "stacking: forest and regression are trained on the members without privacy"
+    revision: ClassVar[int] = 2
     cite: ClassVar[str] = (
         "@inproceedings{salem2019mlleaks, title={ML-Leaks: Model and Data Independent Membership Inference Attacks "
         "and Defenses on Machine Learning Models}, author={Salem, Ahmed and Zhang, Yang and Humbert, Mathias and "

@@ -22,7 +22,7 @@ class Temperature(Defense):
         "year={2017}}"
     )
 
-    t: Annotated[float, Range(1.0, 100.0, log=True, least=0.01)] = 10.0
+    t: Annotated[float, Range(1.0, 100.0, log=True, least=0.01, most=1000.0)] = 10.0
 
     def release(self, owned: Owned) -> Release:
         return lambda logits: logits / self.t

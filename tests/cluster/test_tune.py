@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -38,60 +39,64 @@ def test_running_again_changes_nothing_and_starts_no_ray(driver: Driver, calm: d
     assert not (driver.folder / "home" / ".ray").exists()
 
 
-def test_two_at_a_time_with_a_worker_and_an_attacker_killed(driver: Driver, calm: dict[str, str]) -> None:
-    process = driver.start("paired", *PAIRED)
-    driver.wait_for_rows(process, "paired", 2)
-    leash = sessions.place(driver.folder / "paired") / "leash"
+def test_whatever_happens_to_the_processes_the_bytes_are_the_same(driver: Driver, calm: dict[str, str]) -> None:
+    """One run of two trials at a time: SIGINT, SIGTERM, kill -9 of the driver, then of a trial's worker and of an attacker."""
+    process = driver.start("hard", *PAIRED)
+    until(lambda: sessions.place(driver.folder / "hard").exists())  # it holds the folder, and starts Ray
+    other, said = driver.run("hard", *PAIRED)
+    assert other == 4 and str(process.pid) in said
+    interrupt(driver, process, signal.SIGINT, 130, rows=2)
+    interrupt(driver, driver.start("hard", *PAIRED), signal.SIGTERM, 143, rows=4)
+
+    process = driver.start("hard", *PAIRED)
+    driver.wait_for_rows(process, "hard", 6)
+    process.kill()
+    process.wait()
+    rows, models = {p: p.stat().st_mtime_ns for p in driver.rows("hard")}, driver.models("hard")
+    assert 6 <= len(rows) < 9
+    kept = {row.signals for row in Folder(driver.folder / "hard").rows()}
+
+    process = driver.start("hard", *PAIRED)
+    leash = sessions.place(driver.folder / "hard") / "leash"
+    driver.wait_for_rows(process, "hard", len(rows) + 1)
     victims = {path.read_text().split()[1]: int(path.name) for path in leash.glob("*")}
     assert set(victims) == {"trial", "attacker"}
     for pid in victims.values():
         os.kill(pid, signal.SIGKILL)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
-    assert driver.tables("paired") == calm
-
-
-def test_kill_the_driver_and_go_on(driver: Driver, calm: dict[str, str]) -> None:
-    process = driver.start("killed", *PAIRED)
-    driver.wait_for_rows(process, "killed", 4)
-    process.kill()
-    process.wait()
-    rows, models = {p: p.stat().st_mtime_ns for p in driver.rows("killed")}, driver.models("killed")
-    assert 4 <= len(rows) < 9
-    kept = {row.signals for row in Folder(driver.folder / "killed").rows()}
-    code, said = driver.run("killed", *PAIRED)
-    assert code == 0, said
-    assert driver.tables("killed") == calm
+    assert driver.tables("hard") == calm
     assert {p: p.stat().st_mtime_ns for p in rows} == rows
-    after = driver.models("killed")
+    after = driver.models("hard")
     finished = {path: stamp for path, stamp in models.items() if path.parent.name in kept}
-    assert finished and {path: after[path] for path in finished} == finished
-    assert not sessions.place(driver.folder / "killed").exists()
+    assert finished and {path: after[path] for path in finished} == finished  # nothing was trained twice
+    assert not sessions.place(driver.folder / "hard").exists()
 
 
-def test_signals_another_driver_and_going_on(driver: Driver, calm: dict[str, str]) -> None:
-    for number, code, rows in ((signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 4)):
-        process = driver.start("stopped", *PAIRED)
-        if number == signal.SIGINT:
-            until(lambda: sessions.place(driver.folder / "stopped").exists())  # it holds the folder, and starts Ray
-            other, said = driver.run("stopped", *PAIRED)
-            assert other == 4 and str(process.pid) in said
-        driver.wait_for_rows(process, "stopped", rows)
-        leash = sessions.place(driver.folder / "stopped") / "leash"
-        pids = [int(path.name) for path in leash.glob("*")]
-        assert pids
-        begin = time.monotonic()
-        process.send_signal(number)
-        said, _ = process.communicate(timeout=60)
-        assert process.returncode == code, said
-        assert time.monotonic() - begin < 20  # 10 s on a machine of one's own
-        assert "Traceback" not in said
-        assert f"go on with: raymia run {driver.folder / 'stopped' / 'sweep.yaml'}" in said
-        until(lambda pids=pids: not any(Path(f"/proc/{pid}").exists() for pid in pids), 5.0)  # type: ignore[misc]
-        assert (driver.folder / "stopped" / "trials.csv").exists()
-    code, said = driver.run("stopped", *PAIRED)
-    assert code == 0, said
-    assert driver.tables("stopped") == calm
+def interrupt(driver: Driver, process: "subprocess.Popen[str]", number: int, code: int, rows: int) -> None:
+    """The signal, once so many rows are there: what is finished is kept, nothing is left running, and the way on is said."""
+    driver.wait_for_rows(process, "hard", rows)
+    pids = [int(path.name) for path in (sessions.place(driver.folder / "hard") / "leash").glob("*")]
+    assert pids
+    begin = time.monotonic()
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    assert time.monotonic() - begin < 20  # 10 s on a machine of one's own
+    assert "Traceback" not in said and f"exit code {code}" in said
+    assert f"go on with: raymia run {driver.folder / 'hard' / 'sweep.yaml'}" in said
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 5.0)
+    lines = (driver.folder / "hard" / "trials.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(driver.rows("hard")) >= 1 + rows  # each row that is there, and so committed
+
+
+def test_a_run_that_is_stopped_while_ray_starts(driver: Driver) -> None:
+    process = driver.start("early", *PAIRED)
+    until(lambda: (sessions.place(driver.folder / "early") / "ray").exists())
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in said, said
+    assert driver.rows("early") == []
 
 
 def test_trials_without_a_number_make_it_exit_1(driver: Driver) -> None:
@@ -105,4 +110,4 @@ def test_what_can_never_be_scheduled_is_refused_at_once(driver: Driver) -> None:
     code, said = driver.run("huge", "--set", "resources.cpu=4000")
     assert code == 2 and time.monotonic() - begin < 10  # 5 s on a machine of one's own
     assert f"4000 CPU and 0 GPU (resources.cpu, resources.gpu) and the machine has {CPUS} CPU and 0 GPU" in said
-    assert driver.rows("huge") == []
+    assert [path.name for path in (driver.folder / "huge").iterdir()] == [".lock"]  # nothing stands in the way of a next try

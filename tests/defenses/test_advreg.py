@@ -8,6 +8,7 @@ from torch import nn
 from raymia.catalog import make
 from raymia.defense import Outputs, Recipe, Reference
 from raymia.defenses.advreg import JOINED, LABEL, LOGITS, Advreg, _suspicion
+from raymia.errors import SweepError
 from raymia.modules import classifier
 from raymia.schedule import Training
 from raymia.split import assemble
@@ -68,6 +69,16 @@ def test_only_the_pass_moves_the_attack_and_only_the_step_the_network(lesson, mo
     fit(Recipe((Spy(),)), lambda: net.build((1, 8, 8), 3), lesson(), training, (0,), [0])
     same = [torch.equal(a, b) for a, b in zip(seen, seen[1:], strict=False)]
     assert same == [True, False, True, False, True]  # two steps an epoch, one pass after each
+
+
+@pytest.mark.parametrize(("share", "given"), [(0.04, 0), (1.0, 20)])
+def test_a_share_that_leaves_no_reference_or_no_members_is_refused(share: float, given: int) -> None:
+    ones, role = np.ones((2, 40), bool), np.zeros(40, np.int8)
+    member = np.arange(40) < 20
+    split = assemble(np.stack([member, ~member]), ones, ones, role, np.arange(2), ~np.eye(2, dtype=bool), 0, 0)
+    with pytest.raises(SweepError, match=rf"20 members of model 0 is {given} of them, .* from 1/20 to 19/20"):
+        split.carve(share, 0, 0)
+    assert len(split.carve(0.05, 0, 0).reference(1)) == len(split.carve(0.95, 0, 0).members(1)) == 1
 
 
 def test_the_reference_is_taken_from_the_members() -> None:

@@ -48,6 +48,10 @@ def test_without_normalisation_it_is_relaxloss_and_the_plain_centre_loss(labelle
     assert float(bare.penalty(SAID, None, labelled([0], 2), centres, at(1))) == pytest.approx(25 / 2)
 
 
-def test_a_threshold_that_is_never_met_is_refused() -> None:
+def test_a_threshold_that_the_loss_never_reaches_is_refused(labelled, at):  # type: ignore[no-untyped-def]
+    # the farthest that features and centre can be apart: 1/2 (1/tau + 1/tau)^2 = 2 / tau^2, and a little less
+    far = Outputs(SAID.logits, 1e9 * SAID.features)
+    most = crl(alpha_rcl=0.0).penalty(far, None, labelled([0], 2), {"centres": -1e9 * SAID.features.expand(2, 2)}, at(0))
+    assert 1.999 < float(most) < 2
     with pytest.raises(SweepError, match="alpha_rcl: got 2.0; less than 2 / tau_rcl"):
         make("defenses", "crl", {"tau_rcl": 1.0, "alpha_rcl": 2.0})

@@ -5,6 +5,8 @@ import torch
 
 from raymia.defense import Defense, Outputs, Recipe
 from raymia.defenses.distillation import Distillation
+from raymia.defenses.label_smoothing import LabelSmoothing
+from raymia.defenses.mixup import Mixup
 from raymia.defenses.relaxloss import Relaxloss
 from raymia.errors import SweepError
 
@@ -38,6 +40,21 @@ def test_the_squared_form(labelled, at):  # type: ignore[no-untyped-def]
     loss = squared.criterion(Outputs(torch.zeros(1, 2).double(), torch.zeros(1, 1)), batch, at(0))
     kl = 0.75 * log(1.5) + 0.25 * log(0.5)
     assert float(loss) == pytest.approx(0.5 * 4 * kl / 2 + 0.5 * log(2))
+
+
+def test_at_weight_zero_the_squared_form_is_the_cross_entropy(said, labelled, at):  # type: ignore[no-untyped-def]
+    batch = labelled([0, 1], 2)._replace(target=torch.tensor([[0.1, 0.9], [0.6, 0.4]]).double())  # teachers that err
+    losses = Distillation(t=5.0, form="squared", weight=0.0).criterion(said([[0.8, 0.2], [0.5, 0.5]]), batch, at(0))
+    assert losses.tolist() == pytest.approx([-log(0.8), log(2)])
+
+
+@pytest.mark.parametrize("other", [Mixup(), LabelSmoothing()])
+def test_the_squared_form_is_refused_beside_what_mixes_its_labels(other: Defense) -> None:
+    Recipe((Distillation(), other))
+    name = type(other).__name__.lower()
+    for parts in ((Distillation(form="squared"), other), (other, Distillation(form="squared"))):
+        with pytest.raises(SweepError, match=f"{name} changes a batch's targets, distillation reads its labels beside them"):
+            Recipe(parts)
 
 
 def test_only_the_squared_form_owns_the_criterion() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from raymia.catalog import make
 from raymia.defense import Defense, Private, Recipe, recipe
-from raymia.defenses.dpsgd import Dpsgd
+from raymia.defenses.dpsgd import Dpsgd, _group_norm
 from raymia.errors import SweepError
 from raymia.modules import Network, classifier
 from raymia.privacy import epsilon, steps
@@ -195,12 +195,57 @@ def test_one_record_moves_the_summed_gradient_by_its_clip_at_most() -> None:
     assert float(apart) ** 0.5 * TRAINING.batch_size <= 0.3 + 1e-9
 
 
+def test_without_noise_and_clipping_it_is_the_mean_over_the_expected_batch() -> None:
+    net = build()
+    x = torch.randn((7, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    mean = torch.autograd.grad(losses(net, x)().sum() / TRAINING.batch_size, list(net.parameters()))
+    found = private(Dpsgd(sigma=0.0, max_grad_norm=1e6), net).gradients(losses(net, x), 7)
+    assert all(torch.allclose(f, m, atol=1e-9, rtol=1e-6) for f, m in zip(found, mean, strict=True))
+
+
+BESIDE = {"mixup": {}, "label_smoothing": {}, "gaussian_noise": {}, "random_crop": {"c": 1}, "confidence_penalty": {}}
+BESIDE |= {"dropout": {}, "srcm": {}, "distillation": {"form": "squared"}, "dmp": {}}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_an_empty_batch_passes_through_every_other_part(name: str, lesson) -> None:  # type: ignore[no-untyped-def]
+    sizes: list[int] = []
+
+    class Spy(Defense):
+        def batch(self, batch, rngs, clock):  # type: ignore[no-untyped-def]
+            assert len(batch.x[0]) == len(batch.target[0]) == len(batch.label[0])
+            sizes.append(batch.x.shape[1])
+            return batch
+
+    arm = Recipe((*recipe([Part(name, BESIDE[name])]).parts, Dpsgd(), Spy()))
+    (model,) = fit(arm, build, lesson(), replace(TRAINING, batch_size=1, epochs=1), (0,), [0])
+    assert 0 in sizes and any(sizes) and np.isfinite(predict(model, lesson().x)).all()
+
+
+@pytest.mark.parametrize("channels", [*range(1, 9), 12, 16, 20, 32, 48, 64, 96, 512])
+def test_a_group_has_two_channels_wherever_there_are_two(channels: int) -> None:
+    for kind in (nn.BatchNorm1d, nn.BatchNorm2d):
+        made = _group_norm(kind(channels))
+        assert isinstance(made, nn.GroupNorm) and made.num_channels == channels
+        assert channels == 1 or channels // made.num_groups >= 2
+        assert channels % 64 or made.num_groups == 32
+
+
+def test_a_narrow_network_tells_records_apart(lesson) -> None:  # type: ignore[no-untyped-def]
+    """At one pixel, groups of one channel would be normalised to a constant, and refuse a batch of one record."""
+    net = make("networks", "resnet18", {"width": 4})
+    arm, schedule = Recipe((Dpsgd(accountant="rdp", sigma=0.1),)), replace(TRAINING, batch_size=2, epochs=1)
+    (model,) = fit(arm, lambda: net.build((1, 8, 8), 3), lesson(), schedule, (0,), [0])
+    logits = predict(model, lesson().x)
+    assert logits.std(0).min() > 1e-3 * abs(logits).max() and len(np.unique(logits.round(4), axis=0)) > 20
+
+
 def test_no_batchnorm_is_left() -> None:
     from opacus.validators import ModuleValidator
 
     net = Dpsgd().network(make("networks", "resnet18", {"width": 8}).build((1, 8, 8), 3))
     assert ModuleValidator.is_valid(net)
-    assert {m.num_groups for m in net.modules() if isinstance(m, nn.GroupNorm)} == {8, 16, 32}
+    assert {m.num_groups for m in net.modules() if isinstance(m, nn.GroupNorm)} == {4, 8, 16, 32}
 
 
 @pytest.mark.parametrize("other", ["relaxloss", "crl", "mmd", "advreg"])

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from raymia.defense import Clock, Gap, Outputs, Reference
+from raymia.catalog import make
+from raymia.defense import Clock, Gap, Outputs, Recipe, Reference
 from raymia.defenses.mmd import Mmd
+from raymia.schedule import Training
+from raymia.training import fit
 
 # members say (1, 0), the reference (0, 1): squared distance 2, kernel exp(-2 / (2 sigma^2))
 SURE = torch.tensor([[60.0, 0.0]]).double()
@@ -46,3 +49,14 @@ def test_where_the_pass_is_skipped(at):  # type: ignore[no-untyped-def]
     (further,) = Mmd().passes(at(0))
     gap = Gap(np.array([0.50, 0.50, 0.50]), np.array([0.48, 0.46, 0.54]))
     assert further.gate(gap).tolist() == [False, True, True]  # three points, either way
+
+
+@pytest.mark.parametrize(("mode", "forwards"), [("eval", 1), ("train", 3)])
+def test_batchnorm_learns_in_the_pass_only_if_asked(mode, forwards, lesson):  # type: ignore[no-untyped-def]
+    """In the pass members and reference go through the network once each."""
+    net = make("networks", "resnet18", {"width": 4})
+    training = Training(epochs=2, batch_size=10, precision="float64")
+    part = Mmd(gate=0.0, skip_last=False, bn_mode=mode)
+    (model,) = fit(Recipe((part,)), lambda: net.build((1, 8, 8), 3), lesson(), training, (0,), [0])
+    seen = {int(m.num_batches_tracked) for m in model.network.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    assert seen == {2 * 2 * forwards}  # epochs, steps

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from raymia import catalog
 from raymia.defenses.srcm import Srcm
 from raymia.modules import LinearNorm, SphereClip, classifier
 
@@ -55,3 +56,26 @@ def test_features_stay_the_backbones() -> None:
         SphereClip,
         LinearNorm,
     ]
+
+
+@pytest.mark.parametrize("name", catalog.names("networks"))
+@pytest.mark.parametrize("design", ["a", "b", "c"])
+def test_on_a_real_network_it_reads_the_heads_input(name: str, design: str) -> None:
+    plain = catalog.make("networks", name, {"width": 8}).build((1, 8, 8), 3)
+    net = Srcm(r1=2.0, d=1.0, design=design).network(plain).eval()
+    x = 5 * torch.rand((6, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    given: list[torch.Tensor] = []
+    plain.eval().head.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    said, before = net(x), plain(x)
+    assert torch.equal(said.features, given[0]) and torch.equal(before.features, given[0])
+    assert given[0].shape == (6, net.features) and net.head[1 - (design == "a")].in_features == net.features
+    assert not any(module is plain.head for module in net.modules()) or design == "a"
+    if design != "a":
+        _, first, clip, last = net.head
+        onto = first(given[0])
+        radius = onto.norm(dim=1, keepdim=True)
+        weight = last.weight / last.weight.norm() if design == "b" else last.weight
+        assert torch.allclose(said.logits, onto * radius.clamp(2.0, 3.0) / radius @ weight.T + last.bias, atol=1e-5)
+    else:
+        radius = before.logits.norm(dim=1, keepdim=True)
+        assert torch.allclose(said.logits, before.logits * radius.clamp(2.0, 3.0) / radius, atol=1e-5)
