@@ -3,17 +3,16 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from raymia import screen
 from raymia.errors import RaymiaError, SweepError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from raymia.remote import Location
     from raymia.results import Folder
     from raymia.sweep import Sweep
@@ -109,7 +108,7 @@ def run(
         from raymia import pareto
 
         page = _write_report(out)
-        _print_front(pareto.query(out), pareto.AUC)
+        screen.print_front(pareto.query(out), pareto.AUC)
         click.echo(f"report: {page}\nfront:  {out / 'pareto.csv'}")  # the last line of a job's log: where the front is
     return code
 
@@ -126,7 +125,7 @@ def points(sweep: Path, sets: tuple[str, ...], trials: int | None, as_json: bool
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    _table(["arm", "defense", "fixed", "free"], [_arm_line(arm) for arm in found["arms"]])
+    screen.table(["arm", "defense", "fixed", "free"], [_arm_line(arm) for arm in found["arms"]])
     for line in estimate.sentences(found):
         click.echo(line)
 
@@ -168,78 +167,12 @@ def pareto(
         folder, max_auc, min_accuracy, {k: v for k, _, v in (w.partition("=") for w in where)}, metric or front.AUC
     )
     if as_json:
-        click.echo(json.dumps(_records(best), indent=2, allow_nan=False))
+        click.echo(json.dumps(screen.records(best), indent=2, allow_nan=False))
     elif as_csv:
-        _print_csv(best)
+        screen.print_csv(best)
     else:
         named = metric if metric is None or metric in best else f"auc.{metric}"
-        _print_front(best, named or front.AUC)
-
-
-def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    """One mapping a line, unknown cells None; a whole number stays one though others of its column are unknown."""
-    whole = {name for name in frame if frame[name].dtype.kind == "f" and (frame[name].dropna() % 1 == 0).all()}
-
-    def cell(name: Any, value: Any) -> Any:
-        return None if value != value or value is None else int(value) if name in whole else value
-
-    return [{str(name): cell(name, v) for name, v in line.items()} for line in frame.astype(object).to_dict(orient="records")]
-
-
-def _print_csv(frame: "pd.DataFrame") -> None:
-    import csv
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(frame.columns)
-    for record in _records(frame):
-        writer.writerow([str(v).lower() if isinstance(v, bool) else v for v in record.values()])
-
-
-def _print_front(frame: "pd.DataFrame", metric: str) -> None:
-    from raymia.point import strength
-
-    records = _records(frame)
-    if not records:
-        click.echo("no point of the front is like that")
-        return
-    rows = []
-    for r in records:
-        own = tuple(f"{part}." for part in r["defense"].split("+"))
-        knobs = strength({k: v for k, v in r.items() if k.startswith(own) and v is not None})
-        epsilon = "" if r.get("epsilon") is None else _number(r["epsilon"])
-        rows.append([str(r["trial"]), r["defense"], knobs, _interval(r, "test_accuracy"), _interval(r, metric)])
-        rows[-1] += [r.get("worst_attack") or "", epsilon]
-    _table(["trial", "defense", "knobs", "test_accuracy", metric, "worst_attack", "epsilon"], rows)
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _interval(record: Mapping[str, Any], name: str) -> str:
-    value, low, high = (record.get(name + end) for end in ("", "_lo", "_hi"))
-    if value is None:
-        return ""
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Rows under their headings; columns that are empty in every row are left out."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    rows = list(rows)
-    used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i in used:
-        table.add_column(columns[i], overflow="fold")
-    for row in rows:
-        table.add_row(*(row[i] for i in used))
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:  # a log has no width
-        console = Console(markup=False, highlight=False, emoji=False, width=max(160, console.width))
-    console.print(table)
+        screen.print_front(best, named or front.AUC)
 
 
 @main.command()
@@ -279,14 +212,10 @@ def _current(results: "Folder") -> list[str] | None:
 @main.command()
 @_folder
 @click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, metavar="N", help="Fresh draws a point.")
-def confirm(folder: Path, seeds: int) -> None:
+def confirm(folder: "Path | Location", seeds: int) -> None:
     """Train the points of the front again with fresh seeds, and report both numbers."""
-    from concurrent.futures import ProcessPoolExecutor
-    from contextlib import nullcontext
-    from multiprocessing import get_context
-
     from raymia import confirm as again
-    from raymia import data, estimate, sweep
+    from raymia import data, sweep
     from raymia.results import Folder
 
     results = Folder(folder)
@@ -294,19 +223,21 @@ def confirm(folder: Path, seeds: int) -> None:
     if text is None:
         raise SweepError(f"{folder} has no sweep.yaml: is it a results folder?")
     asked = sweep.parse(text, str(folder / "sweep.yaml"))
-    workers = 1 if asked.device == "cuda" else estimate.machine()["cpu"]
+    from raymia.cluster.again import everywhere
+
     with results.lock():
+        digests = _current(results)
+        again.front(results, digests)  # there is one, or nothing is started
         records = data.load(asked.dataset, asked.search.seed)
-        pool = ProcessPoolExecutor(workers, get_context("spawn")) if workers > 1 else nullcontext()
-        with pool as executor:
-            found = again.run(results, records, seeds, executor.map if executor else map, _current(results))
+        with everywhere(asked.resources, folder, records) as run:
+            found = again.run(results, records, seeds, run, digests)
     seen = {row.digest: row for row in results.rows()}
     rows = []
     for row in sorted(found, key=lambda row: -(row.numbers["test_accuracy"] or 0.0)):
         before = seen[row.digest].numbers
-        pairs = [_interval(n, name) for name in ("test_accuracy", "max_attack_auc") for n in (before, row.numbers)]
+        pairs = [screen.interval(n, name) for name in ("test_accuracy", "max_attack_auc") for n in (before, row.numbers)]
         rows.append([str(row.trial), row.defense, *pairs])
-    _table(["trial", "defense", "test_accuracy", "confirmed", "max_attack_auc", "confirmed "], rows)
+    screen.table(["trial", "defense", "test_accuracy", "confirmed", "max_attack_auc", "confirmed "], rows)
 
 
 @main.command()
@@ -315,7 +246,7 @@ def confirm(folder: Path, seeds: int) -> None:
     "--max-auc", type=float, required=True, metavar="X", help="At most this max attack AUC: the interval's upper end."
 )
 @click.option("--min-accuracy", type=float, default=0.0, metavar="X", help="At least this test accuracy.")
-def gate(folder: Path, max_auc: float, min_accuracy: float) -> int:
+def gate(folder: "Path | Location", max_auc: float, min_accuracy: float) -> int:
     """Exit 0 if a confirmed point is this private and this accurate, else 1."""
     from raymia import confirm as again
     from raymia.results import Folder
@@ -324,7 +255,7 @@ def gate(folder: Path, max_auc: float, min_accuracy: float) -> int:
     digests = _current(results)
     good = again.passes(results, max_auc, min_accuracy, digests)
     for row in good:
-        auc, accuracy = (_interval(row.numbers, name) for name in ("max_attack_auc", "test_accuracy"))
+        auc, accuracy = (screen.interval(row.numbers, name) for name in ("max_attack_auc", "test_accuracy"))
         click.echo(f"trial {row.trial} {row.defense}: confirmed max_attack_auc {auc}, test_accuracy {accuracy}")
     if not good:
         confirmed = len(results.confirmed())
@@ -350,7 +281,7 @@ def list_(kind: str | None, as_json: bool) -> None:
     for k in kinds:
         rows = [[t["name"], t["summary"], _knobs(t["knobs"]), t["source"]] for t in things if t["kind"] == k]
         click.echo(k)
-        _table(["name", "what", "knobs", "source"], rows)
+        screen.table(["name", "what", "knobs", "source"], rows)
 
 
 def _knobs(knobs: Iterable[Mapping[str, Any]]) -> str:
@@ -386,7 +317,7 @@ def doctor(out: "Path | Location | None", insecure: bool) -> int:
     from raymia.cluster.doctor import examine
 
     found = examine(out, insecure)
-    _table(["what", "found", "", "do"], [one.line() for one in found])
+    screen.table(["what", "found", "", "do"], [one.line() for one in found])
     return 3 if any(one.state == "bad" for one in found) else 0
 
 

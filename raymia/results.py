@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -114,6 +115,7 @@ class Folder:
     def __init__(self, path: Path | str | Location):
         self.path = locate(path)
         self._storage: Storage = Remote(self.path) if isinstance(self.path, Location) else Local(self.path)
+        self._seen: dict[str, bytes] = {}  # of a URI: a row's file never changes, and each reading is a request
 
     @property
     def storage(self) -> Storage:
@@ -165,8 +167,10 @@ class Folder:
         if retry:
             taken = [n for digest, n, _ in self._versions(folder) if digest == row.digest]
             name = f"{row.digest}.retry-{max(taken) + 1}.json" if taken else name
-        if not self._storage.create(f"{folder}/{name}", encode(row)):
+        content = encode(row)
+        if not self._storage.create(f"{folder}/{name}", content):
             raise EnvironmentFault(f"{self.path / folder / name} is there already; a written row is final")
+        self._remember(f"{folder}/{name}", content)
 
     def _versions(self, folder: str) -> list[tuple[str, int, str]]:
         """(digest, n, name) of every file, sorted: n is 0 for the first version."""
@@ -180,11 +184,18 @@ class Folder:
         return sorted(rows, key=lambda row: (row.trial, row.digest))
 
     def _load(self, folder: str, digest: str, name: str) -> Row:
-        where = str(self.path / folder / name)
-        row = decode(self._storage.read(f"{folder}/{name}") or b"", where)
+        where, file = str(self.path / folder / name), f"{folder}/{name}"
+        seen = self._seen.get(file)
+        content = zlib.decompress(seen) if seen else self._storage.read(file) or b""
+        row = decode(content, where)
+        self._remember(file, content)
         if row.digest != digest:
             raise EnvironmentFault(f"{where} holds the trial {row.digest}: it was renamed; restore or delete it")
         return row
+
+    def _remember(self, file: str, content: bytes) -> None:
+        if isinstance(self.path, Location) and file not in self._seen:
+            self._seen[file] = zlib.compress(content)
 
     def rows(self) -> list[Row]:
         """The newest row of every point, by trial. Raises EnvironmentFault naming a file that does not verify."""

@@ -32,10 +32,10 @@ LAYERS = (
     ("catalog", "schedule", "lanes", "yamlfile", "storage", "remote"),
     ("data", "split", "point", "losses", "images", "datasets", "protocols"),
     ("defense", "network", "modules", "optimizer", "privacy", "defenses", "networks"),
-    ("training", "queries", "signals", "attack", "attacker", "attacks"),
+    ("stack", "training", "queries", "signals", "attack", "attacker", "attacks"),
     ("metrics", "spelling", "sweep", "results", "pareto"),
     ("laboratory", "observation", "estimate", "trial", "search"),
-    ("report",),
+    ("report", "screen", "scores"),
     ("cluster",),
     ("cli",),
 )

@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 import pytest
 
+from raymia import search
 from raymia.errors import EnvironmentFault
 from raymia.results import Row
 from raymia.search import Outcome, Suggestion, Suggestions, locate, recipe_of
@@ -117,6 +118,29 @@ def test_the_row_at_the_lag_and_the_knobs_of_the_peers_do_count() -> None:
     assert Suggestions(sweep, known).suggest(24, rows | {20: Outcome(0.99, 0.5)}) != usual
     moved = known | {23: Suggestion(0, {"smooth.amount": usual.knobs["smooth.amount"]})}
     assert Suggestions(sweep, moved).suggest(24, rows) != usual
+
+
+def test_of_many_rows_the_last_ones_and_the_front_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_WINDOW", 8)
+    sweep = toy(arms=(ARMS[1],), lag=4)
+    first = run(sweep, 24, 1, random.Random(0))
+    known = dict(enumerate(first))
+    rows = {i: Outcome(0.5 - 0.001 * i, 0.7) for i in range(24)} | {5: Outcome(0.9, 0.8), 6: Outcome(0.8, 0.6)}
+
+    def next_one(changed: dict[int, Outcome]) -> Suggestion:
+        return Suggestions(sweep, known).suggest(24, rows | changed)
+
+    usual = next_one({})
+    assert next_one({3: Outcome(0.4, 0.75)}) == usual == next_one({3: Outcome()})  # old, and beaten before and after
+    assert next_one({6: Outcome(0.8, 0.9)}) != usual  # old, and no longer on the front
+    assert next_one({14: Outcome(0.99, 0.5)}) != usual  # one of the last eight
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_the_window_keeps_suggestions_apart_from_workers_and_crashes(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    monkeypatch.setattr(search, "_WINDOW", 8)
+    sweep = toy(trials=30, lag=4)
+    assert run(sweep, 30, workers, random.Random(workers), 0.15) == run(sweep, 30, 1, random.Random(0))
 
 
 def test_an_equal_suggestion_is_the_next_replicate_even_from_another_arm() -> None:

@@ -1,5 +1,6 @@
 """`raymia doctor`: what there is to run on, who may talk to it, and whether results can be written; changes nothing."""
 
+import contextlib
 import json
 import os
 import platform
@@ -55,6 +56,8 @@ def examine(out: Path | Location | None = None, insecure: bool = False) -> list[
         with _joined(address) as cluster:
             if not door and cluster:
                 found += knock(f"http://{cluster}", insecure)
+            if any(one.state == "bad" for one in found):
+                return [*found, *_storage(out)]
             return [*found, *_inside(out)]
     if door:
         return [*found, *_outside(door), *_storage(out)]
@@ -219,11 +222,15 @@ class _joined:
 
 def _inside(out: Path | Location | None) -> Iterator[Finding]:
     """Every node of the cluster that was joined, asked by a task of its own that takes no CPU from anybody."""
+    with _Probe(out) as probe:
+        yield from probe.findings
+        yield from _nodes(probe)
+
+
+def _nodes(probe: "_Probe") -> Iterator[Finding]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
-    probe = _Probe(out)
-    yield from probe.findings
     seeing = ray.remote(num_cpus=0, max_retries=0)(look)
     for node in (node for node in ray.nodes() if node["Alive"]):
         has, name = node["Resources"], f"node {node['NodeManagerAddress']}"
@@ -247,7 +254,6 @@ def _inside(out: Path | Location | None) -> Iterator[Finding]:
             yield _gpus(f"  its GPUs ({has.get('GPU', 0):g} in Ray)", int(has.get("GPU", 0)), seen)
         if probe.path and seen["probe"] != probe.nonce:
             yield Finding("  the folder", "it does not see it", "note", "its signals will travel through Ray's object store")
-    probe.remove()
 
 
 def look(probe: str | None) -> dict[str, Any]:
@@ -283,12 +289,10 @@ class _Probe:
     """A small file written into the results folder, read back, and removed again."""
 
     def __init__(self, out: Path | Location | None) -> None:
-        self.nonce, self.path, self.findings = (
-            secrets.token_hex(8),
-            "",
-            [Finding("storage", "not looked at", advice="--out DIR")],
-        )
+        self.nonce, self.path = secrets.token_hex(8), ""
+        self.findings = [Finding("storage", "not looked at", advice="--out DIR")]
         self._store = storage(out) if out is not None else None
+        self._made = out if isinstance(out, Path) and not out.exists() else None
         if out is None or self._store is None:
             return
         begin = time.monotonic()
@@ -305,12 +309,17 @@ class _Probe:
         if not isinstance(self._store, Remote):
             self.path = str((Path(str(out)) / ".doctor" / "probe").resolve())
 
-    def remove(self) -> None:
+    def __enter__(self) -> "_Probe":
+        return self
+
+    def __exit__(self, *error: object) -> None:
         if self._store is not None:
             self._store.delete(".doctor")
+        if self._made is not None:
+            with contextlib.suppress(OSError):  # there is something in it now
+                self._made.rmdir()
 
 
 def _storage(out: Path | Location | None) -> Iterator[Finding]:
-    probe = _Probe(out)
-    probe.remove()
-    yield from probe.findings
+    with _Probe(out) as probe:
+        yield from probe.findings

@@ -5,9 +5,15 @@ import threading
 from types import FrameType
 from typing import Any
 
+from raymia.errors import RaymiaError
 
-class Stopped(Exception):
+
+class Stopped(RaymiaError):
     """A signal asked for the end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("stopped; the same command goes on")
+        self.exit_code = 128 + number
 
 
 class Stop:
@@ -35,7 +41,7 @@ class Stop:
     def check(self) -> None:
         """Raises Stopped where a signal has come."""
         if self.signal:
-            raise Stopped
+            raise Stopped(self.signal)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.signal and number == signal.SIGINT:

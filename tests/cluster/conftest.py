@@ -41,8 +41,11 @@ class Driver:
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, out: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return self.command("run", str(self.sweep), "--out", str(self.folder / out), *arguments, **environment)
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         code = "import sys; from raymia.cli import main; main(sys.argv[1:])"
-        command = [sys.executable, "-c", code, "run", str(self.sweep), "--out", str(self.folder / out), *arguments]
+        command = [sys.executable, "-c", code, *arguments]
         process = subprocess.Popen(
             command, env=self._env | environment, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )  # fmt: skip

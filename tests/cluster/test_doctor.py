@@ -112,7 +112,10 @@ def test_the_mode_and_the_token_file(
 
 def test_storage_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
     (found,) = doctor._storage(tmp_path / "out")
-    assert found.state == "ok" and "is writable" in found.found and list((tmp_path / "out").iterdir()) == []
+    assert found.state == "ok" and "is writable" in found.found and not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (found,) = doctor._storage(tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
     (tmp_path / "file").touch()
     (found,) = doctor._storage(tmp_path / "file" / "out")
     assert found.state == "bad"

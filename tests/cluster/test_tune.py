@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from raymia import confirm, data, sweep
 from raymia.cluster import session as sessions
 from raymia.results import Folder
 
@@ -71,6 +73,19 @@ def test_whatever_happens_to_the_processes_the_bytes_are_the_same(driver: Driver
     finished = {path: stamp for path, stamp in models.items() if path.parent.name in kept}
     assert finished and {path: after[path] for path in finished} == finished  # nothing was trained twice
     assert not sessions.place(driver.folder / "hard").exists()
+
+
+def test_confirming_on_ray_gives_what_one_process_gives(driver: Driver, calm: dict[str, str]) -> None:
+    here, there = driver.folder / "here", driver.folder / "there"
+    for copy in (here, there):
+        shutil.copytree(driver.folder / "calm", copy)
+    process = driver.command("confirm", str(there), "--seeds", "2")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and "confirmed" in said, said
+    asked = sweep.load(here / "sweep.yaml", [])
+    rows = confirm.run(Folder(here), data.load(asked.dataset, asked.search.seed), 2)
+    assert rows and Folder(there).confirmed() == rows
+    assert (here / "pareto.csv").read_bytes() == (there / "pareto.csv").read_bytes()
 
 
 def interrupt(driver: Driver, process: "subprocess.Popen[str]", number: int, code: int, rows: int) -> None:

@@ -259,10 +259,19 @@ def kuberay(docs: list[Config]) -> Iterator[str]:
             for variable in container.env:
                 if "TOKEN" in variable["name"] or "KEY" in variable["name"]:
                     yield f"{variable['name']} stands in the file"
+    yield from _told(head, workers)
     if head.serviceType != "ClusterIP":
         yield "the head is open to the world"
     if head.rayStartParams.get("dashboard-host") != "127.0.0.1":
         yield from _walled(docs, pods)
+
+
+def _told(head: Any, workers: list[Any]) -> Iterator[str]:
+    """The cluster begins without workers: the preflight must be told how many there will be, and of what size."""
+    limits = [(group.maxReplicas, group.template.spec.containers[0].resources["limits"]) for group in workers]
+    most = " ".join(f"{count}:CPU={has['cpu']},GPU={has['nvidia.com/gpu']}" for count, has in limits)
+    if {"name": "RAYMIA_MAX_NODES", "value": most} not in head.template.spec.containers[0].env:
+        yield f"the head does not say RAYMIA_MAX_NODES={most}"
 
 
 def _spot_pod(pod: PodSpec) -> bool:
@@ -402,6 +411,8 @@ CLUSTER, GROUP = "0/spec/rayClusterSpec", "0/spec/rayClusterSpec/workerGroupSpec
         (f"{CLUSTER}/autoscalerOptions/idleTimeoutSeconds", 86400),
         (f"{CLUSTER}/headGroupSpec/rayStartParams/num-cpus", "2"),
         (f"{CLUSTER}/headGroupSpec/serviceType", "LoadBalancer"),
+        (f"{CLUSTER}/headGroupSpec/template/spec/containers/0/env", []),
+        (f"{GROUP}/maxReplicas", 9),
         (f"{CLUSTER}/headGroupSpec/template/spec/nodeSelector", {"cloud.google.com/gke-spot": "true"}),
         (f"{CLUSTER}/headGroupSpec/template/metadata/labels", {}),
         (f"{GROUP}/template/spec/nodeSelector", {}),

@@ -1,0 +1,47 @@
+"""Whole trials as tasks: `raymia confirm` on the cluster that `run` would use."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from raymia.cluster import leash
+from raymia.cluster.session import scratch, session
+from raymia.cluster.spread import settle
+from raymia.cluster.stop import Stop
+from raymia.data import Data
+from raymia.remote import Location
+from raymia.sweep import Resources
+
+_RETRIES = 3  # of a task whose worker or node was lost
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+
+@contextlib.contextmanager
+def everywhere(asked: Resources, out: Path | Location, data: Data) -> Iterator[Map]:
+    """A `map` whose calls are tasks of Ray, each with one trial's CPUs and GPUs; results come in the order of the items.
+
+    Ray queues them, retries those whose worker was lost and has the cluster grow. The caller holds the lock of `out`.
+    Raises Stopped, SweepError where a trial could never start, EnvironmentFault.
+    """
+    with Stop() as stop, scratch(out) as here, session(asked, here, data.x.nbytes + data.y.nbytes) as cluster:
+        stop.listen()  # Ray has put its own handlers
+        stop.check()
+
+        def call(function: Callable[[Any], Any], item: Any) -> Any:
+            leash.hold(cluster.leash, "confirm")
+            settle(asked.gpu > 0)
+            return function(item)
+
+        task = ray.remote(num_cpus=asked.cpu, num_gpus=asked.gpu, max_retries=_RETRIES)(call)
+
+        def mapped(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+            ref = ray.put(function)
+            for one in [task.remote(ref, item) for item in items]:
+                while not ray.wait([one], timeout=0.5)[0]:
+                    stop.check()
+                yield ray.get(one)
+
+        yield mapped

@@ -1,0 +1,76 @@
+"""What the commands print: tables and CSV on stdout. Nothing heavy is imported before it is needed."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """One mapping a line, unknown cells None; a whole number stays one though others of its column are unknown."""
+    whole = {name for name in frame if frame[name].dtype.kind == "f" and (frame[name].dropna() % 1 == 0).all()}
+
+    def cell(name: Any, value: Any) -> Any:
+        return None if value != value or value is None else int(value) if name in whole else value
+
+    return [{str(name): cell(name, v) for name, v in line.items()} for line in frame.astype(object).to_dict(orient="records")]
+
+
+def print_csv(frame: "pd.DataFrame") -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(frame.columns)
+    for record in records(frame):
+        writer.writerow([str(v).lower() if isinstance(v, bool) else v for v in record.values()])
+
+
+def print_front(frame: "pd.DataFrame", metric: str) -> None:
+    from raymia.point import strength
+
+    lines = records(frame)
+    if not lines:
+        click.echo("no point of the front is like that")
+        return
+    rows = []
+    for r in lines:
+        own = tuple(f"{part}." for part in r["defense"].split("+"))
+        knobs = strength({k: v for k, v in r.items() if k.startswith(own) and v is not None})
+        epsilon = "" if r.get("epsilon") is None else number(r["epsilon"])
+        rows.append([str(r["trial"]), r["defense"], knobs, interval(r, "test_accuracy"), interval(r, metric)])
+        rows[-1] += [r.get("worst_attack") or "", epsilon]
+    table(["trial", "defense", "knobs", "test_accuracy", metric, "worst_attack", "epsilon"], rows)
+
+
+def number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def interval(record: Mapping[str, Any], name: str) -> str:
+    value, low, high = (record.get(name + end) for end in ("", "_lo", "_hi"))
+    if value is None:
+        return ""
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows under their headings; columns that are empty in every row are left out."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = list(rows)
+    used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i in used:
+        table.add_column(columns[i], overflow="fold")
+    for row in rows:
+        table.add_row(*(row[i] for i in used))
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:  # a log has no width
+        console = Console(markup=False, highlight=False, emoji=False, width=max(160, console.width))
+    console.print(table)
