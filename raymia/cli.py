@@ -169,7 +169,7 @@ def pareto(
     if as_json:
         click.echo(json.dumps(screen.records(best), indent=2, allow_nan=False))
     elif as_csv:
-        screen.print_csv(best)
+        screen.print_csv(list(best.columns), (record.values() for record in screen.records(best)))
     else:
         named = metric if metric is None or metric in best else f"auc.{metric}"
         screen.print_front(best, named or front.AUC)
@@ -264,6 +264,24 @@ def gate(folder: "Path | Location", max_auc: float, min_accuracy: float) -> int:
             f"no confirmed point has max_attack_auc_hi <= {max_auc:g} and test_accuracy >= {min_accuracy:g}{hint}", err=True
         )
     return 0 if good else 1
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--trial", "number", type=int, required=True, metavar="N", help="The trial's number in trials.csv.")
+@click.option("--canaries", is_flag=True, help="Planted records alone.")
+def scores(folder: Path, number: int, canaries: bool) -> None:
+    """Print the score of every record, target and attack of a trial as CSV. Needs the trial's signals; never writes."""
+    from dataclasses import fields
+
+    from raymia import scores as single
+    from raymia.results import Folder
+
+    row = next((row for row in Folder(folder).rows() if row.trial == number), None)
+    if row is None:
+        raise SweepError(f"--trial: got {number}; {folder} has no such trial")
+    names = [field.name for field in fields(single.Score)]
+    screen.print_csv(names, ([getattr(s, name) for name in names] for s in single.scores(row, folder / "signals", canaries)))
 
 
 @main.command(name="list")

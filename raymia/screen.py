@@ -20,13 +20,13 @@ def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     return [{str(name): cell(name, v) for name, v in line.items()} for line in frame.astype(object).to_dict(orient="records")]
 
 
-def print_csv(frame: "pd.DataFrame") -> None:
+def print_csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(frame.columns)
-    for record in records(frame):
-        writer.writerow([str(v).lower() if isinstance(v, bool) else v for v in record.values()])
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([str(v).lower() if isinstance(v, bool) else v for v in row])
 
 
 def print_front(frame: "pd.DataFrame", metric: str) -> None:

@@ -119,6 +119,25 @@ def test_a_report_is_of_the_sweep_as_it_is_now(asked: SimpleNamespace, tmp_path:
     assert len(results.rows()) == 2
 
 
+def test_scores_are_printed_as_csv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from raymia import scores
+
+    seen = []
+
+    def found(row: Row, signals: Path, canaries: bool) -> list[scores.Score]:
+        seen.append((row.trial, signals, canaries))
+        return [scores.Score(0, 7, True, "blank", "loss", 0.25), scores.Score(0, 8, False, "", "loss", -1.5)]
+
+    monkeypatch.setattr(scores, "scores", found)
+    Folder(tmp_path).write(ROWS[0])
+    result = invoke("scores", str(tmp_path), "--trial", str(ROWS[0].trial), "--canaries")
+    lines = ["target,record,member,canary,attack,score", "0,7,true,blank,loss,0.25", "0,8,false,,loss,-1.5"]
+    assert (result.exit_code, result.stdout.splitlines()) == (0, lines), result.output
+    assert seen == [(ROWS[0].trial, tmp_path / "signals", True)]
+    result = invoke("scores", str(tmp_path), "--trial", "99")
+    assert result.exit_code == 2 and "--trial: got 99" in result.stderr
+
+
 ERRORS = [(SweepError("a"), 2), (EnvironmentFault("b"), 3), (Locked("c"), 4)]
 
 

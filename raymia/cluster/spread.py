@@ -1,6 +1,7 @@
 """The groups of models of one trial, over the bundles that it was given: several GPUs for one trial."""
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from raymia.cluster.actors import _result
 from raymia.cluster.carry import Shelf, arrays, keys, of, shelf
 
 _RETRIES = 3
+_LOOK = 15.0  # seconds between two looks at which nodes are there
 
 
 def settle(gpu: bool) -> None:
@@ -36,6 +38,10 @@ class Observer:
         leash.hold(leash_folder, "observer")
         settle(gpu)
         self._shelf, self._place = shelf(keeper, place, nonce), place
+
+    def where(self) -> str:
+        """The node that this one is on."""
+        return str(ray.get_runtime_context().get_node_id())
 
     def call(self, work: Any, group: range) -> None:
         """`work(group)`, with the signals in the results folder, or on this node's shelf and sent from there."""
@@ -66,6 +72,7 @@ class Spread:
 
     def __init__(self, observers: list[Any], shelf: Shelf | None) -> None:
         self._observers, self._shelf = observers, shelf
+        self._where = {one: one.where.remote() for one in observers}
 
     @classmethod
     def start(cls, wanted: int, gpu: float, cpu: float, shelf: Shelf | None, *facts: Any) -> "Spread":
@@ -83,21 +90,37 @@ class Spread:
         waiting = list(groups)
         count = len(waiting)
         ref = ray.put(work) if self._observers and count > 1 else None
-        running: dict[Any, Any] = {}
+        running: dict[Any, tuple[Any, Any]] = {}
         free = list(self._observers) if ref is not None else []
+        looked = time.monotonic()
         while waiting or running:
             while free and len(waiting) > 1:  # the last one is done here at once
-                one = free.pop()
-                running[one.call.remote(ref, waiting.pop())] = one
+                one, group = free.pop(), waiting.pop()
+                running[one.call.remote(ref, group)] = one, group
             if waiting:
                 do(work, waiting.pop(0), self._shelf)
             ready, _ = ray.wait(list(running), timeout=0.0 if waiting else 1.0) if running else ([], [])
             for done in ready:
-                free.append(running.pop(done))
+                free.append(running.pop(done)[0])
                 _result(done)
+            if running and not waiting and time.monotonic() - looked > _LOOK:
+                looked = time.monotonic()
+                waiting = self._taken_back(running)
         if self._shelf is not None:
             self._shelf.fetch(keys(work.args[0]), arrays)  # type: ignore[attr-defined]  # what the others sent
         return [None] * count
+
+    def _taken_back(self, running: dict[Any, tuple[Any, Any]]) -> list[Any]:
+        """The groups of observers whose node is gone: where no other node has room, Ray would wait for ever."""
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        groups = []
+        for ref, (one, group) in list(running.items()):
+            known, _ = ray.wait([self._where[one]], timeout=0.0)
+            if known and ray.get(known[0]) not in alive:
+                del running[ref]
+                self._observers.remove(one)
+                groups.append(group)
+        return groups
 
     def stop(self) -> None:
         for one in self._observers:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from raymia import sweep as files
-from raymia.cluster import carry, tune
+from raymia.cluster import actors, carry, spread, tune
 from raymia.cluster.carry import Keeper, Shelf, arrays, keys, of, sees
 from raymia.cluster.spread import Spread
 from raymia.data import Data
@@ -188,3 +188,34 @@ def test_without_observers_the_groups_are_done_in_turn() -> None:
     done: list[int] = []
     work: Callable[[int], None] = done.append
     assert Spread([], None).map(work, range(3)) == [None] * 3 and done == [0, 1, 2]
+
+
+def test_the_groups_of_a_lost_node_are_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no other node has room for its observer, Ray waits for ever."""
+
+    class Answer:
+        def __init__(self, value: Any, done: bool = True) -> None:
+            self.value, self.done = value, done
+
+    class Far:
+        def __init__(self, node: str) -> None:
+            self.where = SimpleNamespace(remote=lambda: Answer(node))
+            self.call = SimpleNamespace(
+                remote=lambda work, group: Answer(work(group) if node == "here" else None, node == "here")
+            )
+
+    fake = SimpleNamespace(
+        put=lambda value: value,
+        get=lambda ref, timeout=None: ref.value,
+        wait=lambda refs, timeout: ([ref for ref in refs if ref.done], []),
+        nodes=lambda: [{"NodeID": "here", "Alive": True}, {"NodeID": "gone", "Alive": False}],
+        exceptions=spread.ray.exceptions,
+    )
+    monkeypatch.setattr(spread, "ray", fake)
+    monkeypatch.setattr(actors, "ray", fake)
+    monkeypatch.setattr(spread, "_LOOK", 0.0)
+    done: list[int] = []
+    one: Any = Far("gone")
+    trial = Spread([one, Far("here")], None)
+    assert trial.map(done.append, range(6)) == [None] * 6 and sorted(done) == list(range(6))
+    assert one not in trial._observers and len(trial._observers) == 1
