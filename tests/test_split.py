@@ -6,9 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raymia import catalog
+from raymia.errors import SweepError
 from raymia.split import AUDITED, POPULATION, REFERENCE, Split
 
-PROTOCOLS = [("coin", {}), ("halves", {}), ("overlap", {"targets": 2, "shadows": 4}), ("slices", {})]
+PROTOCOLS = [
+    ("coin", {}),
+    ("halves", {}),
+    ("overlap", {"targets": 2, "shadows": 4}),
+    ("slices", {}),
+    ("official", {"train": 400, "reserve": 0.2}),
+]
 
 
 def draw(name: str, n: int = 600, seed: int = 0, replicate: int = 0, **knobs: object) -> Split:
@@ -30,7 +37,7 @@ def test_no_record_is_where_it_may_not_be(name: str, knobs: dict[str, int], shar
     assert not split.member[:, reserve].any() and not split.judged[:, reserve].any() and not split.fit[:, reserve].any()
     assert not (split.held & split.member).any() and not (split.held & split.fit).any()
     for t, m in enumerate(split.targets):
-        assert not split.shadows[t, m] and split.shadows[t].any()
+        assert not split.shadows[t, m] and split.shadows[t].any() == (name != "official")
         assert not (split.judged[t] & split.held[m]).any()
         assert (split.judged[t] & split.member[m]).any() and (split.judged[t] & ~split.member[m]).any()
         assert not (split.known[t] & ~split.judged[t]).any()
@@ -94,6 +101,17 @@ def test_slices_are_five_equal_ones() -> None:
     assert set(split.members(0)) == set(order[:200]) and set(split.members(1)) == set(order[400:600])
     assert set(np.flatnonzero(split.role == REFERENCE)) == set(order[800:])
     assert set(np.flatnonzero(split.judged[0])) == set(order[:400])
+
+
+def test_official_trains_on_the_train_file_and_judges_as_many_of_each() -> None:
+    split = draw("official", train=500, judged=80)
+    assert split.member.tolist() == [[True] * 500 + [False] * 100] and not split.fit.any()
+    assert split.judged[0, :500].sum() == split.judged[0, 500:].sum() == 80
+    other = draw("official", train=500, judged=80, replicate=1)
+    assert (other.judged != split.judged).any() and (other.member == split.member).all()
+    assert draw("official", train=500, judged=0).judged.all() and draw("official", train=500, judged=300).judged.sum() == 200
+    with pytest.raises(SweepError, match="train is 600"):
+        draw("official", train=600)
 
 
 def test_carving_takes_the_share_from_each_model() -> None:
