@@ -9,6 +9,7 @@ from typing import Any
 
 from raymia import catalog
 from raymia import data as datasets
+from raymia.defense import Defense
 from raymia.point import plain
 from raymia.space import Choice, Range
 from raymia.sweep import Sweep
@@ -42,6 +43,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
         "epochs": epochs,
         "records_a_model": float(member.sum(axis=1).mean()),
         "sample_epochs": int(member.sum()) * epochs * trials,
+        "teaching": sorted({part.name for arm in sweep.arms for part in arm if _teaches(part.name)}),
         "seconds_a_trial": measured(Path("results") / sweep.name),
         "resources": plain(sweep.resources),
         "machine": machine(),
@@ -54,6 +56,12 @@ def _arm(sweep: Sweep, index: int) -> dict[str, Any]:
     fixed = {key: value for key, value in fixed.items() if not isinstance(value, Range | Choice)}
     free = {key: plain(value) for key, value in sweep.space(index).items()}
     return {"arm": index, "defense": "+".join(p.name for p in parts) or "none", "fixed": plain(fixed), "free": free}
+
+
+def _teaches(name: str) -> bool:
+    """Whether a defense trains further networks beside each model."""
+    found = catalog.find("defenses", name)
+    return found.teach is not Defense.teach or found.assemble is not Defense.assemble
 
 
 def machine() -> dict[str, int]:
@@ -98,6 +106,8 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         f"to train:  {found['trials']} trials x {found['models']} models = {found['models_to_train']} models",
         f"cost:      {found['sample_epochs']:.3g} sample-epochs ({each_model} x the models to train)",
     ]
+    if found["teaching"]:
+        lines.append(f"           not counted: the teachers and sub-models of {', '.join(found['teaching'])}")
     if each is not None:
         lines.append(f"time:      {each:.3g} s a trial were measured in results/{found['name']}/timing.csv")
     lines.append(f"at once:   at most {found['lag']} trials (search.lag), however large the cluster")

@@ -209,7 +209,9 @@ def test_points_says_what_a_sweep_will_do() -> None:
     # 200 - 40 in reserve; each half of 80 gives 40 members; 6 models, 40 epochs, 5 trials
     assert f"{40 * 6 * 40 * 5:.3g} sample-epochs" in result.output
     assert "at most 8 trials (search.lag)" in result.output and "needs a cluster" in result.output
-    assert "5 trials do not reach each of the 7 arms" in result.output
+    assert "5 trials do not reach each of the 7 arms" in result.output and "not counted" not in result.output
+    result = invoke("points", QUICKSTART, "--set", "defenses=[[mmd], [selena], [stacking]]")
+    assert "not counted: the teachers and sub-models of selena, stacking" in result.output
 
 
 def test_points_in_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
