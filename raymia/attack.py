@@ -51,6 +51,11 @@ class Attack:
         """What must be offered: `wants`, and what the knobs add."""
         return self.wants
 
+    @property
+    def informed(self) -> bool:
+        """Whether some of the target's membership is shown to it: by `knows`, or by its knobs."""
+        return bool(self.knows)
+
     def score(self, view: View, rng: Rng) -> Array:
         """float64 [A], one for each of `view.asked`, higher = member."""
         raise NotImplementedError
@@ -60,7 +65,7 @@ class Attack:
         return [Scored(self.score(view, rng)) for view, rng in zip(views, rngs, strict=True)]
 
     def cut(self, view: View) -> float | None:
-        """At or above which a score says member; None: chosen on a shadow that stands in for the target."""
+        """At or above which a score says member; None: the best one on the first shadow, which stands in for the target."""
         return None
 
     def numbers(self, score: Array, member: Array) -> dict[str, float]:
@@ -76,6 +81,7 @@ class Metric(Attack):
     not look like members. The attackers of Song & Mittal (USENIX Security 2021) have a threshold for each class.
     """
 
+    revision: ClassVar[int] = 2
     per_class: bool = False
 
     @property
@@ -127,7 +133,7 @@ def inapplicable(what: str | Part, offers: Iterable[str]) -> str:
     why: Mapping[str, str] = {
         "in_shadows": "the protocol's shadows never train on the judged records",
         "out_shadows": "the protocol has no shadows",
-        "population": "the protocol sets no population aside (raise `reserve`)",
+        "population": "no population is set aside (protocols that have one take it from `reserve`)",
         "images": "the records are not images",
         "white_box": "the defense releases no network",
     }

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
 from raymia.attack import Attack, Rng, Scored
 from raymia.schedule import Training
 from raymia.signals import View, log_odds
+from raymia.space import Range
 
 if TYPE_CHECKING:
     from raymia.modules import Network
 
 Array = np.ndarray[Any, Any]
 NOTHING = np.zeros(0, np.int64)
+Pairs = Annotated[int, Range(1_000, 100_000, log=True, least=0)]  # most (record, shadow) pairs to fit on; 0: all
 STARTS = 3  # trainings of one network, at most: the first and two more where it collapsed
 HELD_OUT = 0.1  # of the records, which tell whether it did
 SEEN, SURE = 1.645, 3.0  # standard errors from which power counts as there, and as plain to see
+VERY_SURE = 6.0  # and from which half of it is asked for: the power of a network that sees as much is that, give or take 1 or 2
 
 
 @dataclass(frozen=True)
@@ -29,25 +32,28 @@ class Learned(Attack):
     Subclasses say what it reads (`inputs`), its network and its training. Small networks of all targets are trained in one
     fused group. At most `pairs` pairs are drawn (0: all, as in the papers). The score is the log-odds of "member".
 
-    A tenth of the records is held out of the training. A network that says the same of all of them, or that finds no members
-    among them where the log-odds of the label alone do, has collapsed: it is trained again from another seed, at most twice,
-    and the best of them on the held-out records scores. If that one has collapsed too, a note in the row says so.
+    A tenth of the records is held out of the training. A network has collapsed if it says the same of all of them, or finds no
+    members among them where one number of the same answers does (`plain`), or less than half of what that number finds, if
+    that is much. It is trained again from another seed, at most twice, and the best of them on the held-out records scores. If
+    that one has collapsed too, a note in the row says so. Where a tenth would hold fewer than five members or non-members (of
+    fewer than some 100 known records, say), none is held out, and only a constant counts as collapsed.
     """
 
+    revision: ClassVar[int] = 2
     wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
     fused: ClassVar[bool] = True
     scaled: ClassVar[bool] = False  # features less their mean, by their standard deviation over the drawn pairs
     squared: ClassVar[bool] = False  # squared error of the probability in place of the cross-entropy
 
-    pairs: int = 20_000
-
-    def __post_init__(self) -> None:
-        if self.pairs < 0:
-            raise ValueError(f"pairs: got {self.pairs}; 0 (all) or more is allowed")
+    pairs: Pairs = 20_000
 
     def inputs(self, said: dict[str, Array], label: Array) -> Array:
         """What a model said of P records, by name [P, ...], and their labels [P] -> features [P, F]."""
         raise NotImplementedError
+
+    def plain(self, said: dict[str, Array], label: Array) -> Array:
+        """One number [P] of the same answers that tells members without learning: the least that the network should see."""
+        return log_odds(said["logits"], label)
 
     def network(self, inputs: int) -> Network:
         """Features [B, F] -> two logits, the second for "member"."""
@@ -82,7 +88,7 @@ class Learned(Attack):
 class _Task:
     """One target's pairs: features [P, F] and members [P] to fit, the same held out, features [A, F] of the asked records.
 
-    `plain`: the power of the log-odds of the label on the held-out pairs.
+    `plain`: the power of the attack's own plain number on the held-out pairs.
     """
 
     x: Array
@@ -107,8 +113,7 @@ class _Task:
         features = attack.inputs(said, label[record]).astype(np.float32)
         asked = attack.inputs({name: view.target[name][view.asked] for name in view.target}, label[view.asked])
         out = _held_out(view.records[record], member, rng)
-        odds = log_odds(said["logits"][out], label[record[out]])
-        plain = _power(odds, member[out])
+        plain = _power(attack.plain(said, label[record])[out], member[out])
         if attack.scaled:
             centre, spread = features[~out].mean(0), features[~out].std(0)
             spread = np.where(spread > 1e-9, spread, 1.0)
@@ -117,7 +122,7 @@ class _Task:
 
     def collapsed(self, power: float) -> bool:
         """Whether a network with that power on the held-out pairs is a constant, or blind to what is plain to see."""
-        return power == -np.inf or (power < SEEN and self.plain > SURE)
+        return power == -np.inf or (power < SEEN and self.plain > SURE) or VERY_SURE < self.plain > 2 * power
 
 
 def _held_out(record: Array, member: Array, rng: Rng) -> Array:

@@ -8,10 +8,11 @@ Array = np.ndarray[Any, Any]
 
 
 def by_class(score: Array, label: Array, known: Array, known_label: Array) -> Array:
-    """Each score's place among the known scores of its class: how many of them are below, divided by how many there are.
+    """Each score's place in (0, 1) among the n known scores of its class: in which of the n + 1 gaps it falls, by n + 1.
 
-    Between two known scores, and beyond the last, the larger score ranks higher, by a share of less than one of them: so
-    nothing ties that did not. Shapes: score, label [A]; known, known_label [P] -> [A].
+    Within a gap the larger score ranks higher: so nothing ties that did not. The mean of all places is the same whatever n is,
+    and a class of which little is known stays away from both ends: it cannot win the top ranks.
+    Shapes: score, label [A]; known, known_label [P] -> [A].
     """
     out = np.empty(len(score))
     # a common scale, so that what lies beyond all known ones of its class is still ranked between the classes
@@ -19,7 +20,7 @@ def by_class(score: Array, label: Array, known: Array, known_label: Array) -> Ar
     step = rank(score, centre, spread)
     for c in np.unique(label):
         here, of = label == c, np.sort(known[known_label == c])
-        out[here] = (np.searchsorted(of, score[here], side="left") + step[here]) / max(len(of), 1)
+        out[here] = (np.searchsorted(of, score[here], side="left") + step[here]) / (len(of) + 1)
     return out
 
 

@@ -1,6 +1,10 @@
 """Planted records, whose membership the split draws as any other's: the worst case, which averages over records hide.
 
 Source: Aerni, Zhang & Tramer, Evaluations of Machine Learning Privacy Defenses are Misleading, CCS 2024.
+
+Departures: elsewhere in raymia a TPR stands only where 10 / FPR non-members can say; here from 1 / FPR on, one false positive.
+Canaries are few, so they are pooled over targets, and the same canary may be a non-member of several targets: those are not
+independent, and the Clopper-Pearson interval takes them and the threshold as if they were.
 """
 
 from collections.abc import Collection, Mapping

@@ -267,21 +267,43 @@ def gate(folder: "Path | Location", max_auc: float, min_accuracy: float) -> int:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@_folder
 @click.option("--trial", "number", type=int, required=True, metavar="N", help="The trial's number in trials.csv.")
 @click.option("--canaries", is_flag=True, help="Planted records alone.")
-def scores(folder: Path, number: int, canaries: bool) -> None:
+def scores(folder: "Path | Location", number: int, canaries: bool) -> None:
     """Print the score of every record, target and attack of a trial as CSV. Needs the trial's signals; never writes."""
     from dataclasses import fields
+    from itertools import chain
 
     from raymia import scores as single
     from raymia.results import Folder
 
+    if not isinstance(folder, Path):
+        raise SweepError(f"{folder}: scores are made from a folder on a disk; copy it here first")
     row = next((row for row in Folder(folder).rows() if row.trial == number), None)
     if row is None:
         raise SweepError(f"--trial: got {number}; {folder} has no such trial")
     names = [field.name for field in fields(single.Score)]
-    screen.print_csv(names, ([getattr(s, name) for name in names] for s in single.scores(row, folder / "signals", canaries)))
+    found = single.scores(row, folder / "signals", canaries)
+    found = chain([first] if (first := next(found, None)) else [], found)  # what is wrong is said before anything is printed
+    screen.print_csv(names, ([getattr(s, name) for name in names] for s in found))
+
+
+@main.command()
+@_folder
+@click.option(
+    "--to", "tool", required=True, type=click.Choice(("optuna", "mlflow", "wandb", "tensorboard", "parquet", "model"))
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="PATH", help="A new folder; default: export-<name>-<tool>.")
+@click.option("--trial", type=int, metavar="N", help="With --to model: the trial's number in trials.csv.")
+@click.option("--model", type=int, metavar="M", help="With --to model: which of its models; default: the first target.")
+def export(folder: "Path | Location", tool: str, out: Path | None, trial: int | None, model: int | None) -> None:
+    """Hand the results, or the model of a point, to other tools. Only reads DIR."""
+    from raymia import export as away
+    from raymia.results import Folder
+
+    results = Folder(folder)
+    click.echo(away.write(results, results.shown(_current(results)), tool, out, trial=trial, model=model))
 
 
 @main.command(name="list")

@@ -1,7 +1,9 @@
 """The points of a front, trained again with fresh draws: what is left of a number once the luck of having been chosen is gone.
 
 The search saw each point of the front with replicate 0 (or the few next ones) and kept those that looked best. Here a point is
-drawn again from replicate 1,000,000 on: other splits, other initial weights, other batches.
+drawn again from replicate 1,000,000 on: other splits, other initial weights, other batches. The papers' protocols (`halves`,
+`slices`, `overlap`) split by a seed of their own, which moves along: else all draws would be of one split, the search's. Under
+`official` the members are those of the train file; which of them are judged is drawn again.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +39,14 @@ def front(folder: Folder, digests: Sequence[str] | None = None) -> list[Row]:
 def points(row: Row, seeds: int = SEEDS) -> list[Point]:
     """The point of a row, drawn afresh `seeds` times. More seeds begin with the same ones."""
     point = Point.from_json(row.point)
-    return [replace(point, replicate=FIRST + i) for i in range(seeds)]
+    return [_afresh(point, FIRST + i) for i in range(seeds)]
+
+
+def _afresh(point: Point, replicate: int) -> Point:
+    knobs = dict(point.protocol.knobs)
+    if "split_seed" in knobs:
+        knobs["split_seed"] += replicate
+    return replace(point, replicate=replicate, protocol=replace(point.protocol, knobs=knobs))
 
 
 def run(folder: Folder, data: Data, seeds: int = SEEDS, map: Map = map, digests: Sequence[str] | None = None) -> list[Row]:

@@ -282,8 +282,8 @@ def _pool(name: str, scores: Floats, member: Bools, judged: Bools) -> _Pooled:
     """Raises ScoreError and ValueError as `auc`, naming the attack and the target."""
     targets = len(scores)
     aucs, moved, fewest = np.empty(targets), np.zeros(scores.shape[1]), scores.shape[1]
-    for t, columns in enumerate(judged):
-        score, inside = scores[t, columns], member[t, columns]
+    for t, (of, who, columns) in enumerate(zip(scores, member, judged, strict=True)):
+        score, inside = of[columns], who[columns]
         try:
             aucs[t] = auc(score, inside)
         except ValueError as error:
@@ -337,16 +337,21 @@ def _choosing(influences: Floats) -> float:
     """By how much the standard error of a cross-fitted maximum exceeds that of the attacks that it chose.
 
     Each half's score is unbiased, but the two depend on each other: where both halves choose the same attack, each
-    scores it where it was best. For K equally good attacks of correlation r that adds the covariance
-    (1 - r) e^2 / (K - 1), e being the expected largest of K normal values (Blom's approximation). 1 - r is taken from
-    the influences [K, S]. Where one attack is clearly the best the interval is too wide, by at most a sixth.
+    scores it where it was best. Under the null the AUCs of the K attacks are Z ~ N(0, S), S = I I' from the influences
+    I [K, records]; with M_ij = E[1(Z_i is the largest) Z_j] the halves' covariance is the sum of M_ij M_ji, and the
+    variance that of the chosen attack times 1 + tr(M M) / E[S of the largest]. M is a mean over 4,096 fixed draws:
+    other draws move the factor by less than 0.01. Where one attack is clearly the best, the interval is too wide by
+    this factor (1.17 for three independent attacks, less for more of them or for attacks that agree).
     """
-    k, total = len(influences), float(np.mean(np.sum(influences**2, axis=1)))
-    if k < 2 or total < _ROUNDING**2:
+    own, k = np.sum(influences**2, axis=1), len(influences)
+    if k < 2 or own.mean() < _ROUNDING**2:
         return 1.0
-    apart = float(influences.var(axis=0, ddof=1).sum()) / total
-    largest = NormalDist().inv_cdf((k - 0.375) / (k + 0.25))
-    return float(np.sqrt(1 + apart * largest**2 / (k - 1)))
+    root = np.linalg.qr(influences.T, mode="r")  # root' root = S
+    z = np.random.default_rng(0).standard_normal((2048, len(root)))
+    z = np.concatenate([z, -z]) @ root
+    best = z.argmax(axis=1)
+    m = np.stack([z[best == i].sum(axis=0) for i in range(k)]) / len(z)
+    return float(np.sqrt(1 + max(float(np.sum(m * m.T)), 0.0) / own[best].mean()))
 
 
 def _largest(values: Mapping[str, float]) -> str:

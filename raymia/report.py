@@ -39,6 +39,7 @@ _COLUMNS = {
     "worst attack": "the attack with the highest AUC on all judged records",
     "epsilon": "the differential-privacy budget that training claims, where it has one; smaller is stronger",
     "confirmed": "the same two numbers after training again with fresh seeds; empty where `raymia confirm` has not run",
+    "change": "the confirmed number less that of the search: how much of it was luck",
 }
 _MARKERS = "osD^vP<>Xph"
 
@@ -104,7 +105,7 @@ def _said(row: Row | None, name: str) -> str:
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     def cell(text: str) -> str:
-        kind = ' class="number"' if re.match(r"-?\d", text) else ""
+        kind = ' class="number"' if re.match(r"[-+]?\d", text) else ""
         return f"<td{kind}>{escape(text)}</td>"
 
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
@@ -202,9 +203,16 @@ def _front_table(best: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
         [*_name(row), row.defense, strength(row.knobs), _said(row, pareto.ACCURACY), _said(row, pareto.AUC)]
         + [row.worst_attack, _said(row, "epsilon")]
         + [_said(confirmed.get(row.digest), name) for name in (pareto.ACCURACY, pareto.AUC)]
+        + [_change(row, confirmed.get(row.digest), name) for name in (pareto.ACCURACY, pareto.AUC)]
         for row in best
     ]
-    return _table([*head, "confirmed accuracy", "confirmed AUC"], lines)
+    return _table([*head, "confirmed accuracy", "confirmed AUC", "change of accuracy", "change of AUC"], lines)
+
+
+def _change(seen: Row, again: Row | None, name: str) -> str:
+    """`+0.012`: the confirmed number less that of the search; empty where one is unknown."""
+    before, after = _number(seen, name), _number(again, name) if again else None
+    return "" if before is None or after is None else f"{after - before:+.3f}"
 
 
 def _name(row: Row) -> list[str]:

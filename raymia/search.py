@@ -111,7 +111,7 @@ class Suggestions:
                 drawn = _draw(trial, self._domains[arm])
         finally:
             optuna.logging.set_verbosity(verbosity)
-        return arm, {key: drawn[_name(arm, key)] for key in self._sweep.space(arm)}
+        return arm, {key: drawn[name(arm, key)] for key in self._sweep.space(arm)}
 
     def _shown(self, told: int, outcomes: Mapping[int, Outcome]) -> list[int]:
         """The rows that the sampler learns of, of which the first `told` have an outcome for it."""
@@ -126,7 +126,7 @@ class Suggestions:
         told = outcome is not None and outcome.known
         return create_trial(
             state=TrialState.RUNNING if outcome is None else TrialState.COMPLETE if told else TrialState.FAIL,
-            params={"arm": suggestion.arm} | {_name(suggestion.arm, k): v for k, v in suggestion.knobs.items()},
+            params={"arm": suggestion.arm} | {name(suggestion.arm, k): v for k, v in suggestion.knobs.items()},
             distributions={"arm": self._arms} | self._domains[suggestion.arm],
             values=[outcome.accuracy, outcome.auc] if outcome is not None and told else None,
         )
@@ -141,7 +141,7 @@ class Suggestions:
     def _domains(self) -> list[dict[str, Any]]:
         """Of each arm: the name of a free knob in the study -> its distribution."""
         spaces = [self._sweep.space(arm) for arm in range(len(self._sweep.arms))]
-        return [{_name(arm, key): _distribution(d) for key, d in space.items()} for arm, space in enumerate(spaces)]
+        return [{name(arm, key): distribution(d) for key, d in space.items()} for arm, space in enumerate(spaces)]
 
 
 def _front(outcomes: Mapping[int, Outcome]) -> list[int]:
@@ -196,12 +196,14 @@ def _sampler(sweep: Sweep, index: int) -> Any:
     return TPESampler(multivariate=True, group=True, constant_liar=True, n_startup_trials=5, seed=seed)
 
 
-def _name(arm: int, key: str) -> str:
+def name(arm: int, key: str) -> str:
+    """The name of an arm's knob in a study."""
     # Two arms may give one knob two ranges; the number keeps them apart.
     return f"{arm}.{key}"
 
 
-def _distribution(domain: Domain) -> Any:
+def distribution(domain: Domain) -> Any:
+    """Optuna's word for a domain."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(domain, Choice):

@@ -218,7 +218,7 @@ def _asked(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
         part = _named("attacks", name, given)
         if why := attack.inapplicable(part, offers):
             raise given.refuse(f"it cannot apply: {why}", name)
-        if part in parts:
-            raise given.refuse("each attack once is allowed (again only with other arguments)", name)
+        if attack.column(part) in map(attack.column, parts):  # so that no two attacks write to one column
+            raise given.refuse("each attack once is allowed (again only with other arguments; counts is none)", name)
         parts.append(part)
     return tuple(parts)

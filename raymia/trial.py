@@ -6,7 +6,7 @@ import json
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from raymia import attack as attacks
-from raymia import audit, canaries, catalog, defense, metrics, observation
+from raymia import audit, canaries, catalog, defense, metrics, observation, privacy
 from raymia.attack import Attack, column
 from raymia.data import Data
 from raymia.errors import RaymiaError
@@ -72,16 +72,14 @@ def run(point: Point, data: Data, signals: Path | None = None, map: Map = map, s
         root = Path(folder)
         split, kinds = observation.draw(point, len(data)), observation.canaries(point, len(data))
         data = canaries.plant(data, kinds, point.seed, point.replicate)
-        parts = _apply(point)
+        parts = apply(point)
         needs = sorted({need for part in parts for need in attacks.make(part).queries} | {"logits"})
-        worlds = [point] if point.attacker == "adaptive" else [point, replace(point, recipe=())]
-        for world in worlds:
+        for world in [point] if point.attacker == "adaptive" else [point, replace(point, recipe=())]:
             work = partial(observation.observe, world, data, root, needs)
             list(spread(work, observation.groups(world, split.models)))
             observation.keep_split(world, data, observation.draw(world, len(data)), root)
         trained = time.monotonic()
-        calls = [c for plain in (False, True)[: len(worlds)] for c in _calls(point, parts, len(split.targets), plain)]
-        found = [verdict for answer in map(partial(judge, root), calls) for verdict in answer]
+        found = [verdict for answer in map(partial(judge, root), calls(point)) for verdict in answer]
         logits = observation.load(json.dumps(point.to_json()), root, ("logits",)).arrays["logits"]
         row = _row(point, data, split, kinds, logits, found)
     timing = {"train": trained - start, "attack": time.monotonic() - trained, "total": time.monotonic() - start}
@@ -105,18 +103,20 @@ def failed(point: Point, error: Exception) -> Row:
     return _empty(point, state, " ".join(f"{kind}: {error}".split())[:500], models, targets)
 
 
-def _apply(point: Point) -> list[Part]:
+def apply(point: Point) -> list[Part]:
     """The attacks that can be made on what the recipe releases: where it is no network, none that is white-box."""
     if not defense.recipe(point.recipe).owns("assemble"):
         return list(point.attacks)
     return [part for part in point.attacks if "white_box" not in attacks.make(part).conditions]
 
 
-def _calls(point: Point, parts: Sequence[Part], targets: int, plain: bool) -> list[Call]:
-    every = tuple(range(targets))
+def calls(point: Point) -> list[Call]:
+    """Every attack on every target that a trial makes, in the order of its columns."""
+    every = tuple(range(catalog.make("protocols", point.protocol.name, point.protocol.knobs).shape[1]))
     return [
         Call(point, group, part, plain)
-        for part in parts
+        for plain in (False, True)[: 1 if point.attacker == "adaptive" else 2]
+        for part in apply(point)
         for group in ([every] if attacks.make(part).fused else [(t,) for t in every])
     ]
 
@@ -143,7 +143,7 @@ def verdicts(
 
     `others`: signals of the plain attacker's shadows. Raises ScoreError.
     """
-    views = [signals.view(t, attack.queries, "known_members" in attack.knows, others) for t in targets]
+    views = [signals.view(t, attack.queries, attack.informed, others) for t in targets]
 
     def rng(t: int, *names: object) -> np.random.Generator:
         return stream(*key, "attack", column, t, *names)
@@ -187,7 +187,7 @@ def _row(point: Point, data: Data, split: Split, kinds: canaries.Kinds, logits: 
     right = logits[split.targets].argmax(-1) == data.y
     columns = list(dict.fromkeys(v.column for v in verdicts))
     scores = {c: np.stack([v.scores for v in verdicts if v.column == c]) for c in columns}
-    knowing = {column(p) for p in point.attacks if "known_members" in attacks.make(p).knows}
+    knowing = {column(p) for p in point.attacks if attacks.make(p).informed}
     smaller = {c: split.judged & ~split.known for c in columns if c.removesuffix("@plain") in knowing}
     # house rule: attacks that know members count if they were asked for by name, the plain attacker never does
     counts = [column(p) for p in point.attacks if attacks.counts(p) and column(p) in columns]
@@ -214,6 +214,8 @@ def _row(point: Point, data: Data, split: Split, kinds: canaries.Kinds, logits: 
     numbers |= _means(verdicts)
     if recipe.share:
         numbers["held"] = float(split.held[split.targets[0]].sum())
+    if "reference" in recipe.wants:  # what the defense costs in records that nothing is trained on
+        numbers["reference_records"] = float(len(split.reference(int(split.targets[0]))))
     return replace(
         _empty(point, "done", "", split.models, len(split.targets)),
         members=int((split.judged & member)[0].sum()),
@@ -221,7 +223,7 @@ def _row(point: Point, data: Data, split: Split, kinds: canaries.Kinds, logits: 
         numbers=numbers,
         worst_attack=summary.worst_attack,
         attacks=[{"target": int(split.targets[v.target]), "attack": v.column, **v.line} for v in verdicts],
-        notes=[*([recipe.voids] if recipe.voids and "epsilon" in numbers else []), *_notes(point, columns, verdicts)],
+        notes=[*_about_epsilon(recipe.voids, numbers), *_notes(point, columns, verdicts)],
     )
 
 
@@ -244,6 +246,13 @@ def _means(verdicts: Sequence[Verdict]) -> dict[str, float | None]:
     extras = [v.extra for v in verdicts if not v.column.endswith("@plain")]
     names = dict.fromkeys(name for extra in extras for name in extra)
     return {name: float(np.mean([extra[name] for extra in extras if name in extra])) for name in names}
+
+
+def _about_epsilon(voids: str, numbers: Mapping[str, float | None]) -> list[str]:
+    if voids and "epsilon" in numbers:
+        return [voids]
+    large = (numbers.get("epsilon") or 0.0) >= privacy.PRV_UP_TO
+    return ["epsilon is RDP's bound: so large, PRV's cannot be computed"] if large else []
 
 
 def _notes(point: Point, columns: Sequence[str], verdicts: Sequence[Verdict]) -> list[str]:

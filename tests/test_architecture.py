@@ -35,7 +35,8 @@ LAYERS = (
     ("stack", "training", "queries", "signals", "attack", "attacker", "attacks"),
     ("metrics", "spelling", "sweep", "results", "pareto"),
     ("laboratory", "observation", "estimate", "trial", "search"),
-    ("report", "screen", "scores"),
+    ("card",),
+    ("report", "screen", "scores", "export"),
     ("cluster",),
     ("cli",),
 )
@@ -44,7 +45,10 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # library -> the files that may import it
 HOMES: dict[str, Callable[[str], bool]] = {
     "ray": lambda path: path.startswith("raymia/cluster/"),
-    "optuna": lambda path: path == "raymia/search.py" or path.startswith("raymia/cluster/"),
+    # the search asks it, and `export` writes a study for its other users
+    "optuna": lambda path: path in ("raymia/search.py", "raymia/export.py") or path.startswith("raymia/cluster/"),
+    # what need not be installed
+    **dict.fromkeys(("mlflow", "wandb", "tensorboard"), lambda path: path == "raymia/export.py"),
     "yaml": lambda path: path in ("raymia/sweep.py", "raymia/yamlfile.py"),
     "opacus": lambda path: path in ("raymia/defenses/dpsgd.py", "raymia/privacy.py"),
     "torchvision": lambda path: path.startswith(("raymia/datasets/", "raymia/networks/")),

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -124,9 +125,9 @@ def test_scores_are_printed_as_csv(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     seen = []
 
-    def found(row: Row, signals: Path, canaries: bool) -> list[scores.Score]:
+    def found(row: Row, signals: Path, canaries: bool) -> Iterator[scores.Score]:
         seen.append((row.trial, signals, canaries))
-        return [scores.Score(0, 7, True, "blank", "loss", 0.25), scores.Score(0, 8, False, "", "loss", -1.5)]
+        yield from (scores.Score(0, 7, True, "blank", "loss", 0.25), scores.Score(0, 8, False, "", "loss", -1.5))
 
     monkeypatch.setattr(scores, "scores", found)
     Folder(tmp_path).write(ROWS[0])

@@ -1,11 +1,12 @@
 """The front, trained again: fresh draws, both numbers, and a gate that goes by the upper end."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from raymia import confirm, sweep, trial
+from raymia import catalog, confirm, observation, sweep, trial
 from raymia.cli import main
 from raymia.data import Data, load
 from raymia.errors import RaymiaError, SweepError
@@ -41,6 +42,24 @@ def test_fresh_draws_share_nothing_with_the_search(made: tuple[Folder, Data]) ->
     fresh = confirm.points(row, 3)
     assert len({p.digest() for p in fresh} | {row.digest}) == 4
     assert confirm.points(row, 2) == fresh[:2]
+
+
+SIZED = {"official": "{official: {train: 300, judged: 100}}"}
+FIXED = {"official": {"member", "role"}}  # the train file
+
+
+@pytest.mark.parametrize("protocol", catalog.names("protocols"))
+def test_fresh_draws_are_of_other_splits_whatever_the_protocol(protocol: str) -> None:
+    """Who trains on what, and who is judged, differ from the search's draw and from one another's."""
+    spelled = SIZED.get(protocol, protocol)
+    file = sweep.parse("\n".join(f"protocol: {spelled}" if "protocol" in line else line for line in TEXT.splitlines()))
+    data = load(file.dataset, 0)
+    seen = file.point(0, file.default(0), 0, data)
+    fresh = confirm.points(SimpleNamespace(point=seen.to_json()), 3)  # type: ignore[arg-type]
+    splits = [observation.draw(point, 600) for point in (seen, *fresh)]
+    for what in ("member", "judged", "role"):
+        drawn = {getattr(split, what).tobytes() for split in splits}
+        assert len(drawn) == (1 if what in FIXED.get(protocol, ()) else 4), what
 
 
 def test_the_front_is_confirmed_once(made: tuple[Folder, Data]) -> None:

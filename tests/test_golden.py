@@ -68,7 +68,8 @@ def network(name: str) -> list[float]:
 
 def protocol(name: str) -> list[float]:
     """The matrix, weighted by position."""
-    split = catalog.make("protocols", name, {}).draw(600, 0, 0)
+    sized = {"official": {"train": 300, "judged": 100}}.get(name, {})  # its own sizes are those of CIFAR-10
+    split = catalog.make("protocols", name, sized).draw(600, 0, 0)
     weight = np.arange(split.member.size, dtype=float).reshape(split.member.shape)
     return [float((split.member * weight).sum()), float((split.judged * weight[: len(split.targets)]).sum())]
 
@@ -83,7 +84,7 @@ def attack(name: str) -> list[float]:
     """Mean and spread of the scores on synthetic signals that leak a little."""
     signals = worlds.world(0.2, worlds.split(records=200))
     made = catalog.make("attacks", name, {})
-    scores = made.score(signals.view(0, sorted(made.queries), "known_members" in made.knows), stream("golden"))
+    scores = made.score(signals.view(0, sorted(made.queries), made.informed), stream("golden"))
     return [float(scores.mean()), float(scores.std())]
 
 

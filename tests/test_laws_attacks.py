@@ -18,10 +18,11 @@ from raymia.streams import stream
 NAMES = catalog.names("attacks")
 VARIANTS = [
     *(Part(name, {"per_class": True}) for name in NAMES if "per_class" in catalog.knobs(catalog.find("attacks", name))),
-    Part("loss", {"threshold": "mean_loss"}),
+    *(Part("loss", {"threshold": threshold}) for threshold in ("mean_loss", "known")),
     *(Part("lira", {"mode": mode, "variance": v}) for mode in ("offline", "online") for v in ("per_example", "shrunken")),
     *(Part("lira", knobs) for knobs in ({"mode": "online"}, {"views": 2}, {"views": 18, "mode": "online"})),
-    Part("rmia", {"mode": "online"}),
+    *(Part("rmia", knobs) for knobs in ({"mode": "online"}, {"likelihood": "taylor"})),
+    *(Part("nn", {"optimizer": optimizer}) for optimizer in ("sgd", "sgd_cifar")),
     *(Part(name, {"norm": norm}) for name, norm in (("grad_x", "l1"), ("grad_w", "l1"), ("adversarial_distance", "linf"))),
 ]
 CASES = [*(Part(name, {}) for name in NAMES), *VARIANTS]
@@ -81,7 +82,7 @@ def test_a3_permuting_records_permutes_scores(part: Part) -> None:
 def test_a4_the_same_stream_gives_the_same_scores(part: Part) -> None:
     again = scores(hurried(part), WORLDS["leaky"])
     np.testing.assert_array_equal(found(column(part), "leaky", True), again)
-    view, rng = WORLDS["leaky"].view(0, make(part).queries, bool(make(part).knows)), stream(1)
+    view, rng = WORLDS["leaky"].view(0, make(part).queries, make(part).informed), stream(1)
     np.random.seed(7)
     before = np.random.get_state()[1]
     hurried(part).score(view, rng)
@@ -110,7 +111,7 @@ def test_a6_the_targets_membership_is_out_of_reach(part: Part) -> None:
     signals = WORLDS["leaky"]
     member = signals.split.member.copy()
     for t, m in enumerate(signals.split.targets):
-        free = signals.split.judged[t] & ~(signals.split.known[t] if make(part).knows else False)
+        free = signals.split.judged[t] & ~(signals.split.known[t] if make(part).informed else False)
         member[m, free] = np.random.default_rng(m).permutation(member[m, free])
     for t in range(len(signals.split.targets)):
         # the others' rows as they are: each target is among the shadows of the next
@@ -118,8 +119,8 @@ def test_a6_the_targets_membership_is_out_of_reach(part: Part) -> None:
         rows[signals.split.targets[t]] = member[signals.split.targets[t]]
         rows[signals.split.twin[signals.split.targets[t]]] = ~member[signals.split.targets[t]]
         other = Signals(replace(signals.split, member=rows), signals.labels, signals.arrays)
-        view = other.view(t, make(part).queries, bool(make(part).knows))
-        same = signals.view(t, make(part).queries, bool(make(part).knows))
+        view = other.view(t, make(part).queries, make(part).informed)
+        same = signals.view(t, make(part).queries, make(part).informed)
         np.testing.assert_array_equal(hurried(part).score(view, stream(t)), hurried(part).score(same, stream(t)))
 
 

@@ -36,6 +36,7 @@ def scored(draw: Any, least: int = 1, most: int = 25) -> tuple[Any, Any]:
 
 
 @given(scored(), st.randoms(use_true_random=False))
+@settings(deadline=None)  # shared machines are slow at times
 def test_auc_counts_pairs(case: Any, random: Any) -> None:
     score, member = case
     auc = metrics.auc(score, member)
@@ -91,6 +92,7 @@ def test_delong_on_a_case_worked_by_hand() -> None:
 
 
 @given(scored(least=2))
+@settings(deadline=None)  # shared machines are slow at times
 def test_influence_is_textbook_delong(case: Any) -> None:
     score, member = case
     inside, outside = score[member], score[~member]
@@ -160,7 +162,7 @@ def test_clopper_pearson_by_hand() -> None:
 
 
 @given(scored(least=20, most=60))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_tpr_against_every_threshold(case: Any) -> None:
     score, member = case
     points = [(np.mean(score[~member] >= t), np.mean(score[member] >= t)) for t in [*np.unique(score), np.inf]]
@@ -179,6 +181,7 @@ def test_tpr_is_empty_where_too_few_could_err() -> None:
 
 
 @given(scored())
+@settings(deadline=None)  # shared machines are slow at times
 def test_best_threshold_against_every_threshold(case: Any) -> None:
     score, member = case
 
@@ -246,12 +249,29 @@ def test_only_attacks_that_count_enter_the_maximum() -> None:
     assert nothing.numbers()["max_attack_auc"] is None and nothing.numbers()["auc.salem"] == 1.0
 
 
-@pytest.mark.parametrize("shared", [0.0, 0.8], ids=["independent attacks", "attacks that agree"])
-def test_on_null_scores_the_crossed_maximum_is_fair_and_the_plain_one_is_not(shared: float) -> None:
-    rng, crossed, plain, held, n = np.random.default_rng(5), [], [], 0, 400
+def alike(rng: Any, shared: float) -> Any:
+    """Three attacks with that correlation."""
+    common = math.sqrt(shared) * rng.normal(size=(1, 120))
+    return [common + math.sqrt(1 - shared) * rng.normal(size=(1, 120)) for _ in range(3)]
+
+
+NULLS = {
+    "independent attacks": lambda rng: alike(rng, 0.0),
+    "attacks that agree": lambda rng: alike(rng, 0.8),
+    "nine copies and one that is independent": lambda rng: [rng.normal(size=(1, 120))] * 9 + [rng.normal(size=(1, 120))],
+}
+
+
+@pytest.mark.parametrize("kind", NULLS)
+def test_on_null_scores_the_crossed_maximum_is_fair_and_the_plain_one_is_not(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # by counting instead of scikit-learn, which takes five times as long; that they agree is tested above
+    monkeypatch.setattr(metrics, "auc", lambda s, m: metrics._mean_area(s[None], m[None], np.ones((1, len(s)), bool)))
+    rng, crossed, plain, held, n = np.random.default_rng(5), [], [], 0, 1000
     for _ in range(n):
-        member, common = rng.random((1, 120)) < 0.5, math.sqrt(shared) * rng.normal(size=(1, 120))
-        scores = {f"a{i}": common + math.sqrt(1 - shared) * rng.normal(size=(1, 120)) for i in range(3)}
+        member = rng.random((1, 120)) < 0.5
+        scores = {f"a{i}": score for i, score in enumerate(NULLS[kind](rng))}
         out = metrics.summarise(scores, member, np.ones((1, 120), bool), rng.permutation(120) < 60, list(scores))
         assert out.max_attack is not None and out.max_attack.lo is not None and out.max_attack.hi is not None
         crossed.append(out.max_attack.value)
@@ -260,7 +280,24 @@ def test_on_null_scores_the_crossed_maximum_is_fair_and_the_plain_one_is_not(sha
     error = np.std(crossed) / math.sqrt(n)
     assert abs(np.mean(crossed) - 0.5) < 3 * error
     assert np.mean(plain) - 0.5 > 5 * error
-    assert 0.925 <= held / n <= 0.975
+    assert 0.93 <= held / n <= 0.97
+
+
+@pytest.mark.parametrize("correlation", [-0.5, 0.0, 0.6])
+def test_choosing_by_its_closed_form(correlation: float) -> None:
+    """Of two attacks the larger is sqrt((1 - r)/pi) on average: the variance grows by (1 - r)/pi. Copies change nothing."""
+    two = np.array([[1.0, 0.0], [correlation, math.sqrt(1 - correlation**2)]])
+    closed = math.sqrt(1 + (1 - correlation) / math.pi)
+    assert metrics._choosing(two) == pytest.approx(closed, abs=0.01)
+    assert metrics._choosing(np.repeat(two, [9, 1], axis=0)) == pytest.approx(closed, abs=0.01)
+    assert metrics._choosing(np.repeat(two, [9, 0], axis=0)) == pytest.approx(1.0, abs=0.01)
+    assert metrics._choosing(two[:1]) == metrics._choosing(0 * two) == 1.0
+
+
+def test_scores_of_too_few_targets_are_refused() -> None:
+    member = np.stack([np.tile([True, False], 10)] * 2)
+    with pytest.raises(ValueError, match="zip"):
+        metrics.summarise({"a": member[:1] * 1.0}, member, np.ones((2, 20), bool), member[0], [])
 
 
 def test_over_targets_is_the_t_interval() -> None:

@@ -17,7 +17,9 @@ from raymia import metrics, sweep, trial
 from raymia.attack import Attack, Rng, make
 from raymia.attacks.loss import Loss
 from raymia.attacks.nn import Nn
+from raymia.attacks.nn_sorted import NnSorted
 from raymia.data import load as load_data
+from raymia.errors import SweepError
 from raymia.metrics import ScoreError
 from raymia.signals import Signals, View
 from raymia.space import Part
@@ -216,6 +218,55 @@ def test_where_there_is_nothing_to_see_no_network_is_trained_again() -> None:
     attack, built = collapsing(0)
     verdicts = judged(replace(attack, epochs=2), world(0.0, seed=1))
     assert len(built) <= 2 * TARGETS and not any(v.note for v in verdicts)
+
+
+def test_a_network_that_sees_far_less_than_its_answers_show_is_flagged() -> None:
+    """Broken on purpose: noise drowns what it reads, so that it finds something, and less than half of the log-odds' power."""
+
+    class Dim(Nn):
+        def inputs(self, said: dict[str, Array], label: Array) -> Array:
+            own: Array = said["logits"][np.arange(len(label)), label]
+            return (own + np.random.default_rng(0).normal(size=len(own)) * 15)[:, None] / 15
+
+    verdicts = judged(Dim(epochs=15, pairs=3000), world(1.0))
+    assert all(0.55 < (v.line["auc"] or 0) < 0.8 for v in verdicts)
+    assert [v.note for v in verdicts] == ["still without power after 3 trainings"] * 2
+
+
+def test_a_network_without_the_label_is_not_asked_for_what_only_the_label_tells() -> None:
+    """Members have their label on top, the others any class: sorted, the logits are the same."""
+    drawn = split(models=6)
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 5, drawn.member.shape[1])
+    logits = np.sort(rng.normal(size=(*drawn.member.shape, 5)))[..., ::-1]
+    first = np.where(drawn.member, label, rng.integers(0, 5, drawn.member.shape))
+    place = (np.arange(5) - first[..., None]) % 5
+    signals = Signals(drawn, label, {"logits": np.take_along_axis(logits, place, -1)})
+    assert metrics.auc(signals.view(0, {"logits"}).log_odds[drawn.judged[0]], drawn.member[0, drawn.judged[0]]) > 0.75
+    for verdict in judged(NnSorted(epochs=5, pairs=2000), signals):
+        assert verdict.note == "" and 0.4 < (verdict.line["auc"] or 0) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ("[salem, salem: {counts: false}]", "each attack once"),
+        ("[loss, loss: {threshold: shadow}]", "each attack once"),
+        ("[class_vector: {pairs: -5}]", "at least 0"),
+        ("[top_three: {pairs: -1}]", "at least 0"),
+        ("[nn: {pairs: -1}]", "at least 0"),
+    ],
+)
+def test_what_could_not_run_is_refused_when_the_file_is_loaded(bad: str, why: str) -> None:
+    with pytest.raises(SweepError, match=why):
+        sweep.parse(POINT.replace("[loss]", bad))
+
+
+def test_slices_has_no_population_and_no_reserve_is_recommended() -> None:
+    text = POINT.replace("{coin: {models: 6, targets: 2, reserve: 0.2}}", "slices")
+    with pytest.raises(SweepError, match="no population is set aside") as found:
+        sweep.parse(text.replace("[loss]", "[population]"))
+    assert "raise" not in str(found.value)
 
 
 def test_known_members_count_by_name_only() -> None:

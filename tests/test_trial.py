@@ -148,3 +148,18 @@ def test_a_diverged_point_is_invalid(tiny: tuple[Point, Data]) -> None:
     point, data = tiny
     row = trial.attempt(replace(point, training=replace(point.training, lr=1e30, epochs=20)), data)
     assert row.state == "invalid" and "epoch" in row.reason and row.numbers == {}
+
+
+def test_a_row_says_what_a_defense_costs_in_records_and_which_bound_epsilon_is() -> None:
+    file = sweep.parse(TINY.replace("120", "400"))
+    data = load_data(file.dataset, 0)
+    point = file.point(0, {}, 0, data)
+    split = observation.draw(point, len(data))
+    with_mmd = trial.run(replace(point, recipe=(Part("mmd", {"weight": 1.0}),)), data)
+    assert with_mmd.numbers["reference_records"] == len(split.reference(0)) == 40
+    assert "reference_records" not in trial.run(point, data).numbers
+    loose = trial.run(replace(point, recipe=(Part("dpsgd", {"sigma": 0.3}),)), data)
+    assert (loose.numbers["epsilon"] or 0) > 30 and loose.notes == [
+        "epsilon is RDP's bound: so large, PRV's cannot be computed"
+    ]
+    assert trial.run(replace(point, recipe=(Part("dpsgd", {"sigma": 3.0}),)), data).notes == []

@@ -4,7 +4,7 @@ from typing import ClassVar
 import numpy as np
 
 from raymia.attack import Array, Attack, Rng
-from raymia.attacker import draw_pairs
+from raymia.attacker import Pairs, draw_pairs
 from raymia.calibration import by_class, logistic, odds
 from raymia.signals import View, log_softmax
 
@@ -25,9 +25,10 @@ class ClassVector(Attack):
         "@inproceedings{li2021mmd, title={Membership Inference Attacks and Defenses in Classification Models}, "
         "author={Li, Jiacheng and Li, Ninghui and Ribeiro, Bruno}, booktitle={CODASPY}, year={2021}}"
     )
+    revision: ClassVar[int] = 2
     wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
 
-    pairs: int = 20_000
+    pairs: Pairs = 20_000
 
     def score(self, view: View, rng: Rng) -> Array:
         shadow, record = draw_pairs(view, self.pairs, rng)

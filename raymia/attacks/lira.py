@@ -22,7 +22,9 @@ class Lira(Attack):
     Source: Carlini et al., Membership Inference Attacks From First Principles, S&P 2022, algorithm 1.
 
     Departures: offline is the paper's one-sided test; the reference code scores by the density, under which a very low phi
-    also looks like a member. With `fixed` it takes the in-variance for both sides (a slip); here each side has its own.
+    also looks like a member. `fixed` is the variance over shadows around each record's own mean, pooled over the records; the
+    code takes that of all values at once, which holds the records' different means too, and that of the in-side for both sides
+    (a slip).
     """
 
     cite: ClassVar[str] = (

@@ -12,7 +12,7 @@ class Loss(Metric):
     """Minus the cross-entropy of the target at the record, in float64 from the logits: log p_y.
 
     `threshold`: `shadow` takes the loss that tells a shadow's members best, `mean_loss` Yeom's own, the mean loss of the
-    shadows on their members. The AUC is the same.
+    shadows on their members, `known` that of the target on its known members (a tenth, which is not judged). They rank alike.
 
     Source: Yeom et al., Privacy Risk in Machine Learning, CSF 2018, adversary 1; `global loss` of Li, Li & Ribeiro, CODASPY
     2021.
@@ -28,11 +28,15 @@ class Loss(Metric):
     )
     standard: ClassVar[bool] = True
 
-    threshold: Literal["shadow", "mean_loss"] = "shadow"
+    threshold: Literal["shadow", "mean_loss", "known"] = "shadow"
 
     def __post_init__(self) -> None:
-        if self.per_class and self.threshold == "mean_loss":
-            raise ValueError("threshold: mean_loss goes with per_class: false; a place within a class is no loss")
+        if self.per_class and self.threshold != "shadow":
+            raise ValueError(f"threshold: {self.threshold} goes with per_class: false; a place within a class is no loss")
+
+    @property
+    def informed(self) -> bool:
+        return self.threshold == "known"
 
     @property
     def conditions(self) -> frozenset[str]:
@@ -45,4 +49,6 @@ class Loss(Metric):
     def cut(self, view: View) -> float | None:
         if self.threshold == "shadow":
             return None
+        if self.threshold == "known":
+            return float(log_truth(view.log_odds)[view.known[view.known_member]].mean())
         return float(log_truth(view.shadow_log_odds)[view.fit & view.member].mean())

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 
 from raymia.attack import Array
-from raymia.attacker import Learned, attentive
+from raymia.attacker import Learned, Pairs, attentive
 from raymia.schedule import Training
 from raymia.signals import log_softmax
 from raymia.space import Range
@@ -35,7 +35,7 @@ class Samia(Learned):
     scaled: ClassVar[bool] = True
     fused: ClassVar[bool] = False  # measured: two at once take longer than one after the other
 
-    pairs: int = 4_000
+    pairs: Pairs = 4_000
     epochs: Annotated[int, Range(5, 100, least=1)] = 10
 
     def inputs(self, said: dict[str, Array], label: Array) -> Array:

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from raymia.attack import Array, Metric, Rng
-from raymia.attacker import draw_pairs
+from raymia.attacker import Pairs, draw_pairs
 from raymia.calibration import logistic, odds
 from raymia.signals import View, log_softmax
 
@@ -28,7 +28,7 @@ class TopThree(Metric):
     )
     wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
 
-    pairs: int = 20_000
+    pairs: Pairs = 20_000
 
     def fitted(self, view: View, rng: Rng) -> Callable[[Array, Array], Array]:
         shadow, record = draw_pairs(view, self.pairs, rng)

@@ -14,7 +14,8 @@ class Overlap(Protocol):
 
     A twelfth of the audited records is the evaluation set, a sixth the targets' pool, the rest the shadows' pool; a model
     draws half of the evaluation set and an eighth of the audited records from its side's pool (on 60,000 records: 5,000,
-    10,000, 45,000 and 7,500). Targets are judged, and attacks fitted, on the evaluation set.
+    10,000, 45,000 and 7,500). Targets are judged, and attacks fitted, on the evaluation set. A replicate draws the models'
+    records anew from the same three sets; another `split_seed` draws the sets, and `raymia confirm` moves it along.
 
     Source: Li, Li & Ribeiro, Membership Inference Attacks and Defenses in Classification Models, CODASPY 2021, section 5.
 

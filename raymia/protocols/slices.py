@@ -11,6 +11,8 @@ from raymia.split import REFERENCE, Protocol, Split, assemble
 class Slices(Protocol):
     """Five equal slices: target's members and non-members, one shadow's members and non-members, the defender's reference.
 
+    All replicates have the same slices; another `split_seed` draws others, and `raymia confirm` moves it along.
+
     Source: Chen, Yu & Fritz, RelaxLoss, ICLR 2022, and its code (12,000 records a slice on CIFAR, numpy seed 1000).
 
     Departures: `reserve` does nothing here; the fifth slice is the reference, and there is no population.

@@ -11,6 +11,7 @@ from worlds import Array, world
 
 from raymia import metrics
 from raymia.attack import make
+from raymia.calibration import by_class
 from raymia.protocols.coin import Coin
 from raymia.signals import Signals, View, log_odds, log_softmax, log_truth
 from raymia.space import Part
@@ -94,6 +95,27 @@ def test_rmia_counts_the_population() -> None:
     exact = np.array([(ratio[a] / z > 2.0).mean() for a in view.asked])
     got = score("rmia", view)
     assert ((exact <= got) & (got < exact + 1 / len(z))).all()
+
+
+@pytest.mark.parametrize("mode", ["offline", "online"])
+def test_rmia_ranks_by_the_ratio_whatever_gamma(mode: str) -> None:
+    view = world(0.5).view(0, {"logits"})
+    orders = [np.argsort(score("rmia", view, mode=mode, gamma=gamma), kind="stable") for gamma in (1.0, 2.0, 4.0)]
+    np.testing.assert_array_equal(orders[0], orders[1])
+    np.testing.assert_array_equal(orders[0], orders[2])
+
+
+def test_rmia_with_the_taylor_softmax_by_hand() -> None:
+    """Logits (1.6, 1, -3), label 0: t(1) = 8/3, t(1) = 8/3, t(-3) = -2, so p = (8/3) / (10/3) = 0.8."""
+    own, others = np.array([[1.6, 1.0, -3.0]] * 2), np.zeros((2, 2, 3))
+    view = tiny(own, others, [0, 0])
+    margin = 1 - 0.6 + 0.18 - 0.036
+    mean = margin / (margin + 2)
+    ratio = make(Part("rmia", {"likelihood": "taylor", "a": 1.0}))._log_ratio(view)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(ratio, np.log(0.8 / mean), rtol=1e-9)
+    wrong = tiny([[-2.4, 9.0, 0.0]], np.zeros((2, 1, 3)), [0])  # t(-3) is negative: the floor
+    ratio = make(Part("rmia", {"likelihood": "taylor", "a": 1.0}))._log_ratio(wrong)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(ratio, np.log(1e-12 / mean), rtol=1e-9)
 
 
 def tiny(own: Any, others: Any, labels: Any, member: Any = None) -> View:
@@ -192,8 +214,37 @@ def test_yeoms_threshold_is_the_shadows_mean_training_loss() -> None:
     losses = -log_softmax(view.shadows["logits"])[:, np.arange(len(view.labels)), view.labels]
     cut = make(Part("loss", {"threshold": "mean_loss"})).cut(view)
     assert cut == pytest.approx(-losses[view.member].mean(), rel=1e-9)
+    known = world(0.2).view(0, {"logits"}, known=True)
+    assert known.known_member.any() and not known.known_member.all()
+    own = -log_softmax(known.target["logits"])[np.arange(len(known.labels)), known.labels]
+    cut = make(Part("loss", {"threshold": "known"})).cut(known)
+    assert cut == pytest.approx(-own[known.known[known.known_member]].mean(), rel=1e-9)
     with pytest.raises(Exception, match="mean_loss goes with per_class: false"):
         make(Part("loss", {"threshold": "mean_loss", "per_class": True}))
+
+
+def test_places_within_a_class_by_hand() -> None:
+    """Two known scores of class 0, one of class 1, none of class 2: thirds, halves, and anywhere; uniform in each."""
+    got = by_class(
+        np.array([0.0, 2.0, 4.0, 0.0, 9.0, 5.0]), np.array([0, 0, 0, 1, 1, 2]), np.array([1.0, 3, 5]), np.array([0, 0, 1])
+    )
+    low = np.array([0, 1 / 3, 2 / 3, 0, 1 / 2, 0])
+    width = np.array([1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2, 1])
+    assert ((low < got) & (got < low + width)).all()
+
+
+def test_rare_classes_do_not_win_the_top_ranks() -> None:
+    """Nothing leaks: half of the records are of a class with three known scores, and they are not the highest hundredth."""
+    rng = np.random.default_rng(0)
+    rare = rng.random(20_000) < 0.5
+    share, mean = [], []
+    for _ in range(40):
+        known = np.concatenate([rng.normal(size=3), rng.normal(size=500)])
+        place = by_class(rng.normal(size=20_000), rare.astype(int), known, (np.arange(503) < 3).astype(int))
+        share.append(rare[np.argsort(place)[-200:]].mean())
+        mean.append(place[rare].mean())
+    assert np.mean(share) < 0.6
+    assert np.mean(mean) == pytest.approx(0.5, abs=0.06)
 
 
 def test_per_class_calibration_removes_what_only_the_class_says() -> None:

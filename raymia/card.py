@@ -1,0 +1,116 @@
+"""One trained model for use elsewhere: its weights, and a card that says what it is and what its numbers were.
+
+The records that it was trained on stay private: neither they nor the seed that draws them again stand on the card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raymia import catalog, data, defense, observation
+from raymia.errors import EnvironmentFault, SweepError
+from raymia.point import Point
+from raymia.results import Folder, Row
+
+if TYPE_CHECKING:
+    from raymia.training import Model
+
+_KEPT = ("test_accuracy", "test_accuracy_lo", "test_accuracy_hi", "max_attack_auc", "max_attack_auc_lo", "max_attack_auc_hi")
+_LOAD = "from pathlib import Path; from raymia.card import load; logits = load(Path('FOLDER'))(x)"
+
+
+def write(folder: Folder, rows: Sequence[Row], out: Path, trial: int | None, model: int | None) -> None:
+    """model.safetensors, byte for byte as it was trained, and card.json: all that is needed to use it.
+
+    `trial` must be given; `model` is the index of one, by default the first target. Raises SweepError where there is no such
+    model or it was not kept, EnvironmentFault where its file is damaged.
+    """
+    row = next((row for row in rows if row.trial == trial), None)
+    if row is None:
+        raise SweepError(f"--trial: got {trial}; the number of a trial in {folder.path} is needed, see its trials.csv")
+    if row.state != "done":
+        raise SweepError(f"trial {trial} is {row.state}: it has no model")
+    point = Point.from_json(row.point)
+    if defense.recipe(point.recipe).owns("assemble"):
+        raise SweepError(f"trial {trial}: {point.defense} puts several networks together; there is no one model to export")
+    records = data.load(point.dataset, point.seed)
+    if records.sha256() != point.data:
+        raise SweepError(f"dataset {point.dataset.name}: its records are not those of the sweep; put the right ones in place")
+    split = observation.draw(point, len(records))
+    model = int(split.targets[0]) if model is None else model
+    if not 0 <= model < split.models:
+        raise SweepError(f"--model: got {model}; 0 to {split.models - 1} is allowed")
+    base = observation.before_release(point)
+    group = next(group for group in observation.groups(point, split.models) if model in group)
+    key = observation.model_keys(point, split, group)[model]
+    content = _weights(folder, f"signals/{observation.signals_key(base)}", f"model-{model}.safetensors", key)
+    told = {
+        "trial": row.trial,
+        "digest": row.digest,
+        "key": key,
+        "model": model,
+        "role": "target" if model in split.targets else "shadow",
+        "defense": row.defense,
+        "network": point.network.plain(),
+        "input": {"shape": list(records.shape), "dtype": str(records.x.dtype), "units": _units(records)},
+        "classes": records.classes,
+        "normalisation": {"mean": list(records.mean), "std": list(records.std)},
+        "precision": point.training.precision,
+        "numbers": {name: row.numbers.get(name) for name in _KEPT} | {"worst_attack": row.worst_attack},
+        "about_numbers": "means over the targets of the trial, of outputs as they are released",
+        "released_through": [part.name for part in point.recipe if part not in base.recipe],
+        "about_release": "these parts change the outputs and stand outside the weights: what they hide, the weights alone show",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "versions": row.versions,
+        "load": _LOAD,
+        "about_members": "which records it was trained on is not told; the seed, which would draw them again, is left out",
+        "point": {name: value for name, value in row.point.items() if name not in ("seed", "replicate")},
+    }
+    (out / "model.safetensors").write_bytes(content)
+    (out / "card.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _units(records: data.Data) -> str:
+    if not records.image:
+        return "as they come"
+    return "0 to 255, which the model divides by 255" if records.x.dtype == "uint8" else "0 to 1"
+
+
+def _weights(folder: Folder, place: str, name: str, key: str) -> bytes:
+    """The file of a model, whole and of this key, also from object storage."""
+    index = json.loads(folder.storage.read(f"{place}/index.json") or b"{}")
+    note, content = index.get(name, {}), folder.storage.read(f"{place}/{name}")
+    if content is None or note.get("model") != key:
+        raise SweepError(f"{folder.path / place} does not hold {name} of this trial; run the sweep with keep_signals: all")
+    if hashlib.sha256(content).hexdigest() != note.get("sha256"):
+        raise EnvironmentFault(f"{folder.path / place / name} is damaged: its sha256 is not that of index.json; restore it")
+    return content
+
+
+def load(folder: Path) -> Model:
+    """The model that `write` left in a folder, a function of records in the data's own units: x [B, *shape] -> logits [B, C].
+
+    Needs neither the data nor the results folder. Raises EnvironmentFault where the weights are not those of the card.
+    """
+    import torch
+    from safetensors.torch import load as state
+
+    from raymia.modules import Normalise
+    from raymia.training import Model
+
+    card, content = json.loads((folder / "card.json").read_text()), (folder / "model.safetensors").read_bytes()
+    if hashlib.sha256(content).hexdigest() != card["sha256"]:
+        raise EnvironmentFault(f"{folder}/model.safetensors is damaged: its sha256 is not that of card.json; export it again")
+    point = Point.from_json(card["point"] | {"seed": 0, "replicate": 0})  # neither decides what the network is
+    shape, scale = tuple(card["input"]["shape"]), card["normalisation"]
+    network = catalog.make("networks", point.network.name, point.network.knobs).build(shape, card["classes"])
+    network.normalise = Normalise(tuple(scale["mean"]), tuple(scale["std"]), len(shape))
+    dtype = getattr(torch, point.training.precision)
+    network = defense.recipe(point.recipe).network(network).to(dtype)
+    network.load_state_dict(state(content))
+    network.eval().requires_grad_(False)
+    return Model(network, dtype)
