@@ -216,6 +216,7 @@ def confirm(folder: "Path | Location", seeds: int) -> None:
     """Train the points of the front again with fresh seeds, and report both numbers."""
     from raymia import confirm as again
     from raymia import data, sweep
+    from raymia import report as page
     from raymia.results import Folder
 
     results = Folder(folder)
@@ -231,6 +232,7 @@ def confirm(folder: "Path | Location", seeds: int) -> None:
         records = data.load(asked.dataset, asked.search.seed)
         with everywhere(asked.resources, folder, records) as run:
             found = again.run(results, records, seeds, run, digests)
+        page.write(results, digests)
     seen = {row.digest: row for row in results.rows()}
     rows = []
     for row in sorted(found, key=lambda row: -(row.numbers["test_accuracy"] or 0.0)):

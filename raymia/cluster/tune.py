@@ -71,9 +71,9 @@ def run(
             if agenda.pending:
                 _check(agenda, mix_versions)
                 _execute(agenda, stop, progress)
-                _tidy(agenda)
             else:
                 agenda.begin()
+            _tidy(agenda)
         except (Stopped, SystemExit):  # Ray's handler of SIGTERM, which stands while Ray starts, exits
             number = stop.signal or signal.SIGTERM
             if agenda.begun:

@@ -12,6 +12,7 @@ import pytest
 
 from raymia import confirm, data, sweep
 from raymia.cluster import session as sessions
+from raymia.cluster.progress import best
 from raymia.results import Folder
 
 from .conftest import Driver, until
@@ -39,6 +40,11 @@ def test_running_again_changes_nothing_and_starts_no_ray(driver: Driver, calm: d
     assert driver.tables("calm") == calm
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert not (driver.folder / "home" / ".ray").exists()
+    shutil.copytree(driver.folder / "calm", driver.folder / "kept")
+    code, said = driver.run("kept", *ALONE, "--set", "keep_signals=front", RAY_ADDRESS="127.0.0.1:1")
+    assert code == 0, said
+    front = {row.signals for row in best(Folder(driver.folder / "kept").rows())}
+    assert {path.name for path in (driver.folder / "kept" / "signals").iterdir()} == front
 
 
 def test_whatever_happens_to_the_processes_the_bytes_are_the_same(driver: Driver, calm: dict[str, str]) -> None:
@@ -85,6 +91,8 @@ def test_confirming_on_ray_gives_what_one_process_gives(driver: Driver, calm: di
     asked = sweep.load(here / "sweep.yaml", [])
     rows = confirm.run(Folder(here), data.load(asked.dataset, asked.search.seed), 2)
     assert rows and Folder(there).confirmed() == rows
+    page = (there / "report.html").read_text()
+    assert "change of" in page  # the report is of what is confirmed, too
     assert (here / "pareto.csv").read_bytes() == (there / "pareto.csv").read_bytes()
 
 
