@@ -37,7 +37,7 @@ def places(canaries: Mapping[str, int], split: Split, *key: object) -> Kinds:
     free = np.flatnonzero((split.role == AUDITED) & split.judged.any(0))
     count, most = sum(canaries.values()), int(MOST_SHARE * len(free))
     if count > most:
-        raise SweepError(f"canaries: {count} are asked; at most {most}, half of the judged records, are allowed")
+        raise SweepError(f"canaries: got {dict(canaries)}; at most {most} in all, half of the judged records, are allowed")
     order = stream(*key, "canaries").permutation(free)
     for i, kind in enumerate(KINDS):
         take, order = order[: canaries.get(kind, 0)], order[canaries.get(kind, 0) :]

@@ -47,8 +47,9 @@ class _Raymia(click.Group):
 def main() -> None:
     """Which membership-inference defense, at which strength, costs the least accuracy for the privacy that you need?
 
-    Exit codes: 0 done; 1 finished, but some trials failed; 2 bad sweep, data or arguments, nothing started;
-    3 environment; 4 another process holds the results folder; 130 interrupted; 143 terminated.
+    Exit codes: 0 done; 1 finished, but some trials failed, or a gate not met;
+    2 bad sweep, data or arguments, nothing started; 3 environment;
+    4 another process holds the results folder; 130 interrupted; 143 terminated.
     """
 
 
@@ -138,10 +139,16 @@ def _arm_line(arm: Mapping[str, Any]) -> list[str]:
     return [str(arm["arm"]), arm["defense"], fixed, "  ".join(f"{k}: {domain(v)}" for k, v in arm["free"].items())]
 
 
+def _bound(_: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and value != value:  # every comparison with it is false: no point would ever qualify
+        raise SweepError(f"{option.opts[0]}: got nan; a number is allowed")
+    return value
+
+
 @main.command()
 @_folder
-@click.option("--max-auc", type=float, metavar="X", help="At most this max attack AUC (or this --metric).")
-@click.option("--min-accuracy", type=float, metavar="X", help="At least this test accuracy.")
+@click.option("--max-auc", type=float, callback=_bound, metavar="X", help="At most this max attack AUC (or --metric).")
+@click.option("--min-accuracy", type=float, callback=_bound, metavar="X", help="At least this test accuracy.")
 @click.option("--where", multiple=True, metavar="knob=value", help="Points of the front with this cell; repeatable.")
 @click.option("--metric", metavar="NAME", help="Another column than max_attack_auc, e.g. auc.lira.")
 @_as_json
@@ -163,16 +170,16 @@ def pareto(
     for pair in where:
         if not pair.partition("=")[0] or "=" not in pair:
             raise SweepError(f"--where: got {pair!r}; knob=value is allowed, e.g. srcm.d=1")
-    best = front.query(
-        folder, max_auc, min_accuracy, {k: v for k, _, v in (w.partition("=") for w in where)}, metric or front.AUC
-    )
+    metric = front.AUC if metric is None else metric
+    written = front.written(folder)
+    wanted = {k: v for k, _, v in (w.partition("=") for w in where)}
+    best = front.query(front.typed(written), max_auc, min_accuracy, wanted, metric)
     if as_json:
         click.echo(json.dumps(screen.records(best), indent=2, allow_nan=False))
     elif as_csv:
-        screen.print_csv(list(best.columns), (record.values() for record in screen.records(best)))
+        screen.print_csv(list(written.columns), written.loc[best.index].to_numpy().tolist())  # cells as they stand
     else:
-        named = metric if metric is None or metric in best else f"auc.{metric}"
-        screen.print_front(best, named or front.AUC)
+        screen.print_front(best, front.full_name(best.columns, metric))
 
 
 @main.command()
@@ -245,15 +252,22 @@ def confirm(folder: "Path | Location", seeds: int) -> None:
 @main.command()
 @_folder
 @click.option(
-    "--max-auc", type=float, required=True, metavar="X", help="At most this max attack AUC: the interval's upper end."
+    "--max-auc",
+    type=float,
+    callback=_bound,
+    required=True,
+    metavar="X",
+    help="At most this max attack AUC: the interval's upper end.",
 )
-@click.option("--min-accuracy", type=float, default=0.0, metavar="X", help="At least this test accuracy.")
+@click.option("--min-accuracy", type=float, callback=_bound, default=0.0, metavar="X", help="At least this test accuracy.")
 def gate(folder: "Path | Location", max_auc: float, min_accuracy: float) -> int:
     """Exit 0 if a confirmed point is this private and this accurate, else 1."""
     from raymia import confirm as again
     from raymia.results import Folder
 
     results = Folder(folder)
+    if results.read_sweep() is None and not results.rows():
+        raise SweepError(f"{folder} has no sweep.yaml and no trials: is it a results folder?")
     digests = _current(results)
     good = again.passes(results, max_auc, min_accuracy, digests)
     for row in good:
@@ -282,7 +296,10 @@ def scores(folder: "Path | Location", number: int, canaries: bool) -> None:
 
     if not isinstance(folder, Path):
         raise SweepError(f"{folder}: scores are made from a folder on a disk; copy it here first")
-    row = next((row for row in Folder(folder).rows() if row.trial == number), None)
+    rows = Folder(folder).rows()
+    if not rows:
+        raise SweepError(f"{folder} has no trials: is it a results folder?")
+    row = next((row for row in rows if row.trial == number), None)
     if row is None:
         raise SweepError(f"--trial: got {number}; {folder} has no such trial")
     names = [field.name for field in fields(single.Score)]

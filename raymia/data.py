@@ -30,7 +30,7 @@ class Data:
     Shapes: x [N, *shape], y [N]; images are [N, C, H, W]; mean and std have one number, or one for each channel.
     Units: x of images is in [0, 1] as float32, or 0..255 as uint8 (the network divides by 255); other x is float32 as
     it comes. The network applies (x - mean) / std; both are constants of the data set's file. y is int64 in
-    0..classes-1.
+    0..classes-1; `names` are the labels as they stood in the file, where that is known.
     Raises: SweepError, one line, where the records are not that.
     """
 
@@ -41,6 +41,7 @@ class Data:
     image: bool
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    names: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -86,7 +87,7 @@ def _problem(data: Data) -> str:
     if y.min() < 0 or y.max() >= data.classes:
         return f"labels must be in 0..{data.classes - 1}, got {y.min()}..{y.max()}"
     if len(np.unique(y)) < 2:
-        return f"every record has the label {y[0]}; at least 2 classes are needed"
+        return f"every record has the label {repr(data.names[y[0]]) if data.names else y[0]}; at least 2 classes are needed"
     return _scale_problem(data)
 
 
@@ -163,12 +164,24 @@ def existing(path: str, dataset: str, what: str = "file") -> Path:
     return found
 
 
-def encode(labels: Sequence[Any] | npt.NDArray[Any], dataset: str) -> tuple[npt.NDArray[np.int64], int]:
-    """Labels (whole numbers or texts) as 0..C-1 in sorted order, and C. Raises SweepError for other labels."""
+def encode(labels: Sequence[Any] | npt.NDArray[Any], dataset: str) -> tuple[npt.NDArray[np.int64], tuple[Any, ...]]:
+    """Labels (whole numbers or texts) as 0..C-1 in sorted order, and the C labels. Raises SweepError for other labels."""
     given = np.asarray(labels)
     if given.ndim != 1 or given.dtype.kind not in "biufUS":
         raise SweepError(f"dataset {dataset}: labels are whole numbers or texts [N], got {given.dtype} {given.shape}")
-    if given.dtype.kind == "f" and not (np.isfinite(given).all() and (given == np.round(given)).all()):
-        raise SweepError(f"dataset {dataset}: labels are whole numbers or texts, got fractions (a regression target?)")
+    if given.dtype.kind == "f":
+        _whole(given, dataset)
     names, y = np.unique(given, return_inverse=True)
-    return y.astype(np.int64), len(names)
+    return y.astype(np.int64), tuple(names.tolist())
+
+
+def _whole(labels: npt.NDArray[Any], dataset: str) -> None:
+    """Nothing where every label is a whole number."""
+    endless = np.flatnonzero(~np.isfinite(labels))
+    if len(endless):
+        got = "NaN" if np.isnan(labels[endless[0]]) else str(labels[endless[0]])
+        raise SweepError(f"dataset {dataset}: labels are whole numbers or texts, got {got} in record {endless[0]}")
+    broken = np.flatnonzero(labels != np.round(labels))
+    if len(broken):
+        got = f"fractions (a regression target?), the first of them {labels[broken[0]]} in record {broken[0]}"
+        raise SweepError(f"dataset {dataset}: labels are whole numbers or texts, got {got}")

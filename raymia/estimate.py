@@ -1,19 +1,108 @@
-"""What a sweep will do and what it will cost, said before it does it."""
+"""Whether a sweep can run on its records, what it will do and what it will cost: said before anything is started."""
 
 import csv
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from raymia import catalog
+import numpy as np
+
+from raymia import attack, canaries, catalog, defense, spelling
 from raymia import data as datasets
+from raymia.data import Data
 from raymia.defense import Defense
+from raymia.errors import SweepError
 from raymia.point import plain
-from raymia.space import Choice, Range
-from raymia.sweep import Sweep
-from raymia.yamlfile import json_word
+from raymia.space import Choice, Part, Range
+from raymia.split import POPULATION, REFERENCE, Bools, Split
+from raymia.sweep import Sweep, net_offers
+from raymia.yamlfile import json_word, show
+
+_FOR_IMAGES = "is for images, which only the file could say that these are: it runs where it is asked for by name"
+
+
+def check(sweep: Sweep, data: Data) -> Split:
+    """The split of the undefended first draw, once it is known that every arm can run on these records.
+
+    Only a file says whether its records are images, and only their number whether a split of them leaves everyone something.
+    Raises SweepError: key, value, what is allowed.
+    """
+    protocol = catalog.make("protocols", sweep.protocol.name, sweep.protocol.knobs)
+    split: Split = protocol.draw(len(data), sweep.search.seed, 0)
+    _check_network(sweep, data)
+    _check_offers(sweep, data, split)
+    planted = canaries.places(sweep.canaries, split, sweep.search.seed, 0) > 0 if sweep.canaries else np.zeros(len(data), bool)
+    if said := _one_sided(sweep, split, planted):
+        fewer = ", or fewer canaries," * bool(planted.any())
+        raise SweepError(f"dataset.{sweep.dataset.name}: got {len(data)} records; more{fewer} are allowed: {said}")
+    for i, arm in enumerate(sweep.arms):
+        if said := spelling.problem(partial(_check_carved, sweep, split, planted), arm):
+            giver = next(j for j, part in enumerate(arm) if catalog.find("defenses", part.name).carves)
+            name, knob = arm[giver].name, catalog.find("defenses", arm[giver].name).carves
+            value = plain(arm[giver].knobs[str(knob)])
+            raise SweepError(f"defenses.{i}.{giver}.{name}.{knob}: got {show(value)}; {said}")
+    return split
+
+
+def _check_network(sweep: Sweep, data: Data) -> None:
+    name, network, where = sweep.network.name, catalog.find("networks", sweep.network.name), sweep.dataset.name
+    if network.images and not data.image:
+        flat = [other for other in catalog.names("networks") if not catalog.find("networks", other).images]
+        raise SweepError(f"network: got {name!r}; {', '.join(flat)} is allowed: the records of {where} are no images")
+    if network.images and min(data.shape[1:]) < network.least_side:
+        least, (_, height, width) = network.least_side, data.shape
+        seen = f"those of {where} have {width}x{height}"
+        raise SweepError(f"network: got {name!r}; it is for images of at least {least}x{least} pixels, {seen}")
+    augment = sweep.recipe().augment
+    if augment != "none" and not data.image:
+        raise SweepError(f"training.augment: got {augment!r}; none is allowed: the records of {where} are no images")
+
+
+def _check_offers(sweep: Sweep, data: Data, split: Split) -> None:
+    """Attacks and arms among what there really is: a small reserve of few records may set none aside."""
+    offers = _offers(sweep, data, split)
+    kept = f"protocol.{sweep.protocol.name}.reserve: {sweep.protocol.knobs.get('reserve')}"
+
+    def in_full(said: str) -> str:
+        return f"{said}; {kept} sets none of {len(data)} records aside" if "reserve" in said else said
+
+    for part in sweep.attacks:
+        if said := attack.inapplicable(part, offers):
+            raise SweepError(f"attacks: got {attack.column(part)!r}; it cannot apply: {in_full(said)}")
+    for i, arm in enumerate(sweep.arms):
+        there = offers | net_offers(sweep.network, data.image)
+        if said := spelling.problem(partial(defense.check, offers=there), arm):
+            raise SweepError(f"defenses.{i}: got {'+'.join(part.name for part in arm)!r}; {in_full(said)}")
+
+
+def _offers(sweep: Sweep, data: Data, split: Split) -> frozenset[str]:
+    protocol = catalog.make("protocols", sweep.protocol.name, sweep.protocol.knobs)
+    empty = {name for role, name in ((REFERENCE, "reference"), (POPULATION, "population")) if not (split.role == role).any()}
+    return frozenset((protocol.offers - empty) | {"white_box"} | ({"images"} if data.image else set()))
+
+
+def _check_carved(sweep: Sweep, split: Split, planted: Bools, parts: Sequence[Part]) -> None:
+    share = defense.recipe(parts).share
+    if share and (said := _one_sided(sweep, split.carve(share, sweep.search.seed, 0), planted)):
+        raise SweepError(f"less is allowed, or more records: {said}")
+
+
+def _one_sided(sweep: Sweep, split: Split, planted: Bools) -> str:
+    """What is missing where a target lacks members or non-members on a half of the cross-fit, so that no number can be
+    taken; empty where nothing is."""
+    counted = [attack.make(part) for part in sweep.attacks if attack.counts(part)]
+    judged = split.judged & ~planted
+    if any(one.informed for one in counted):
+        judged = judged & ~split.known
+    for target, on in zip(split.targets, judged, strict=True):
+        for half in (split.half, ~split.half) if counted else (np.ones_like(split.half),):
+            inside = split.member[target][on & half]
+            if not inside.any() or inside.all():
+                return f"target {target} needs members and non-members on both halves of the judged records"
+    return ""
 
 
 def outline(sweep: Sweep) -> dict[str, Any]:
@@ -21,11 +110,12 @@ def outline(sweep: Sweep) -> dict[str, Any]:
 
     Units: `sample_epochs` counts the records that the main passes of all trainings go over; `seconds_a_trial` is the
     mean of what the sweep's own results folder has measured, None where there is none.
-    Raises SweepError where the data cannot be read or are too few.
+    Raises SweepError where the data cannot be read, are too few, or are none that every arm can run on.
     """
     records = datasets.load(sweep.dataset, sweep.search.seed)
-    protocol = catalog.make("protocols", sweep.protocol.name, sweep.protocol.knobs)
-    member = protocol.draw(len(records.y), sweep.search.seed, 0).member
+    split = check(sweep, records)
+    member = split.member
+    offers = _offers(sweep, records, split)
     (models, targets), epochs, trials = sweep.shape, sweep.recipe().run_epochs, sweep.search.trials
     return {
         "name": sweep.name,
@@ -34,7 +124,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
         "protocol": plain(sweep.protocol),
         "arms": [_arm(sweep, i) for i in range(len(sweep.arms))],
         "attacks": [plain(part) for part in sweep.attacks],
-        "left_out": dict(sweep.left_out),
+        "left_out": {name: why if attack.inapplicable(name, offers) else _FOR_IMAGES for name, why in sweep.left_out.items()},
         "trials": trials,
         "lag": sweep.search.lag,
         "models": models,

@@ -1,7 +1,8 @@
 """The points that no other beats on accuracy and leakage, and questions about them. Reads CSVs alone; takes no lock."""
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,15 @@ def hypervolume(
 
 
 def read(folder: Path | str | Location) -> pd.DataFrame:
-    """`trials.csv`, with the `confirmed_*` columns of `pareto.csv` where there are any; unknown cells are NaN.
+    """`trials.csv`, with the `confirmed_*` columns of `pareto.csv` where there are any; unknown cells are NaN or NA.
 
     Raises SweepError where the folder has no `trials.csv`, EnvironmentFault where it does not parse.
     """
+    return typed(written(folder))
+
+
+def written(folder: Path | str | Location) -> pd.DataFrame:
+    """The same as `read`, with the cells as they are written: texts, unknown ones empty. Same index, same errors."""
     store = storage(folder)
     frame = _table(store, "trials.csv", folder)
     if frame is None:
@@ -60,7 +66,7 @@ def read(folder: Path | str | Location) -> pd.DataFrame:
     confirmed = [] if best is None else [name for name in best.columns if name.startswith("confirmed_")]
     if best is None or not confirmed:
         return frame
-    return frame.merge(best[["digest", *confirmed]], on="digest", how="left")
+    return frame.merge(best[["digest", *confirmed]], on="digest", how="left").fillna("")
 
 
 def _table(store: Storage, name: str, folder: Path | str | Location) -> pd.DataFrame | None:
@@ -68,11 +74,21 @@ def _table(store: Storage, name: str, folder: Path | str | Location) -> pd.DataF
         data = store.read(name)
         if data is None:
             return None
-        types = {name: "str" for name in _TEXT}
-        text = io.StringIO(data.decode())
-        return pd.read_csv(text, dtype=types, keep_default_na=False, na_values=[""], float_precision="round_trip")
+        return pd.read_csv(io.StringIO(data.decode()), dtype="str", keep_default_na=False, na_values=[""]).fillna("")
     except ValueError as error:  # what pandas raises on a torn file
         raise EnvironmentFault(f"{folder}/{name} cannot be read ({error}); `raymia report {folder}` rebuilds it") from None
+
+
+def typed(cells: pd.DataFrame) -> pd.DataFrame:
+    """Written cells as numbers, truth values and texts. The type of a column is that of all its cells."""
+    types = {name: "str" for name in _TEXT}
+    text = io.StringIO(cells.to_csv(index=False))
+    frame = pd.read_csv(text, dtype=types, keep_default_na=False, na_values=[""], float_precision="round_trip")
+    for name in frame.columns[frame.dtypes == "float64"]:
+        known = cells.loc[cells[name] != "", name]
+        if len(known) and known.str.fullmatch(r"[-+]?[0-9]{1,18}").all():  # whole numbers, some unknown: pandas makes floats
+            frame[name] = cells[name].map(lambda cell: int(cell) if cell else pd.NA).astype("Int64")
+    return frame
 
 
 def query(
@@ -86,10 +102,13 @@ def query(
 
     `metric` replaces the maximum over attacks by another column (`auc.lira`, or `lira` for short) and draws the front
     anew; `max_auc` then bounds that column. `where` keeps the points of the front whose cells have these values.
-    Raises SweepError naming a column that is not there, and the nearest one.
+    Raises SweepError naming a column that is not there or cannot be a metric, and the nearest one; on a bound that is NaN.
     """
+    for name, bound in (("max_auc", max_auc), ("min_accuracy", min_accuracy)):
+        if bound is not None and math.isnan(bound):
+            raise SweepError(f"{name}: got nan; a number is allowed")
     frame = source if isinstance(source, pd.DataFrame) else read(source)
-    metric = _column(frame, metric if metric in frame else f"auc.{metric}", metric)
+    metric = _metric(frame, metric)
     best = front(frame, minimise=metric)
     if max_auc is not None:
         best = best[best[metric] <= max_auc]
@@ -98,6 +117,36 @@ def query(
     for name, value in (where or {}).items():
         best = best[_equals(best[_column(frame, name, name)], value)]
     return best
+
+
+def full_name(columns: Collection[str], metric: str) -> str:
+    """`lira` is short for `auc.lira`."""
+    return metric if metric in columns else f"auc.{metric}"
+
+
+def _metric(frame: pd.DataFrame, given: str) -> str:
+    """The column that `given` names. Raises SweepError where no front can be drawn with it."""
+    name = _column(frame, full_name(frame.columns, given), given)
+    if name == AUC:  # empty where no trial has finished: then no point is on the front, and nothing is wrong
+        return name
+    if name == ACCURACY:
+        problem = "is what the metric is weighed against"
+    elif not frame[name].notna().any():
+        problem = "is empty in every trial"
+    elif not _numeric(frame[name]):
+        problem = "does not hold numbers"
+    else:
+        return name
+    from raymia.catalog import suggest
+
+    able = [str(other) for other in frame.columns if not str(other).startswith(ACCURACY) and _numeric(frame[other])]
+    raise SweepError(f"metric: column {name!r} {problem}; {suggest(given, able)}")
+
+
+def _numeric(cells: "pd.Series[Any]") -> bool:
+    """Whether the cells that are known are numbers, and some are."""
+    known = cells.dropna()
+    return len(known) > 0 and pd.api.types.infer_dtype(known) in ("integer", "floating", "mixed-integer-float")
 
 
 def _column(frame: pd.DataFrame, name: str, given: str) -> str:
@@ -114,11 +163,13 @@ def _equals(cells: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
         return cells.isna()
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
         try:
-            return cells == float(value)
+            return (cells == float(value)).fillna(False).astype(bool)
         except ValueError:
             return cells.isna() & False
-    text = _plain(value)
-    return cells.map(_plain).isin([text, f"'{text}"])  # ' as it stands before what could be taken for a formula
+    text, shown = _plain(value), cells.map(_plain)
+    if text.lower() in ("true", "false"):  # in Python's spelling too
+        text, shown = text.lower(), shown.str.lower()
+    return cells.notna() & shown.isin([text, f"'{text}"])  # ' as it stands before what could be taken for a formula
 
 
 def _plain(value: Any) -> str:

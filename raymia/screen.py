@@ -11,13 +11,9 @@ if TYPE_CHECKING:
 
 
 def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    """One mapping a line, unknown cells None; a whole number stays one though others of its column are unknown."""
-    whole = {name for name in frame if frame[name].dtype.kind == "f" and (frame[name].dropna() % 1 == 0).all()}
-
-    def cell(name: Any, value: Any) -> Any:
-        return None if value != value or value is None else int(value) if name in whole else value
-
-    return [{str(name): cell(name, v) for name, v in line.items()} for line in frame.astype(object).to_dict(orient="records")]
+    """One mapping a line, unknown cells None; the type of a cell is that of its column, whichever lines are shown."""
+    known = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in line.items()} for line in known.to_dict(orient="records")]
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -51,7 +47,10 @@ def number(value: Any) -> str:
 
 
 def interval(record: Mapping[str, Any], name: str) -> str:
-    value, low, high = (record.get(name + end) for end in ("", "_lo", "_hi"))
+    """`0.612 [0.590, 0.634]`; empty where unknown. The ends of `auc.lira` are `auc_lo.lira` and `auc_hi.lira`."""
+    attack = name.removeprefix("auc.")
+    ends = (f"{name}_lo", f"{name}_hi") if attack == name else (f"auc_lo.{attack}", f"auc_hi.{attack}")
+    value, low, high = (record.get(column) for column in (name, *ends))
     if value is None:
         return ""
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"

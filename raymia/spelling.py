@@ -1,5 +1,6 @@
 """How the sweep file spells parts and their knobs, checked against the catalogue."""
 
+import difflib
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, replace
@@ -10,7 +11,7 @@ from typing import Any
 from raymia import catalog
 from raymia.catalog import Knob
 from raymia.errors import SweepError
-from raymia.point import frozen
+from raymia.point import frozen, plain
 from raymia.space import Choice, Part, Range
 from raymia.yamlfile import Node, show
 
@@ -23,6 +24,12 @@ def one_of(node: Node, options: tuple[str, ...]) -> str:
     if node.value not in options:
         raise node.refuse(catalog.suggest(str(node.plain()), options))
     return str(node.value)
+
+
+def nearest(given: Any, options: Iterable[str], spell: Callable[[str], str] = repr) -> str:
+    """`did you mean 'x'? ` where one of the options is near; empty where none is."""
+    near = difflib.get_close_matches(given, list(options), n=1, cutoff=0.5) if isinstance(given, str) else []
+    return f"did you mean {spell(near[0])}? " if near else ""
 
 
 def fields(node: Node, cls: type[Any], later: Mapping[str, Any] = NO_KEYS) -> dict[str, Any]:
@@ -88,15 +95,36 @@ def _named(kind: str, name: str, given: Node, free: bool = False) -> Part:
         elif free and isinstance(knob.domain, Range):
             values[key] = _declared(knob, knob.domain)
         elif knob.default is MISSING:
-            raise replace(given, path=(*given.path, key)).refuse("must be given", None)
+            raise replace(given, path=(*_inside(given, name), key)).refuse("must be given", None)
         else:
             values[key] = knob.check(knob.default)  # a float declared as 0 is 0.0, as if written
-    if not any(isinstance(v, Range | Choice) for v in values.values()):
-        try:
-            cls(**values)
-        except ValueError as error:  # a rule over several knobs
-            raise given.refuse(str(error)) from None
-    return Part(name, values)
+    part = Part(name, values)
+    broken = problem(lambda ends: _construct(cls, ends[0].knobs), [part])
+    if broken:
+        raise _against_the_rules(part, given, broken)
+    return part
+
+
+def _construct(cls: type[Any], knobs: Mapping[str, Any]) -> None:
+    try:
+        cls(**knobs)
+    except ValueError as error:  # a rule over several knobs, or one that no annotation can say
+        raise SweepError(str(error)) from None
+
+
+def _against_the_rules(part: Part, given: Node, broken: str) -> SweepError:
+    """`knob: got VALUE; allowed`, as the classes say it, becomes the error of that knob; other rules are the whole part's."""
+    knob, colon, rest = broken.partition(": ")
+    if not colon or knob not in part.knobs:
+        return given.refuse(broken)
+    left_out = Node(None, given.where, (*_inside(given, part.name), knob))
+    allowed = rest.partition("; ")[2] if rest.startswith("got ") else rest
+    return given.mapping().get(knob, left_out).refuse(allowed, plain(part.knobs[knob]))
+
+
+def _inside(given: Node, name: str) -> tuple[str | int, ...]:
+    """Where the knobs of a part stand, or would: a bare name stands for {name: {}}."""
+    return given.path if given.path[-1:] == (name,) else (*given.path, name)
 
 
 def _declared(knob: Knob, domain: Range) -> Range:
@@ -151,11 +179,16 @@ def _arm(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
         if name in [part.name for part in parts[:-1]]:
             raise given.refuse("each defense once in an arm is allowed", name)
     named = "+".join(part.name for part in parts)
-    check = partial(defense.check, offers=offers)
-    problems = [_problem(check, [_corner(part, end) for part in parts]) for end in ("low", "high")]
-    if all(problems):  # a rule over several knobs may hold in one corner only; clashing seams clash everywhere
-        raise node.refuse(problems[0], named)
+    if clash := problem(partial(defense.check, offers=offers), parts):
+        raise node.refuse(clash, named)
     return tuple(parts)
+
+
+def problem(check: Callable[[Sequence[Part]], object], parts: Sequence[Part]) -> str:
+    """What `check` says of parts whose free knobs stand at the low ends of their domains; empty where it lets them, or those at
+    the high ends, pass: a rule over several knobs may hold in one corner only, clashing seams clash everywhere."""
+    said = [_said(check, [_corner(part, end) for part in parts]) for end in ("low", "high")]
+    return said[0] if all(said) else ""
 
 
 def _corner(part: Part, end: str) -> Part:
@@ -166,7 +199,7 @@ def _corner(part: Part, end: str) -> Part:
     return Part(part.name, {**part.knobs, **ends})
 
 
-def _problem(check: Callable[[Sequence[Part]], None], parts: Sequence[Part]) -> str:
+def _said(check: Callable[[Sequence[Part]], object], parts: Sequence[Part]) -> str:
     try:
         check(parts)
     except SweepError as error:
@@ -184,7 +217,9 @@ def attacks(node: Node, offers: frozenset[str], perhaps_images: bool) -> tuple[t
     if isinstance(node.value, list) and node.value:
         return _asked(node, offers | {"images"} if perhaps_images else offers), {}
     if node.value not in ("standard", "all"):
-        raise node.refuse("standard, all, or a list of attacks is allowed")
+        known = catalog.names("attacks")
+        near = nearest(node.value, ("standard", "all", *known), lambda word: f"[{word}]" if word in known else repr(word))
+        raise node.refuse(f"{near}standard, all, or a list of attacks is allowed")
     names = [n for n in catalog.names("attacks") if node.value == "all" or catalog.find("attacks", n).standard]
     why = {name: attack.inapplicable(name, offers) for name in names}
     parts = tuple(_unnamed(_named("attacks", name, replace(node, value={}))) for name in names if not why[name])
@@ -196,6 +231,36 @@ def attacks(node: Node, offers: frozenset[str], perhaps_images: bool) -> tuple[t
 def _unnamed(part: Part) -> Part:
     """An attack that was not asked for by name: where it may be left out of the maximum, it is."""
     return Part(part.name, {**part.knobs, "counts": False}) if "counts" in part.knobs else part
+
+
+def milestones(node: Node) -> None:
+    """Raises SweepError where the milestones of a schedule are none that a run could pass, one after the other."""
+    pairs: list[Any] = [child.value for child in node.value] if isinstance(node.value, list) else [None]
+    if any(not isinstance(pair, list) or len(pair) != 2 or not all(map(_number, pair)) for pair in pairs):
+        raise node.refuse("a list of [fraction of epochs, factor on lr] is allowed, e.g. [[0.5, 0.1], [0.8, 0.01]]")
+    before = 0.0
+    for fraction, factor in pairs:
+        if not 0 < fraction.value < 1:
+            raise fraction.refuse("a fraction of epochs, more than 0 and less than 1, is allowed")
+        if fraction.value <= before:
+            raise fraction.refuse(f"milestones in ascending order are allowed, this one comes after {before:g}")
+        if factor.value <= 0:
+            raise factor.refuse("a factor of more than 0 is allowed")
+        before = fraction.value
+
+
+def _number(node: Node) -> bool:
+    return isinstance(node.value, int | float) and not isinstance(node.value, bool)
+
+
+def resources(node: Node) -> None:
+    """Raises SweepError where a trial asks for nothing, or for what Ray cannot give."""
+    given = node.mapping()
+    cpu, gpu = (given[key].value if key in given else default for key, default in (("cpu", 1), ("gpu", 0)))
+    if gpu > 1 and gpu != int(gpu):
+        raise given["gpu"].refuse("a fraction up to 1, or a whole number of GPUs, is allowed")
+    if not cpu + gpu > 0:
+        raise node.refuse("cpu + gpu > 0 is allowed: Ray must know what a trial takes, to know how many fit")
 
 
 def canaries(node: Node) -> dict[str, int]:

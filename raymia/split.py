@@ -128,7 +128,8 @@ def assemble(
             rng = stream(seed, replicate, "known", int(m), side)
             known[t, rng.choice(pool, int(KNOWN_SHARE * len(pool)), replace=False)] = True
         if not (judged[t] & member[m]).any() or not (judged[t] & ~member[m]).any():
-            raise SweepError(f"{member.shape[1]} records are too few: target {m} has no members or no non-members to judge")
+            n, missing = member.shape[1], f"target {m} has no members or no non-members to judge"
+            raise SweepError(f"dataset: got {n} records; more are allowed: {missing}")
     half = stream(seed, "half").permutation(member.shape[1]) % 2 == 0
     held = np.zeros_like(member)
     twin = np.full(len(member), -1) if twin is None else twin

@@ -200,6 +200,8 @@ def _sweep(tree: Node) -> Sweep:
     offers = drawn.offers | {"white_box"} | ({"images"} if image else set())
     attacks, left_out = spelling.attacks(node("attacks", "standard"), offers, image is None)
     training, fused = _training(node("training"))
+    if image is False and training.get("augment", "none") != "none":
+        raise node("training").mapping()["augment"].refuse(f"none is allowed: the records of {dataset.name} are no images")
     search = Search(**spelling.fields(node("search"), Search, _LATER))
     if search.trials * drawn.shape[0] > _MOST["trainings"]:
         raise node("search").mapping()["trials"].refuse(f"at most {_MOST['trainings']} models in all are allowed")
@@ -208,20 +210,20 @@ def _sweep(tree: Node) -> Sweep:
         dataset=dataset,
         network=network,
         protocol=protocol,
-        arms=spelling.arms(node("defenses"), offers | _net_offers(network, image)),
+        arms=spelling.arms(node("defenses"), offers | net_offers(network, image)),
         attacks=attacks,
         attacker=spelling.one_of(node("attacker", "adaptive"), ("adaptive", "plain")),
         training=training,
         lanes=fused,
         search=search,
-        resources=Resources(**spelling.fields(node("resources"), Resources)),
+        resources=_resources(node("resources")),
         keep_signals=spelling.one_of(node("keep_signals", "all"), ("all", "front", "none")),
         canaries=spelling.canaries(node("canaries")),
         left_out=left_out,
     )
 
 
-def _net_offers(network: Part, image: bool | None) -> frozenset[str]:
+def net_offers(network: Part, image: bool | None) -> frozenset[str]:
     """What defenses may need of network and records; where only the file can say that these are images, it will."""
     offers = {"images": image is not False, "convolutions": catalog.find("networks", network.name).images}
     return frozenset(name for name, there in offers.items() if there)
@@ -229,16 +231,26 @@ def _net_offers(network: Part, image: bool | None) -> frozenset[str]:
 
 def _name(node: Node) -> str:
     if not isinstance(node.value, str) or not NAME.fullmatch(node.value):
-        raise node.refuse("1 to 64 letters, digits, dots, dashes or underscores are allowed, a letter or digit first")
+        quote = "put it in quotes, to make it a text; " if isinstance(node.value, int | float) else ""
+        raise node.refuse(f"{quote}1 to 64 letters, digits, dots, dashes or underscores are allowed, a letter or digit first")
     return node.value
+
+
+def _resources(node: Node) -> Resources:
+    asked = Resources(**spelling.fields(node, Resources))
+    spelling.resources(node)
+    return asked
 
 
 def _training(node: Node) -> tuple[dict[str, Any], int | str]:
     given = dict(node.mapping())
     fused = given.pop("lanes", Node("auto", node.where))
     if fused.value != "auto" and not (type(fused.value) is int and 1 <= fused.value <= _MOST["models"]):
-        raise fused.refuse(f"auto, or a whole number from 1 to {_MOST['models']}, is allowed")
+        near = spelling.nearest(fused.value, ("auto",))
+        raise fused.refuse(f"{near}auto, or a whole number from 1 to {_MOST['models']}, is allowed")
     spelling.all_known(given, [*catalog.knobs(Training), "lanes"])
+    if "milestones" in given:
+        spelling.milestones(given["milestones"])
     values = spelling.fields(replace(node, value=given), Training)
     for key in values.keys() & _MOST.keys():
         if values[key] > _MOST[key]:

@@ -110,11 +110,39 @@ def test_too_many_records_says_how_many_there_are() -> None:
 
 
 def test_encode_sorts_numbers_as_numbers_and_texts_as_texts() -> None:
-    y, classes = encode([10, 9, 10, -1], "t")
-    assert y.tolist() == [2, 1, 2, 0] and classes == 3
+    y, names = encode([10, 9, 10, -1], "t")
+    assert y.tolist() == [2, 1, 2, 0] and names == (-1, 9, 10)
     assert encode(["10", "9", "a"], "t")[0].tolist() == [0, 1, 2]
-    with pytest.raises(SweepError, match="fractions"):
-        encode([0.5, 1.0], "t")
+    assert encode(["b", "a"], "t")[1] == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([1.0, 0.5], "fractions (a regression target?), the first of them 0.5 in record 1"),
+        ([0.5, 1.0, np.nan], "got NaN in record 2"),
+        ([1.0, -np.inf], "got -inf in record 1"),
+    ],
+)
+def test_encode_says_which_label_is_none(labels: list[float], words: str) -> None:
+    with pytest.raises(SweepError) as error:
+        encode(labels, "t")
+    assert words in str(error.value) and ("fractions" in str(error.value)) == ("fractions" in words)
+
+
+def test_labels_are_shown_as_the_file_has_them(tmp_path: Path) -> None:
+    """Also where a draw, and not the file, has but one class left."""
+    x = np.zeros((10, 2))
+    refused("arrays", "every record has the label 7;", path=saved(tmp_path / "a.npz", x=x, y=np.full(10, 7)))
+    refused("arrays", "every record has the label 'dog';", path=saved(tmp_path / "b.npz", x=x, y=np.array(["dog"] * 10)))
+    y = np.array(["cat"] + ["dog"] * 999)
+    path = saved(tmp_path / "c.npz", x=np.zeros((1000, 2)), y=y)
+    refused("arrays", "every record has the label 'dog';", path=path, records=8)
+    (tmp_path / "d.csv").write_text("a,y\n" + "1,7.0\n" * 8)
+    refused("table", "every record has the label 7.0;", path=str(tmp_path / "d.csv"), label="y")
+    for i in range(8):
+        paint(tmp_path / "pics" / "cat" / f"{i}.png", i)
+    refused("image_folder", "every record has the label 'cat';", path=str(tmp_path / "pics"), cache=str(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize("name", catalog.names("datasets"))
@@ -246,7 +274,9 @@ def test_arrays_never_unpickles(tmp_path: Path) -> None:
     objects = np.array([Payload(tmp_path / "marker")] * 10, dtype=object)
     path = tmp_path / "evil.npz"
     np.savez(path, allow_pickle=True, x=np.zeros((10, 2)), y=objects)
-    refused("arrays", "cannot be read", path=str(path))
+    refused("arrays", "cannot be read", "y holds Python objects", "y.astype(str)", path=str(path))
+    np.savez(path, allow_pickle=True, x=objects, y=np.arange(10) % 2)
+    refused("arrays", "x holds Python objects", "x.astype('float32')", path=str(path))
     assert not (tmp_path / "marker").exists()
 
 
@@ -284,8 +314,16 @@ GOOD = "a,b,y\n" + "1,2,0\n3,4,1\n" * 5
     ("text", "words"),
     [
         (GOOD + "5,,1\n", ("column 'b'", "line 12", "empty")),
-        (GOOD.replace("3,4,1", "3,NA,1", 1), ("column 'b'", "line 3", "empty")),
-        (GOOD + "x,2,1\n", ("column 'a'", "line 12", "'x'", "among numbers")),
+        (GOOD.replace("3,4,1", "3,NA,1", 1), ("column 'b'", "line 3", ": 'NA' stands among numbers")),
+        (GOOD.replace("3,4,1", "3,nan,1", 1), ("column 'b'", "line 3", ": 'nan' stands among numbers")),
+        (GOOD + "5,6,nan\n", ("column 'y'", "line 12", ": 'nan' stands among numbers")),
+        (GOOD + "5,6,None\n", ("column 'y'", "line 12", ": 'None' stands among numbers")),
+        (GOOD + '5,"  ",1\n', ("column 'b'", "line 12", "empty")),
+        (GOOD.replace("a,b", "a,a"), ("columns 0 and 1", "both named 'a'")),
+        (GOOD.replace("a,b,y", "y,b,y "), ("columns 0 and 2", "both named 'y'")),
+        (GOOD + "99999999999999999999,x,1\n", ("column 'b'", "line 12", ": 'x' stands among numbers")),
+        (GOOD + f"1{'0' * 39},2,1\n", ("column 'a'", "line 12", "not finite")),
+        (GOOD + "x,2,1\n", ("column 'a'", "line 12", ": 'x' stands among numbers")),
         (GOOD + "inf,2,1\n", ("column 'a'", "line 12", "not finite")),
         (GOOD + "1e99,2,1\n", ("column 'a'", "line 12", "not finite")),
         (GOOD + "1,2,\n", ("column 'y'", "line 12", "empty")),
@@ -303,6 +341,39 @@ GOOD = "a,b,y\n" + "1,2,0\n3,4,1\n" * 5
 def test_table_refused(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
     (tmp_path / "a.csv").write_text(text)
     refused("table", *words, path=str(tmp_path / "a.csv"), label="y")
+
+
+def test_table_takes_whole_numbers_beyond_64_bits_as_floats(tmp_path: Path) -> None:
+    """Alone, beside small ones, and where neither int64 nor uint64 holds both."""
+    big = 9999999999999999999999
+    columns = [[big] * 8, [big, *range(7)], [2**64 - 1, -1, *range(6)], [-big, big] * 4]
+    for i, column in enumerate(columns):
+        (tmp_path / f"{i}.csv").write_text("a,y\n" + "".join(f"{a},{j % 2}\n" for j, a in enumerate(column)))
+        data = read("table", path=str(tmp_path / f"{i}.csv"), label="y")
+        assert (data.x == np.array(column, dtype=np.float64).astype(np.float32)[:, None]).all()
+    # as labels they stay apart, though no float tells them from each other
+    (tmp_path / "y.csv").write_text("y,a\n" + "".join(f"{2**70 + i % 2},{i}\n" for i in range(8)))
+    assert read("table", path=str(tmp_path / "y.csv"), label="y").y.tolist() == [0, 1] * 4
+
+
+def test_table_takes_words_for_nothing_as_words(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("country,answer\nNA,None\nUS,null\n" + "NA,None\nUS,null\n" * 4)
+    data = read("table", path=str(tmp_path / "a.csv"), label="answer")
+    assert data.x.tolist() == [[1, 0], [0, 1]] * 5 and data.y.tolist() == [0, 1] * 5 and data.names == ("None", "null")
+
+
+def test_table_spaces_around_a_text_are_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("colour , y \n" + 'red, a\nred ,a \nblue,"b "\n blue , b\n' * 2)
+    data = read("table", path=str(tmp_path / "a.csv"), label="y")
+    assert data.x.tolist() == [[0, 1], [0, 1], [1, 0], [1, 0]] * 2 and data.y.tolist() == [0, 0, 1, 1] * 2
+    assert data.names == ("a", "b")
+
+
+def test_table_without_names_calls_columns_by_their_index(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1,2,0\n3,4,1\n" * 5 + "oops,2,1\n")
+    refused("table", "column 0 of", "line 11: 'oops' stands among numbers", path=str(tmp_path / "a.csv"), label=2, header=False)
+    (tmp_path / "b.csv").write_text(",b,,y\n" + "1,2,3,0\n4,5,6,1\n" * 5)
+    assert read("table", path=str(tmp_path / "b.csv"), label="y").x.shape == (10, 3), "two columns without a name are two"
 
 
 def test_table_refuses_what_is_no_table(tmp_path: Path) -> None:
@@ -440,7 +511,39 @@ def test_image_folder_refused(photos: Path, tmp_path: Path) -> None:
     refused("image_folder", "there is no folder", "nowhere", path=str(tmp_path / "nowhere"))
     refused("image_folder", "size: got 0", path=str(photos), size=0)
     (photos / "val").mkdir()
-    refused("image_folder", "train/, test/ and val/", path=str(photos))
+    refused("image_folder", "test/, train/ and val/", "test/ holds folders", path=str(photos))
+
+
+@pytest.mark.parametrize("other", ["val", "valid", "validation", "Val"])
+def test_parts_other_than_train_and_test_are_not_taken_for_classes(photos: Path, other: str) -> None:
+    (photos / "test").rename(photos / other)
+    refused("image_folder", "train/", f"{other}/", "holds folders", "train/ and test/ alone", path=str(photos))
+    (photos / "train").rename(photos.parent / "train")
+    refused("image_folder", f"{other}/ holds folders", "one folder a class", str(photos / other), path=str(photos))
+    assert read("image_folder", path=str(photos.parent / "train")).classes == 2
+
+
+def test_a_lone_train_or_a_class_beside_the_parts_is_refused(photos: Path) -> None:
+    paint(photos / "eel" / "0.png", 0)
+    refused("image_folder", "eel/, test/ and train/", "test/ holds folders", path=str(photos))
+    (photos / "eel").rename(photos.parent / "eel")
+    (photos / "test").rename(photos.parent / "test")
+    refused("image_folder", "holds train/, and", f"set path to {str(photos / 'train')!r}", path=str(photos))
+
+
+def test_a_class_may_be_named_like_a_part(photos: Path) -> None:
+    root = photos.parent / "classes"
+    for i in range(9):
+        paint(root / ("test", "valid", "Train")[i % 3] / f"{i}.png", i)
+    data = read("image_folder", path=str(root))
+    assert data.names == ("Train", "test", "valid") and data.y.tolist() == [0] * 3 + [1] * 3 + [2] * 3
+
+
+def test_a_class_that_one_part_lacks_is_named(photos: Path) -> None:
+    paint(photos / "test" / "eel" / "0.png", 0)
+    refused("image_folder", "class 'eel' is in test/ and not in train/", path=str(photos))
+    (photos / "test" / "eel").rename(photos / "train" / "eel")
+    refused("image_folder", "class 'eel' is in train/ and not in test/", path=str(photos))
 
 
 def test_sixteen_bits_are_not_clipped_in_silence(photos: Path) -> None:

@@ -115,6 +115,9 @@ def test_query(folder: Path) -> None:
     assert trials(pareto.query(folder, where={"relaxloss.alpha": "high"})) == []
     assert trials(pareto.query(folder, where={"relaxloss.alpha": ""})) == [0]
     assert trials(pareto.query(pareto.read(folder).assign(always=True), where={"always": "true"})) == [0, 1, 2]
+    for value in ("True", "true", "TRUE", True):
+        assert trials(pareto.query(folder, where={"dpsgd.secure": value})) == [1]
+    assert trials(pareto.query(folder, where={"dpsgd.secure": "nan"})) == [], "an empty cell is '', not nan"
     assert list(pareto.query(folder)["digest"]) == ["123", "1e5", "789"]
 
 
@@ -122,6 +125,67 @@ def test_another_metric_draws_the_front_anew(folder: Path) -> None:
     assert trials(pareto.query(folder, metric="auc.lira")) == [0, 2, 3]
     assert trials(pareto.query(folder, metric="lira", max_auc=0.55)) == [2, 3]
     assert trials(pareto.query(folder, metric="lira", where={"defense": "-odd"})) == [3]
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("test_accuracy", "weighed against"),
+        ("defense", "not hold numbers"),
+        ("digest", "not hold numbers"),
+        ("dpsgd.secure", "not hold numbers"),
+        ("reason", "not hold numbers"),
+        ("epsilon", "empty in every trial"),
+        ("", "no column ''"),
+        ("auc.lyra", "did you mean 'auc.lira'"),
+    ],
+)
+def test_a_metric_that_draws_no_front_is_refused(folder: Path, metric: str, words: str) -> None:
+    source = pareto.read(folder).assign(epsilon=np.nan)
+    with pytest.raises(SweepError) as error:
+        pareto.query(source, metric=metric)
+    text = str(error.value)
+    assert words in text and repr(metric) in text and "auc.lira" in text and "\n" not in text
+    allowed = text.partition("allowed: ")[2].split(", ")
+    assert words.startswith(("no column", "did you")) or not {"test_accuracy", "epsilon", "digest", "dpsgd.secure"} & set(
+        allowed
+    )
+
+
+def test_metrics_of_any_number_draw_a_front(folder: Path) -> None:
+    """Whole numbers, some of them unknown, and numbers that Python holds as objects."""
+    (folder / "trials.csv").write_text(
+        "trial,state,test_accuracy,max_attack_auc,size\n0,done,0.9,0.5,3\n1,done,0.8,0.5,\n2,done,0.7,0.6,1\n"
+    )
+    assert trials(pareto.query(folder, metric="size")) == [0, 2]
+    assert trials(pareto.query(folder, metric="size", max_auc=2)) == [2]
+    objects = pareto.read(folder).assign(size=pd.Series([3, None, 1.5], dtype=object))
+    assert trials(pareto.query(objects, metric="size")) == [0, 2]
+
+
+def test_where_no_trial_finished_the_front_is_empty_and_nothing_is_wrong(folder: Path) -> None:
+    head, *lines = CSV.splitlines()
+    (folder / "trials.csv").write_text(f"{head}\n{lines[4]}\n")
+    assert trials(pareto.query(folder)) == trials(pareto.query(folder, metric="max_attack_auc")) == []
+    (folder / "trials.csv").write_text(f"{head}\n")
+    assert trials(pareto.query(folder)) == []
+
+
+@pytest.mark.parametrize("bound", ["max_auc", "min_accuracy"])
+def test_a_bound_that_is_no_number_is_refused(folder: Path, bound: str) -> None:
+    with pytest.raises(SweepError, match=f"{bound}: got nan"):
+        pareto.query(folder, **{bound: math.nan})  # type: ignore[arg-type]
+
+
+def test_a_type_is_that_of_the_column(folder: Path) -> None:
+    head, *lines = CSV.splitlines()
+    rows = [f"{line},{cells}" for line, cells in zip(lines, ("1,1.0,1", ",,0.5", "2,2.0,2", ",,", ",,"), strict=True)]
+    (folder / "trials.csv").write_text("\n".join([f"{head},whole,float,both", *rows]) + "\n")
+    data = pareto.read(folder)
+    assert [str(data[name].dtype) for name in ("whole", "float", "both", "seed")] == ["Int64", "float64", "float64", "int64"]
+    cells = pareto.written(folder)
+    assert cells["float"].tolist() == ["1.0", "", "2.0", "", ""] and cells["both"].tolist() == ["1", "0.5", "2", "", ""]
+    assert trials(pareto.query(data, where={"whole": "1"})) == [0] and trials(pareto.query(data, where={"whole": ""})) == [1]
 
 
 def test_what_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_official_trains_on_the_train_file_and_judges_as_many_of_each() -> None:
     other = draw("official", train=500, judged=80, replicate=1)
     assert (other.judged != split.judged).any() and (other.member == split.member).all()
     assert draw("official", train=500, judged=0).judged.all() and draw("official", train=500, judged=300).judged.sum() == 200
-    with pytest.raises(SweepError, match="train is 600"):
+    with pytest.raises(SweepError, match="protocol.official.train: got 600; the data set has 600 records"):
         draw("official", train=600)
 
 

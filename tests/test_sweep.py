@@ -70,6 +70,20 @@ PLUGINS = {
             "Wants the defender's reference."
             wants_reference = "uniform"
         """,
+    "defenses/narrow.py": """
+        from dataclasses import dataclass
+        from typing import Annotated
+        from raymia.defense import Defense
+        from raymia.space import Range
+        @dataclass(frozen=True)
+        class Narrow(Defense):
+            "Says what it allows in code."
+            wide: Annotated[int, Range(1, 4)] = 2
+            soft: float = 0.0
+            def __post_init__(self):
+                if self.wide > 5:
+                    raise ValueError(f"wide: got {self.wide}; at most 5 is allowed")
+        """,
     "attacks/cheap.py": """
         from dataclasses import dataclass
         from typing import ClassVar
@@ -189,7 +203,8 @@ BAD = [
     ("name: study", 'name: "a\\n"', "1", "name", "'a\\n'", "letters"),
     ("name: study", "name: ''", "1", "name", "''", "letters"),
     ("name: study", "name: " + "a" * 65, "1", "name", "'" + "a" * 65 + "'", "64"),
-    ("name: study", "name: 12", "1", "name", "12", "letters"),
+    ("name: study", "name: 12", "1", "name", "12", "put it in quotes, to make it a text; 1 to 64 letters"),
+    ("name: study", "name: 2024", "1", "name", "got 2024; put it in quotes", "letters"),
     ("name: study", "name: [a]", "1", "name", "['a']", "letters"),
     ("name: study", "name: über", "1", "name", "'über'", "letters"),
     ("name: study\n", "", "1", "name", "must be given", ""),
@@ -216,13 +231,15 @@ BAD = [
     ("network: mlp", "network: {mlp: {width: [8, 16]}}", "3", "network.mlp.width", "[8, 16]", "whole number"),
     ("{digits: {records: 100}}", "digit", "2", "dataset", "'digit'", "did you mean 'digits'?"),
     ("{digits: {records: 100}}", "{digits: 100}", "2", "dataset.digits", "100", "a mapping"),
-    ("{digits: {records: 100}}", "arrays", "2", "dataset.path", "must be given", ""),
+    ("{digits: {records: 100}}", "arrays", "2", "dataset.arrays.path", "must be given", ""),
     ("{digits: {records: 100}}", "{arrays: {path: 5}}", "2", "dataset.arrays.path", "5", "a text"),
-    ("{digits: {records: 100}}", "{digits: {records: -1}}", "2", "dataset.digits", "{'records': -1}", "at least"),
+    ("{digits: {records: 100}}", "{digits: {records: -1}}", "2", "dataset.digits.records", "got -1; at least 8 is", ""),
     ("{coin: {models: 8, targets: 4}}", "coins", "4", "protocol", "'coins'", "did you mean 'coin'?"),
-    ("models: 8,", "models: 7,", "4", "protocol.coin", "{'models': 7", "even"),
+    ("models: 8,", "models: 7,", "4", "protocol.coin.models", "got 7; an even number", ""),
     ("models: 8,", "models: 1000000,", "4", "protocol.coin.models", "1000000", "at most 4096"),
-    ("targets: 4}", "targets: 5}", "4", "protocol.coin", "'targets': 5", "models / 2"),
+    ("targets: 4}", "targets: 5}", "4", "protocol.coin.targets", "got 5; at most models / 2 = 4", ""),
+    ("models: 8, targets: 4", "models: 6", "4", "protocol.coin.targets", "got 4; at most models / 2 = 3", ""),
+    ("{coin: {models: 8, targets: 4}}", "{slices: {split_seed: x}}", "4", "protocol.slices.split_seed", "'x'", "whole number"),
     ("targets: 4}", "reserve: 2}", "4", "protocol.coin.reserve", "2", "at most 0.9"),
     ("targets: 4}", "targets: 4, targets: 4}", "4", "protocol.coin.targets", "twice", "line 4"),
     ("  - []\n", "  - soft\n", "6", "defenses.0", "'soft'", "a list of parts"),
@@ -232,12 +249,14 @@ BAD = [
     ("  - []\n", "  - [[soft]]\n", "6", "defenses.0.0", "['soft']", "a name"),
     ("  - []\n", "  - [sfot]\n", "6", "defenses.0.0", "'sfot'", "did you mean 'soft'?"),
     ("  - []\n", "  - [sfot: {}]\n", "6", "defenses.0.0.sfot", "'sfot'", "did you mean 'soft'?"),
-    ("  - []\n", "  - [../soft]\n", "6", "defenses.0.0", "'../soft'", "allowed: kept, soft"),
+    ("  - []\n", "  - [../soft]\n", "6", "defenses.0.0", "'../soft'", "allowed: kept, narrow, soft"),
     ("  - []\n", "  - [soft, soft: {}]\n", "6", "defenses.0.1.soft", "'soft'", "once"),
     ("  - []\n", "  - [swap, trade: {strength: 1}]\n", "6", "defenses.0", "'swap+trade'", "criterion"),
-    ("  - []\n", "  - [trade]\n", "6", "defenses.0.0.strength", "must be given", ""),
+    ("  - []\n", "  - [trade]\n", "6", "defenses.0.0.trade.strength", "must be given", ""),
     ("  - []\n", "  - [soft: [1]]\n", "6", "defenses.0.0.soft", "[1]", "a mapping"),
     ("{low: 0.25}", "{low: 2}", "8", "defenses.2.1.swap", "{'low': 2}", "low <= high"),
+    ("  - []\n", "  - [narrow: {wide: {low: 7, high: 9}}]\n", "6", "defenses.0.0.narrow.wide", "{'low': 7", "at most 5"),
+    ("  - []\n", "  - [narrow: {wide: 7, soft: [0.1, 0.2]}]\n", "6", "defenses.0.0.narrow.wide", "got 7; at most 5", ""),
     ("low: 0.1, high: 1e1, log: true", "low: 2, high: 1", "7", "defenses.1.0.soft.alpha", "{'low': 2", "low < high"),
     ("low: 0.1, high: 1e1, log: true", "low: 1, high: 1", "7", "defenses.1.0.soft.alpha", "{'low': 1", "low < high"),
     ("low: 0.1, high: 1e1", "low: 0, high: 1e1", "7", "defenses.1.0.soft.alpha.low", "0", "low > 0"),
@@ -264,7 +283,11 @@ BAD = [
     ("mode: far", "hard: {low: 0, high: 1}", "7", "defenses.1.0.soft.hard", "{'low'", "for numbers"),
     ("mode: far", "plain: 1,5", "7", "defenses.1.0.soft.5", "null", "allowed: alpha"),
     ("mode: far", "plian: 1.5", "7", "defenses.1.0.soft.plian", "1.5", "did you mean 'plain'?"),
-    ("attacks: standard", "attacks: standrad", "11", "attacks", "'standrad'", "standard, all"),
+    ("attacks: standard", "attacks: standrad", "11", "attacks", "'standrad'", "did you mean 'standard'? standard, all"),
+    ("attacks: standard", "attacks: standart", "11", "attacks", "'standart'", "did you mean 'standard'? standard, all"),
+    ("attacks: standard", "attacks: cheap", "11", "attacks", "'cheap'", "did you mean [cheap]? standard, all"),
+    ("attacks: standard", "attacks: chaep", "11", "attacks", "'chaep'", "did you mean [cheap]? standard, all"),
+    ("attacks: standard", "attacks: 5", "11", "attacks", "5", "standard, all"),
     ("attacks: standard", "attacks: []", "11", "attacks", "[]", "standard, all"),
     ("attacks: standard", "attacks: [chep]", "11", "attacks.0", "'chep'", "did you mean 'cheap'?"),
     ("attacks: standard", "attacks: [cheap: {mod: b}]", "11", "attacks.0.cheap.mod", "'b'", "'mode'"),
@@ -279,10 +302,22 @@ BAD = [
     ("epochs: 5", "optimizer: sdg", "14", "training.optimizer", "'sdg'", "did you mean 'sgd'?"),
     ("epochs: 5", "momentum: 1.5", "14", "training.momentum", "1.5", "at most 1"),
     ("epochs: 5", "milestones: [0.5]", "14", "training.milestones", "[0.5]", "allowed"),
+    ("epochs: 5", "milestones: 3", "14", "training.milestones", "got 3; a list of [fraction of epochs, factor", "[[0.5"),
+    ("epochs: 5", "milestones: [[0.5, x]]", "14", "training.milestones", "[[0.5, 'x']]", "a list of [fraction"),
+    ("epochs: 5", "milestones: [[0.5, true]]", "14", "training.milestones", "[[0.5, True]]", "a list of [fraction"),
+    ("epochs: 5", "milestones: [[0.5, 0.1, 3]]", "14", "training.milestones", "[[0.5, 0.1, 3]]", "a list of [fraction"),
+    ("epochs: 5", "milestones: [[1.5, 0.1]]", "14", "training.milestones.0.0", "1.5", "less than 1"),
+    ("epochs: 5", "milestones: [[30, 0.1]]", "14", "training.milestones.0.0", "30", "a fraction of epochs"),
+    ("epochs: 5", "milestones: [[0, 0.1]]", "14", "training.milestones.0.0", "0", "more than 0"),
+    ("epochs: 5", "milestones: [[0.5, 0]]", "14", "training.milestones.0.1", "0", "more than 0"),
+    ("epochs: 5", "milestones: [[0.5, -1]]", "14", "training.milestones.0.1", "-1", "more than 0"),
+    ("epochs: 5", "milestones: [[0.8, 0.1], [0.5, 0.01]]", "14", "training.milestones.1.0", "0.5", "ascending order"),
+    ("epochs: 5", "milestones: [[0.5, 0.1], [0.5, 0.01]]", "14", "training.milestones.1.0", "0.5", "comes after 0.5"),
     ("lr: 1e-3", "lr: [0.1, 0.2]", "15", "training.lr", "[0.1, 0.2]", "a number"),
     ("lr: 1e-3", "lr: fast", "15", "training.lr", "'fast'", "a number"),
     ("lanes: auto", "lanes: 0", "16", "training.lanes", "0", "auto, or"),
     ("lanes: auto", "lanes: automatic", "16", "training.lanes", "'automatic'", "auto, or"),
+    ("lanes: auto", "lanes: atuo", "16", "training.lanes", "'atuo'", "did you mean 'auto'? auto, or a whole number"),
     ("lanes: auto", "lanes: true", "16", "training.lanes", "true", "auto, or"),
     ("trials: 10", "trials: 0", "18", "search.trials", "0", "at least 1"),
     ("trials: 10", "trials: 1000000000", "18", "search.trials", "1000000000", "at most 100000"),
@@ -298,6 +333,8 @@ BAD = [
     ("seed: 0", "trials: 9", "19", "search.trials", "twice", "line 18"),
     ("cpu: 1", "cpu: -1", "21", "resources.cpu", "-1", "at least 0"),
     ("cpu: 1", "cpus: 1", "21", "resources.cpus", "1", "did you mean 'cpu'?"),
+    ("cpu: 1", "cpu: 0", "20", "resources", "{'cpu': 0, 'gpu': 0}", "cpu + gpu > 0"),
+    ("gpu: 0", "gpu: 1.5", "22", "resources.gpu", "1.5", "a fraction up to 1, or a whole number"),
     ("cpu: 1", "spread: 0", "21", "resources.spread", "0", "at least 1"),
     ("cpu: 1", "time_limit: 0", "21", "resources.time_limit", "0", "at least 1"),
     ("cpu: 1", "time_limit: 2h", "21", "resources.time_limit", "'2h'", "a number or null"),
@@ -433,6 +470,17 @@ def test_everything_left_out_has_its_default() -> None:
     assert study == sweep.parse("{name: a, dataset: digits, network: mlp, defenses: [[]], search: null, training: null}")
 
 
+def test_a_trial_may_take_gpus_alone_and_whole_ones_or_a_fraction_of_one() -> None:
+    for gpu in (0.25, 1, 2, 2.0):
+        assert sweep.parse(GOOD, "x", ["resources.cpu=0", f"resources.gpu={gpu}"]).resources.gpu == gpu
+    assert sweep.parse(GOOD, "x", ["resources.cpu=1.5"]).resources.cpu == 1.5
+
+
+def test_a_rule_may_hold_at_one_end_of_a_range() -> None:
+    study = sweep.parse(edited("- []", "- [narrow: {wide: {low: 1, high: 9}}]"))
+    assert study.space(0) == {"narrow.wide": Range(1, 9)}
+
+
 def test_defaults_are_clipped_into_the_range_of_the_file() -> None:
     def default(soft: str) -> dict[str, Any]:
         return sweep.parse(edited("- []", f"- [soft: {soft}]")).default(0)
@@ -494,6 +542,9 @@ def test_images_are_asked_of_the_data_set(monkeypatch: pytest.MonkeyPatch) -> No
     assert "flips" not in [p.name for p in sweep.parse(GOOD, "x", [table, "attacks=all"]).attacks]
     assert "images" in message(GOOD, table, "attacks=[flips]")
     assert "no images" in message(GOOD, table, "network=resnet18")
+    said = message(GOOD, table, "training.augment=crop_flip")
+    assert said.startswith("--set training.augment: training.augment: got 'crop_flip'; none is allowed") and "table" in said
+    assert sweep.parse(GOOD, "x", [table, "training.augment=none"]).training["augment"] == "none"
     arrays = "dataset={arrays: {path: x.npz}}"  # only the file knows: taken if asked for by name
     assert "flips" in sweep.parse(GOOD, "x", [arrays, "attacks=all"]).left_out
     assert [p.name for p in sweep.parse(GOOD, "x", [arrays, "attacks=[flips]"]).attacks] == ["flips"]
@@ -510,6 +561,7 @@ FILES = [
     GOOD,
     "{name: a, dataset: digits, network: mlp, defenses: [[]]}",
     edited("lanes: auto", "milestones: [[0.5, 0.1]]"),
+    edited("lanes: auto", "milestones: []"),
 ]
 
 

@@ -20,6 +20,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from raymia import data as datasets
+from raymia import estimate
 from raymia import trial as trials
 from raymia.cluster.actors import MOST, Pool
 from raymia.cluster.agenda import Agenda
@@ -66,6 +67,7 @@ def run(
     with Stop() as stop, folder.lock():
         _check_continues(folder, sweep)
         data = datasets.load(sweep.dataset, sweep.search.seed)
+        estimate.check(sweep, data)
         agenda = Agenda(sweep, folder, data, retry_failed)
         try:
             if agenda.pending:

@@ -16,6 +16,7 @@ from raymia.errors import EnvironmentFault, SweepError
 from raymia.schedule import Training
 
 ENDINGS = (".jpg", ".jpeg", ".png")
+PARTS = ("train", "test", "val", "valid", "validation")  # of a data set, where they hold folders; else classes
 LAYOUT = 1  # of the cache; raised when decoding changes, so that old arrays are not taken for new ones
 
 
@@ -33,7 +34,7 @@ class ImageFolder(Dataset):
     Shapes: x [N, 3, H, W] uint8, or [N, 1, H, W] with `grayscale`; train first, then classes and paths in sorted
     order.
     Raises: SweepError naming the file or folder: no JPEG or PNG in a class, an image that does not decode or has
-    another size.
+    another size, parts other than train/ and test/, a class that one of them lacks.
     """
 
     image: ClassVar[bool | None] = True
@@ -53,14 +54,14 @@ class ImageFolder(Dataset):
     def read(self) -> Data:
         root = existing(self.path, "image_folder", "folder")
         files = _files(root)
-        y, classes = encode([name for _, name in files], "image_folder")
+        y, names = encode([name for _, name in files], "image_folder")
         paths = [path for path, _ in files]
         kept = _folder(self.cache) / f"{self._key(root, paths)}.npz"
         x = _cached(kept, len(paths))
         if x is None:
             x = _decode_all(paths, self.size, self.grayscale)
             _keep(kept, x)
-        return Data("image_folder", x, y, classes, image=True, mean=(self.mean,), std=(self.std,))
+        return Data("image_folder", x, y, len(names), True, (self.mean,), (self.std,), names)
 
     def _key(self, root: Path, paths: list[Path]) -> str:
         digest = hashlib.sha256(repr((LAYOUT, self.size, self.grayscale)).encode())
@@ -75,18 +76,42 @@ class ImageFolder(Dataset):
 
 def _files(root: Path) -> list[tuple[Path, str]]:
     """Every image with the name of its class, in the order of the records."""
-    inside = [folder.name for folder in _folders(root)]
-    parts = [root]
-    if {"train", "test"} <= set(inside):
-        if len(inside) > 2:
-            other = next(name for name in inside if name not in ("train", "test"))
-            raise SweepError(f"dataset image_folder: {str(root)!r} holds train/, test/ and {other}/; is {other!r} a class?")
-        parts = [root / "train", root / "test"]
-    return [(path, folder.name) for part in parts for folder in _folders(part) for path in _images(folder)]
+    folders = _folders(root)
+    inside = [folder.name for folder in folders]
+    if inside == ["test", "train"]:
+        found = [_classes(root / "train"), _classes(root / "test")]
+        _same_classes(root, *({name for _, name in part} for part in found))
+        return found[0] + found[1]
+    for folder in folders:  # taken for a class, each would be one, and all of its images would have one label
+        if folder.name.lower() in PARTS and any(_inside(folder)):
+            raise SweepError(
+                f"dataset image_folder: {str(root)!r} holds {_listed(inside)}, and {folder.name}/ holds folders itself; "
+                f"one folder a class is allowed, or train/ and test/ alone, of such; for one part, set path to {str(folder)!r}"
+            )
+    return _classes(root)
+
+
+def _classes(root: Path) -> list[tuple[Path, str]]:
+    return [(path, folder.name) for folder in _folders(root) for path in _images(folder)]
+
+
+def _same_classes(root: Path, train: set[str], test: set[str]) -> None:
+    for name in sorted(train ^ test):
+        there, lacking = ("train", "test") if name in train else ("test", "train")
+        raise SweepError(f"dataset image_folder: {str(root)!r}: class {name!r} is in {there}/ and not in {lacking}/")
+
+
+def _listed(names: list[str]) -> str:
+    shown = [f"{name}/" for name in names[:5]] + ([f"{len(names) - 5} more"] if len(names) > 5 else [])
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def _inside(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def _folders(root: Path) -> list[Path]:
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = _inside(root)
     if not folders:
         raise SweepError(f"dataset image_folder: {str(root)!r} holds no folders; one for each class is needed")
     return folders

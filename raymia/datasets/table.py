@@ -16,6 +16,7 @@ from raymia.schedule import Training
 if TYPE_CHECKING:
     import pandas as pd
 
+UNKNOWN = frozenset(("na", "n/a", "nan", "-nan", "#n/a", "<na>", "null", "none"))
 MOST_CATEGORIES = 1000  # more distinct texts than this are names or dates, not categories
 
 
@@ -24,13 +25,15 @@ class Table(Dataset):
     """Your own table: a .csv file, several, or a folder of train.csv and test.csv; they are merged.
 
     `label` is a column's name or its index (from 0; -1 is the last). Columns of numbers are taken as they are, a
-    column of text becomes a column of 0 and 1 for each category, sorted. Nothing is scaled: a mean fitted on all
+    column of text becomes a column of 0 and 1 for each category, sorted. Spaces around a text are not part of it; words
+    such as NA, None or null are texts, not empty cells. Nothing is scaled: a mean fitted on all
     records would carry non-members into every model. Scale with constants that you knew before, or bin, when you
     write the file.
 
     Source: yours. The recipe is a start, taken from no paper.
 
-    Raises: SweepError naming file, column and line where a cell is empty, not a number among numbers, or not finite.
+    Raises: SweepError naming file, column and line where a cell is empty, not a number among numbers, or not finite;
+    where two columns have one name.
     """
 
     image: ClassVar[bool | None] = False
@@ -54,10 +57,10 @@ class Table(Dataset):
         label = self._label(list(frame.columns))
         for name in frame.columns:
             _complete(frame[name], lines)
-        y, classes = encode(_column(frame[label]), "table")
+        y, names = encode(_labels(frame[label], lines), "table")
         blocks = [_features(frame[name], lines) for name in frame.columns if name != label]
         x = np.concatenate([np.empty((len(frame), 0), np.float32), *blocks], axis=1)
-        return Data("table", x, y, classes, image=False)
+        return Data("table", x, y, len(names), image=False, names=names)
 
     def _files(self) -> list[Path]:
         if not isinstance(self.path, str):
@@ -85,23 +88,54 @@ class Table(Dataset):
 def _read(file: Path, header: bool) -> "pd.DataFrame":
     """One file. Blank lines stay, as empty records, so that the lines in messages are those of the file."""
     import pandas as pd
+    from pandas.api.types import is_numeric_dtype
 
-    options: dict[str, Any] = {"index_col": False, "skip_blank_lines": False, "low_memory": False}
+    options: dict[str, Any] = {"index_col": False, "skip_blank_lines": False, "low_memory": False, "skipinitialspace": True}
+    options |= {"keep_default_na": False, "na_values": [""]}  # NA is a country and None an answer: texts like others
     try:
         with warnings.catch_warnings():
             # what pandas warns of is a line with too many cells, which it would cut
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame: pd.DataFrame = pd.read_csv(file, header=0 if header else None, skipinitialspace=True, **options)
-            return frame
+            frame: pd.DataFrame = pd.read_csv(file, header=0 if header else None, **options)
+            # read again, as cells: pandas would call the second of two columns `a` a.1
+            heads = pd.read_csv(file, header=None, nrows=1, dtype=str, **options) if header else None
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise SweepError(f"dataset table: {str(file)!r} cannot be read: {' '.join(str(error).split())}") from None
+    if heads is not None:
+        frame.columns = _heads(file, heads.iloc[0].tolist(), list(frame.columns))
+    for i, kind in enumerate(frame.dtypes):
+        if not is_numeric_dtype(kind):
+            frame.isetitem(i, frame.iloc[:, i].map(_stripped).array)
+    return frame
+
+
+def _heads(file: Path, cells: list[Any], names: list[str]) -> "pd.Index[Any]":
+    """The names of the columns; one without a name keeps what pandas calls it, by its place."""
+    import pandas as pd
+
+    given = [cell.strip() if isinstance(cell, str) else "" for cell in cells]
+    for name in given:
+        if name and given.count(name) > 1:
+            places = [i for i, other in enumerate(given) if other == name]
+            raise SweepError(f"dataset table: {str(file)!r}: columns {places[0]} and {places[1]} are both named {name!r}")
+    return pd.Index([cell or name for cell, name in zip(given, names, strict=True)])
+
+
+def _stripped(cell: Any) -> Any:
+    """A text without the spaces around it; one of spaces alone is an empty cell."""
+    return (cell.strip() or None) if isinstance(cell, str) else cell
+
+
+def _named(column: "pd.Series[Any]") -> str:
+    """The column's name, quoted, or its index: a plain value, whatever kind of number pandas keeps it as."""
+    return repr(column.name if isinstance(column.name, str) else int(str(column.name)))
 
 
 def _complete(column: "pd.Series[Any]", lines: list[str]) -> None:
     empty = np.flatnonzero(column.isna().to_numpy())
     if len(empty):
         raise SweepError(
-            f"dataset table: column {column.name!r} of {lines[empty[0]]} is empty; fill it or leave the record out"
+            f"dataset table: column {_named(column)} of {lines[empty[0]]} is empty; fill it or leave the record out"
         )
 
 
@@ -112,25 +146,48 @@ def _column(column: "pd.Series[Any]") -> npt.NDArray[Any]:
     return column.to_numpy() if is_numeric_dtype(column) else column.to_numpy(dtype=object).astype(str)
 
 
-def _features(column: "pd.Series[Any]", lines: list[str]) -> npt.NDArray[np.float32]:
-    """[N, 1] of numbers, or [N, categories] of 0 and 1."""
+def _labels(column: "pd.Series[Any]", lines: list[str]) -> npt.NDArray[Any]:
+    """The cells of the labels. Among numbers, a word for what is unknown is no class of its own."""
+    cells = _column(column)
+    if cells.dtype.kind == "U":
+        unknown = np.array([cell.lower() in UNKNOWN for cell in cells])
+        if unknown.any() and not unknown.all() and np.isfinite(_numbers(cells)[~unknown]).all():
+            raise _among(column, lines, cells, int(np.flatnonzero(unknown)[0]))
+    return cells
+
+
+def _numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Texts as numbers; NaN for those that are none."""
     import pandas as pd
 
+    return pd.to_numeric(pd.Series(cells), errors="coerce").to_numpy(dtype=np.float64)
+
+
+def _among(column: "pd.Series[Any]", lines: list[str], cells: npt.NDArray[Any], at: int) -> SweepError:
+    cell = str(cells[at])
+    return SweepError(f"dataset table: column {_named(column)} of {lines[at]}: {cell!r} stands among numbers")
+
+
+def _features(column: "pd.Series[Any]", lines: list[str]) -> npt.NDArray[np.float32]:
+    """[N, 1] of numbers, or [N, categories] of 0 and 1."""
     cells = _column(column)
-    if cells.dtype.kind != "U":
+    text = cells.dtype.kind == "U"
+    values = _numbers(cells) if text else cells
+    number = ~np.isnan(values)
+    if number.all() or not text:  # texts that are all numbers are whole ones beyond 64 bits: pandas has no column for them
         with np.errstate(over="ignore"):
-            numbers = cells.astype(np.float32)[:, None]
+            numbers = values.astype(np.float32)[:, None]
         endless = np.flatnonzero(~np.isfinite(numbers))
         if len(endless):
-            raise SweepError(f"dataset table: column {column.name!r} of {lines[endless[0]]} is not finite: {cells[endless[0]]}")
+            raise SweepError(
+                f"dataset table: column {_named(column)} of {lines[endless[0]]} is not finite: {cells[endless[0]]}"
+            )
         return numbers
-    number = pd.to_numeric(pd.Series(cells), errors="coerce").notna().to_numpy()
     if number.any():  # one slip of the pen would turn a column of numbers into thousands of categories
-        at = int(np.flatnonzero(~number)[0])
-        raise SweepError(f"dataset table: column {column.name!r} of {lines[at]}: {cells[at]!r} stands among numbers")
+        raise _among(column, lines, cells, int(np.flatnonzero(~number)[0]))
     categories, code = np.unique(cells, return_inverse=True)
     if len(categories) > MOST_CATEGORIES:
         raise SweepError(
-            f"dataset table: column {column.name!r} has {len(categories)} texts; at most {MOST_CATEGORIES} are allowed"
+            f"dataset table: column {_named(column)} has {len(categories)} texts; at most {MOST_CATEGORIES} are allowed"
         )
     return np.eye(len(categories), dtype=np.float32)[code]

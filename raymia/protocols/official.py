@@ -42,7 +42,7 @@ class Official(Protocol):
     def draw(self, n: int, seed: int, replicate: int) -> Split:
         if self.train >= n:
             raise SweepError(
-                f"protocol official: train is {self.train} and the data set has {n} records; less than that is allowed"
+                f"protocol.official.train: got {self.train}; the data set has {n} records, less than that is allowed"
             )
         role = reserve(n, self.reserve, "official", seed)
         first, audited = np.arange(n) < self.train, role == AUDITED
