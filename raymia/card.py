@@ -1,6 +1,6 @@
 """One trained model for use elsewhere: its weights, and a card that says what it is and what its numbers were.
 
-The records that it was trained on stay private: neither they nor the seed that draws them again stand on the card.
+The records that it was trained on stay private: neither they nor the seed and protocol that draw them again stand on the card.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from raymia.training import Model
 
 _KEPT = ("test_accuracy", "test_accuracy_lo", "test_accuracy_hi", "max_attack_auc", "max_attack_auc_lo", "max_attack_auc_hi")
+_DRAWS = {"seed": 0, "replicate": 0, "protocol": {"coin": {}}}  # what draws the members, with something to put in its place
 _LOAD = "from pathlib import Path; from raymia.card import load; logits = load(Path('FOLDER'))(x)"
 
 
@@ -67,8 +68,8 @@ def write(folder: Folder, rows: Sequence[Row], out: Path, trial: int | None, mod
         "sha256": hashlib.sha256(content).hexdigest(),
         "versions": row.versions,
         "load": _LOAD,
-        "about_members": "which records it was trained on is not told; the seed, which would draw them again, is left out",
-        "point": {name: value for name, value in row.point.items() if name not in ("seed", "replicate")},
+        "about_members": "which records it was trained on is not told; seed and protocol, which draw them, are left out",
+        "point": {name: value for name, value in row.point.items() if name not in _DRAWS},
     }
     (out / "model.safetensors").write_bytes(content)
     (out / "card.json").write_text(json.dumps(told, indent=1) + "\n")
@@ -105,7 +106,7 @@ def load(folder: Path) -> Model:
     card, content = json.loads((folder / "card.json").read_text()), (folder / "model.safetensors").read_bytes()
     if hashlib.sha256(content).hexdigest() != card["sha256"]:
         raise EnvironmentFault(f"{folder}/model.safetensors is damaged: its sha256 is not that of card.json; export it again")
-    point = Point.from_json(card["point"] | {"seed": 0, "replicate": 0})  # neither decides what the network is
+    point = Point.from_json(card["point"] | _DRAWS)  # which do not decide what the network is
     shape, scale = tuple(card["input"]["shape"]), card["normalisation"]
     network = catalog.make("networks", point.network.name, point.network.knobs).build(shape, card["classes"])
     network.normalise = Normalise(tuple(scale["mean"]), tuple(scale["std"]), len(shape))

@@ -62,9 +62,11 @@ def run(folder: Folder, data: Data, seeds: int = SEEDS, map: Map = map, digests:
     missing = [row for row in front(folder, digests) if row.digest not in held or held[row.digest].numbers["seeds"] != seeds]
     fresh = [point for row in missing for point in points(row, seeds)]
     found = iter(map(partial(_attempt, data), fresh))
-    for row in missing:
-        folder.confirm(combine(row, [next(found) for _ in range(seeds)]))
-    folder.derive(digests)
+    try:
+        for row in missing:
+            folder.confirm(combine(row, [next(found) for _ in range(seeds)]))
+    finally:  # where it was stopped, what is confirmed stands in the CSVs
+        folder.derive(digests)
     wanted = {row.digest for row in front(folder, digests)}
     return [row for row in folder.confirmed() if row.digest in wanted]
 

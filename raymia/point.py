@@ -59,7 +59,8 @@ class Point:
         del body["dataset"]
         used = [("networks", self.network), ("protocols", self.protocol)]
         used += [("defenses", p) for p in self.recipe] + [("attacks", p) for p in self.attacks]
-        return body | {"revisions": {f"{kind}.{p.name}": catalog.find(kind, p.name).revision for kind, p in used}}
+        revisions = {f"{kind}.{p.name}": catalog.find(kind, p.name).revision for kind, p in used}
+        return body | {"revisions": revisions | {"training": self.training.revision}}
 
     def digest(self) -> str:
         """sha256 of the canonical point, as hex."""

@@ -1,7 +1,7 @@
 """How models are trained, before any defense has had its word."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from raymia.space import Range
 
@@ -13,6 +13,8 @@ class Training:
     Units: `milestones` are (fraction of `epochs`, factor on `lr` from there on), so a shorter run keeps its shape; `stop` is
     the number of epochs that are really run (None: all), without rescaling the schedule.
     """
+
+    revision: ClassVar[int] = 2  # of how a group takes its steps; raised when the bits of a trained model change
 
     epochs: Annotated[int, Range(1, 1000, least=1)] = 60
     batch_size: Annotated[int, Range(1, 4096, least=1)] = 64

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-import time
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -206,7 +206,7 @@ class Signals:
 class Store:
     """signals/<key>/: one npz and one safetensors a model, each with its sha256 and the key of its model in index.json.
 
-    Two processes that write the same model write the same bytes; the index is changed under a lock on the folder.
+    Two processes that write the same model write the same bytes; the index is changed under a lock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -214,11 +214,7 @@ class Store:
 
     def index(self) -> dict[str, dict[str, str]]:
         """File name -> {"sha256": ..., "model": key}; empty where there is none or it is damaged."""
-        try:
-            index = json.loads(self.disk.read("index.json") or b"{}")
-        except ValueError:
-            return {}
-        return index if isinstance(index, dict) else {}
+        return parse_index(self.disk.read("index.json"))
 
     def put(self, name: str, content: bytes, model: str = "") -> None:
         """Raises EnvironmentFault naming the path."""
@@ -227,8 +223,8 @@ class Store:
 
     def note(self, notes: Mapping[str, dict[str, str]]) -> None:
         """Enter files that are there into the index."""
-        with _held(self.folder):
-            index = self.index() | dict(notes)
+        with _held(self.folder / "index.json") as content:
+            index = parse_index(content) | dict(notes)
             self.disk.replace("index.json", json.dumps(index, indent=1, sort_keys=True).encode())
 
     def get(self, name: str, model: str = "") -> bytes | None:
@@ -239,38 +235,40 @@ class Store:
         return content if hashlib.sha256(content).hexdigest() == note["sha256"] else None
 
 
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """One writer of index.json at a time, among all processes and nodes."""
-    handle = os.open(folder, os.O_RDONLY)
+def parse_index(content: bytes | None) -> dict[str, dict[str, str]]:
+    """An index.json; empty where there is none or it is damaged."""
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:  # NFS locks no folder, but creates a file for one only
-            with _claimed(folder / ".index.lock"):
-                yield
-        else:
-            yield
-    finally:
-        os.close(handle)
+        index = json.loads(content or b"{}")
+    except ValueError:
+        return {}
+    return index if isinstance(index, dict) else {}
+
+
+_ONE = threading.Lock()  # the lock below is of a process, not of a thread
 
 
 @contextlib.contextmanager
-def _claimed(path: Path, patience: float = 30.0) -> Iterator[None]:
-    """Holds a file that nobody else can make; one that is older than `patience` is of a process that was killed."""
-    while True:
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL))
-            break
-        except FileExistsError:
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > patience:
-                    path.unlink()
-            time.sleep(0.02)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
+def _held(path: Path) -> Iterator[bytes]:
+    """The content of an index, which nobody else changes meanwhile: no process here, nor on a node that has the folder by NFS.
+
+    Such a lock holds a file, not a name, and the name gets a new file each time: who was waiting for the old one begins again.
+    It ends as soon as this process closes any descriptor of that file, so the content is read by the one that holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _ONE:
+        while True:
+            with open(path, "a+b") as held:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.lockf(held, fcntl.LOCK_EX)
+                try:
+                    now = open(path, "rb")
+                except FileNotFoundError:
+                    continue
+                with now:
+                    if os.path.sameopenfile(held.fileno(), now.fileno()):
+                        held.seek(0)
+                        yield held.read()
+                        return
 
 
 def pack(arrays: Mapping[str, Array]) -> bytes:

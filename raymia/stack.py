@@ -38,7 +38,7 @@ class Stack:
         self._nets = list(nets)
         self.alone = len(nets) == 1
         self.template = nets[0] if self.alone else copy.deepcopy(nets[0])
-        self.wide = not self.alone and all(type(m) in _WIDE for m in self.template.modules())
+        self.wide = not self.alone and _can_be_wide(self.template)
         self.params: dict[str, Tensor]
         self.buffers: dict[str, Tensor] = {}
         if self.alone:
@@ -87,17 +87,26 @@ class Stack:
     def _through(self, module: nn.Module, name: str, x: Tensor) -> Tensor:
         """x [K, B, ...] through the K modules of one name."""
         if isinstance(module, nn.Sequential):
-            for child, part in module.named_children():
+            for child, part in module._modules.items():
                 x = self._through(part, f"{name}.{child}", x)
             return x
         if isinstance(module, nn.Linear):
             weight, bias = self.params[f"{name}.weight"], self.params.get(f"{name}.bias")
             if isinstance(module, LinearNorm):
                 weight = module.normed(weight)
-            return x @ weight if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
+            rows = x.reshape(len(x), -1, x.shape[-1])
+            out = rows @ weight if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight)
+            return out.reshape(*x.shape[:-1], -1)
         if isinstance(module, Dropout):
             return x * self.buffers[f"{name}.mask"] if module.training else x
         return x.flatten(2) if isinstance(module, nn.Flatten) else module(x)
+
+
+def _can_be_wide(net: Network) -> bool:
+    """Whether every module is one that `_through` knows, and stands in one place alone."""
+    modules = list(net.modules())
+    known = all(type(m) in _WIDE and not (isinstance(m, nn.Flatten) and (m.start_dim, m.end_dim) != (1, -1)) for m in modules)
+    return known and len(modules) == len(list(net.named_modules(remove_duplicate=False)))
 
 
 def _called(loss: Loss, said: Sequence[Outputs], batches: Sequence[Batch], extras: Any) -> Tensor:

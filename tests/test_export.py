@@ -247,7 +247,7 @@ def test_the_model_that_is_loaded_gives_the_stored_logits(folder: Path, tmp_path
 def test_the_card_tells_no_members_and_loads_as_it_says(folder: Path, tmp_path: Path) -> None:
     run(folder, "model", tmp_path / "out", "--trial", "2")
     told = json.loads((tmp_path / "out" / "card.json").read_text())
-    assert not {"seed", "replicate", "member", "members"} & (set(told) | set(told["point"]))
+    assert not {"seed", "replicate", "protocol", "member", "members"} & (set(told) | set(told["point"]))
     code = told["load"].replace("FOLDER", str(tmp_path / "out"))
     code = "import torch; x = torch.zeros(3, *{shape})\n{code}\nprint(*logits.shape)".format(code=code, **told["input"])
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "3 10\n"

@@ -98,6 +98,16 @@ def test_weights_multiplied_at_once_are_those_of_single_models(layers: str) -> N
         assert torch.allclose(together[m], weights(Recipe(), [m], build)[0], atol=1e-9, rtol=0)
 
 
+def test_rows_of_rows_are_multiplied_at_once_too() -> None:
+    def build() -> Network:
+        layers = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Tanh(), nn.Linear(3, 4), nn.Flatten())
+        return classifier(layers, 12, 3)
+
+    assert Stack([build(), build()]).wide
+    together = weights(Recipe(), [0, 1], build, shape=(3, 2))
+    assert torch.allclose(together[1], weights(Recipe(), [1], build, shape=(3, 2))[0], atol=1e-9, rtol=0)
+
+
 def test_a_layer_of_another_kind_is_mapped() -> None:
     class Odd(nn.Linear):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -107,6 +117,8 @@ def test_a_layer_of_another_kind_is_mapped() -> None:
         return classifier(Odd(6, 8), 8, 3)
 
     assert not Stack([build(), build()]).wide
+    for layer in (nn.Flatten(0), nn.Sequential(twice := nn.Tanh(), twice), nn.BatchNorm1d(6)):
+        assert not Stack([classifier(nn.Sequential(layer, nn.Linear(6, 8)), 8, 3) for _ in range(2)]).wide
     assert torch.allclose(weights(Recipe(), [0, 1], build)[1], weights(Recipe(), [1], build)[0], atol=1e-9, rtol=0)
 
 

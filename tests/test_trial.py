@@ -1,6 +1,8 @@
 """A whole trial without Ray: the gap law, what is trained twice (nothing), and that the map does not matter."""
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from raymia.data import Data
 from raymia.data import load as load_data
 from raymia.metrics import ScoreError
 from raymia.point import Point
+from raymia.signals import Store
 from raymia.space import Part
 
 TINY = """
@@ -163,3 +166,21 @@ def test_a_row_says_what_a_defense_costs_in_records_and_which_bound_epsilon_is()
         "epsilon is RDP's bound: so large, PRV's cannot be computed"
     ]
     assert trial.run(replace(point, recipe=(Part("dpsgd", {"sigma": 3.0}),)), data).notes == []
+
+
+def test_an_index_loses_no_entry_to_other_processes(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from raymia.signals import Store; s = Store(Path(sys.argv[1]));"
+        "[s.put(f'{sys.argv[2]}-{i}', b'x') for i in range(20)]"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "k"), str(n)]) for n in range(3)]
+    assert [one.wait(60) for one in writers] == [0, 0, 0]
+    assert set(Store(tmp_path / "k").index()) == {f"{n}-{i}" for n in range(3) for i in range(20)}
+    assert len(list((tmp_path / "k").iterdir())) == 61  # and the index
+
+
+def test_the_models_key_holds_the_revision_of_training(tiny: tuple[Point, Data], monkeypatch: pytest.MonkeyPatch) -> None:
+    point = tiny[0]
+    before = point.digest(), observation.signals_key(point)
+    monkeypatch.setattr(type(point.training), "revision", point.training.revision + 1)
+    assert point.digest() != before[0] and observation.signals_key(point) != before[1]

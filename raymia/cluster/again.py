@@ -1,7 +1,9 @@
 """Whole trials as tasks: `raymia confirm` on the cluster that `run` would use."""
 
 import contextlib
+import signal
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import ray
 from raymia.cluster import leash
 from raymia.cluster.session import scratch, session
 from raymia.cluster.spread import settle
-from raymia.cluster.stop import Stop
+from raymia.cluster.stop import Stop, Stopped
 from raymia.data import Data
+from raymia.errors import EnvironmentFault
 from raymia.remote import Location
 from raymia.sweep import Resources
 
@@ -26,7 +29,8 @@ def everywhere(asked: Resources, out: Path | Location, data: Data) -> Iterator[M
     Ray queues them, retries those whose worker was lost and has the cluster grow. The caller holds the lock of `out`.
     Raises Stopped, SweepError where a trial could never start, EnvironmentFault.
     """
-    with Stop() as stop, scratch(out) as here, session(asked, here, data.x.nbytes + data.y.nbytes) as cluster:
+    one_bundle, size = replace(asked, spread=1), data.x.nbytes + data.y.nbytes
+    with Stop() as stop, _ended(stop), scratch(out) as here, session(one_bundle, here, size) as cluster:
         stop.listen()  # Ray has put its own handlers
         stop.check()
 
@@ -42,6 +46,24 @@ def everywhere(asked: Resources, out: Path | Location, data: Data) -> Iterator[M
             for one in [task.remote(ref, item) for item in items]:
                 while not ray.wait([one], timeout=0.5)[0]:
                     stop.check()
-                yield ray.get(one)
+                try:
+                    found = ray.get(one)
+                except ray.exceptions.RayTaskError:
+                    raise
+                except ray.exceptions.RayError as error:
+                    why = str(error).strip().splitlines()[0]
+                    raise EnvironmentFault(
+                        f"a fresh draw was lost {_RETRIES + 1} times: {why}; the same command goes on"
+                    ) from error
+                yield found
 
         yield mapped
+
+
+@contextlib.contextmanager
+def _ended(stop: Stop) -> Iterator[None]:
+    """Ray's own handler of SIGTERM, which stands while Ray starts, exits."""
+    try:
+        yield
+    except SystemExit:
+        raise Stopped(stop.signal or signal.SIGTERM) from None

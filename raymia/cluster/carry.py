@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,9 +20,10 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
 from raymia import observation
+from raymia.errors import EnvironmentFault
 from raymia.point import Point
 from raymia.remote import Location, Remote, locate, storage
-from raymia.signals import Store
+from raymia.signals import Store, parse_index
 from raymia.storage import Storage
 
 _NOTE = ".nonce"  # in the results folder while a driver runs: who reads the right number there sees the folder
@@ -48,16 +50,12 @@ class Keeper:
         if not isinstance(self._storage, Remote):
             Store(Path(self._place, "signals", key)).note(notes)  # beside workers that write there themselves
             return
-        noted = _index(self._storage.read(f"signals/{key}/index.json")) | notes
+        noted = parse_index(self._storage.read(f"signals/{key}/index.json")) | notes
         self._storage.replace(f"signals/{key}/index.json", json.dumps(noted, indent=1, sort_keys=True).encode())
 
 
-def _index(content: bytes | None) -> Index:
-    try:
-        found = json.loads(content or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+class FolderFault(EnvironmentFault):
+    """The results folder itself does not take what is written, or not give what is read: no other node would be spared that."""
 
 
 def keeper(place: str) -> Any:
@@ -76,22 +74,41 @@ class Shelf:
         self._keeper, self._disk = keeper, disk
         top = Path(tempfile.gettempdir(), f"raymia-{os.getuid()}")
         top.mkdir(mode=0o700, exist_ok=True)
-        for left in top.glob("signals-*"):  # of workers that were killed
-            if not Path("/proc", left.name.split("-")[1]).exists() and Path("/proc").exists():
+        host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[
+            :8
+        ]  # containers may share the folder, and not the pids
+        for left in top.glob(f"signals-{host}-*"):  # of workers that were killed
+            if not Path("/proc", left.name.split("-")[2]).exists() and Path("/proc").exists():
                 shutil.rmtree(left, ignore_errors=True)
-        self.root = Path(tempfile.mkdtemp(prefix=f"signals-{os.getpid()}-", dir=top))
+        self.root = Path(tempfile.mkdtemp(prefix=f"signals-{host}-{os.getpid()}-", dir=top))
         self._known: dict[str, Index] = {}  # key -> what the results folder has
 
+    def _ask(self, call: str, *arguments: Any) -> Any:
+        """A call of the keeper. Raises FolderFault where the results folder is in the way."""
+        try:
+            return ray.get(getattr(self._keeper, call).remote(*arguments), timeout=_LONG)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, EnvironmentFault):
+                raise FolderFault(str(error.cause)) from None
+            raise
+
     def _read(self, name: str) -> bytes | None:
-        if self._disk is not None:
-            return self._disk.read(name)
-        content: bytes | None = ray.get(self._keeper.read.remote(name), timeout=_LONG)
+        content: bytes | None = self._disk.read(name) if self._disk is not None else self._ask("read", name)
         return content
+
+    def _write(self, name: str, content: bytes) -> None:
+        if self._disk is not None:
+            try:
+                self._disk.replace(name, content)
+                return
+            except EnvironmentFault:  # this node may read there, and not write
+                self._disk = None
+        self._ask("write", name, content)
 
     def fetch(self, keys: Iterable[str], want: Callable[[str], bool]) -> None:
         """Take what the results folder has of these points and is wanted; what does not verify is made again."""
         for key in keys:
-            noted = self._known[key] = _index(self._read(f"signals/{key}/index.json"))
+            noted = self._known[key] = parse_index(self._read(f"signals/{key}/index.json"))
             mine = Store(self.root / key)
             held = mine.index()
             for name, note in noted.items():
@@ -109,14 +126,10 @@ class Shelf:
             for name, note in mine.index().items():
                 if known.get(name) == note or (content := mine.get(name, note["model"])) is None:
                     continue
-                place = f"signals/{key}/{name}"
-                if self._disk is not None:
-                    self._disk.replace(place, content)
-                else:
-                    ray.get(self._keeper.write.remote(place, content), timeout=_LONG)
+                self._write(f"signals/{key}/{name}", content)
                 fresh[name] = note
             if fresh:
-                ray.get(self._keeper.note.remote(key, fresh), timeout=_LONG)
+                self._ask("note", key, fresh)
                 known.update(fresh)
 
     def clear(self) -> None:

@@ -12,6 +12,7 @@ from raymia.sweep import Resources
 
 Node = Mapping[str, float]
 _KNOB = "RAYMIA_MAX_NODES"
+_HEAD = "node:__internal_head__"  # a resource that Ray gives to the head alone
 _LAUNCHED = Path("~/ray_bootstrap_config.yaml")  # `ray up` writes it on the head, in JSON; its autoscaler reads it
 
 
@@ -75,7 +76,7 @@ def reachable(present: Sequence[Node], asked: Resources) -> tuple[tuple[Node, ..
 
 
 def _is(node: Node, kind: Node) -> bool:
-    return all(node.get(name, 0) == kind.get(name, 0) for name in ("CPU", "GPU"))
+    return _HEAD not in node and all(node.get(name, 0) == kind.get(name, 0) for name in ("CPU", "GPU"))
 
 
 def _told() -> list[tuple[int, Node]]:

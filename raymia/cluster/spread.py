@@ -119,6 +119,8 @@ class Spread:
             if known and ray.get(known[0]) not in alive:
                 del running[ref]
                 self._observers.remove(one)
+                del self._where[one]
+                ray.kill(one)  # or Ray starts it again where there is room some day
                 groups.append(group)
         return groups
 

@@ -15,7 +15,7 @@ from ray import tune
 from raymia import trial as trials
 from raymia.cluster import leash
 from raymia.cluster.actors import MOST, Pool
-from raymia.cluster.carry import Shelf, keys, shelf
+from raymia.cluster.carry import FolderFault, Shelf, keys, shelf
 from raymia.cluster.spread import Spread, settle
 from raymia.data import Data
 from raymia.errors import EnvironmentFault
@@ -79,7 +79,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         try:
             row = self._run()
         except EnvironmentFault as fault:
-            if self._shelf:
+            if self._shelf and not isinstance(fault, FolderFault):
                 raise  # a disk of this node alone: the driver runs the trial again, elsewhere if it can
             return {"fault": str(fault), "done": True}
         except ray.exceptions.RayError:

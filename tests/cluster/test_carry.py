@@ -12,9 +12,10 @@ import pytest
 
 from raymia import sweep as files
 from raymia.cluster import actors, carry, spread, tune
-from raymia.cluster.carry import Keeper, Shelf, arrays, keys, of, sees
+from raymia.cluster.carry import FolderFault, Keeper, Shelf, arrays, keys, of, sees
 from raymia.cluster.spread import Spread
 from raymia.data import Data
+from raymia.errors import EnvironmentFault
 from raymia.remote import storage
 from raymia.signals import Store
 
@@ -112,11 +113,39 @@ def test_a_node_that_reaches_the_object_storage_writes_there_itself(tmp_path: Pa
 
 
 def test_the_shelf_of_a_killed_worker_goes(tmp_path: Path) -> None:
-    left, alive = (tmp_path / f"raymia-{os.getuid()}" / f"signals-{pid}-x" for pid in (2**22 + 1, os.getpid()))
-    left.mkdir(parents=True)
-    alive.mkdir()
+    alive = Shelf(Near(str(tmp_path))).root
+    assert f"-{os.getpid()}-" in alive.name
+    left = alive.with_name(alive.name.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-"))
+    elsewhere = left.with_name("signals-another0-1-x")  # of a container with numbers of its own
+    left.mkdir()
+    elsewhere.mkdir()
     Shelf(Near(str(tmp_path)))
-    assert alive.exists() and not left.exists()
+    assert alive.exists() and elsewhere.exists() and not left.exists()
+
+
+def test_a_node_that_may_only_read_there_sends_through_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = f"file://{tmp_path}/out"
+    keeper = Near(place)
+    storage(place).replace(".nonce", b"1")
+    near = carry.shelf(keeper, place, "1")
+    assert near and near._disk is not None
+    monkeypatch.setattr(near._disk, "replace", lambda name, data: (_ for _ in ()).throw(EnvironmentFault("forbidden")))
+    Store(near.root / "k").put("model-0.npz", b"zero", "key0")
+    near.send(["k"])
+    assert keeper.calls == {"write": 1, "note": 1}
+    assert Store(tmp_path / "out" / "signals" / "k").get("model-0.npz", "key0") == b"zero"
+
+
+def test_a_fault_of_the_results_folder_is_told_from_one_of_this_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Shelf(Near(str(tmp_path / "out")))
+    Store(shelf.root / "k").put("model-0.npz", b"zero", "key0")
+
+    def full(ref: Any, timeout: float) -> Any:
+        raise carry.ray.exceptions.RayTaskError("write", "", EnvironmentFault("the disk is full"))
+
+    monkeypatch.setattr(carry.ray, "get", full)
+    with pytest.raises(FolderFault, match="the disk is full"):
+        shelf.send(["k"])
 
 
 def test_a_node_sees_the_folder_only_by_the_drivers_number(tmp_path: Path) -> None:
@@ -204,12 +233,14 @@ def test_the_groups_of_a_lost_node_are_done_here(monkeypatch: pytest.MonkeyPatch
                 remote=lambda work, group: Answer(work(group) if node == "here" else None, node == "here")
             )
 
+    killed: list[Any] = []
     fake = SimpleNamespace(
         put=lambda value: value,
         get=lambda ref, timeout=None: ref.value,
         wait=lambda refs, timeout: ([ref for ref in refs if ref.done], []),
         nodes=lambda: [{"NodeID": "here", "Alive": True}, {"NodeID": "gone", "Alive": False}],
         exceptions=spread.ray.exceptions,
+        kill=killed.append,
     )
     monkeypatch.setattr(spread, "ray", fake)
     monkeypatch.setattr(actors, "ray", fake)
@@ -218,4 +249,4 @@ def test_the_groups_of_a_lost_node_are_done_here(monkeypatch: pytest.MonkeyPatch
     one: Any = Far("gone")
     trial = Spread([one, Far("here")], None)
     assert trial.map(done.append, range(6)) == [None] * 6 and sorted(done) == list(range(6))
-    assert one not in trial._observers and len(trial._observers) == 1
+    assert one not in trial._observers and len(trial._observers) == 1 and killed == [one]

@@ -82,6 +82,8 @@ def test_the_file_of_ray_up_says_how_far(tmp_path: Path) -> None:
 def test_nodes_that_are_there_are_among_the_most_that_there_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYMIA_MAX_NODES", "3:CPU=4,GPU=1")
     there = {**GPU, "memory": 5.0, "node:10.0.0.1": 1.0}
+    head = {**GPU, "node:__internal_head__": 1.0}
+    assert reachable([head, there], ANY)[0] == (head, GPU, GPU, GPU)  # a head of the same size is none of them
     nodes, growing = reachable([HEAD, there, there], ANY)
     assert nodes == (HEAD, GPU, GPU, GPU) and growing
     with pytest.raises(SweepError, match="room for that 3 times"):
