@@ -1,6 +1,7 @@
 """Whether a sweep can run on its records, what it will do and what it will cost: said before anything is started."""
 
 import csv
+import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -154,13 +155,22 @@ def _teaches(name: str) -> bool:
     return found.teach is not Defense.teach or found.assemble is not Defense.assemble
 
 
+def cpus() -> int:
+    """The CPUs that this process may use: those it is pinned to, less what its container withholds."""
+    pinned = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(pinned, math.floor(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or "max"
+        return pinned
+
+
 def machine() -> dict[str, int]:
     """The CPUs and NVIDIA GPUs that this process may use; asks no driver, so that it costs nothing."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = sum(path.name[6:].isdigit() for path in Path("/dev").glob("nvidia*"))
     return {
-        "cpu": cpus,
+        "cpu": cpus(),
         "gpu": gpus if visible is None else min(gpus, len([v for v in visible.split(",") if v.strip()])),
     }
 

@@ -16,7 +16,7 @@ import pandas as pd
 from raymia import pareto
 from raymia.point import strength
 from raymia.remote import Location
-from raymia.results import Folder, Row
+from raymia.results import Folder, Row, interval_columns
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 68rem; margin: 2rem auto;
@@ -89,17 +89,11 @@ def _number(row: Row, name: str) -> float | None:
     return row.numbers.get(name)
 
 
-def _ends(name: str) -> tuple[str, str]:
-    """The columns of an interval: `auc.lira` has `auc_lo.lira`, everything else `<name>_lo`."""
-    attack = name.removeprefix("auc.")
-    return (f"{name}_lo", f"{name}_hi") if attack == name else (f"auc_lo.{attack}", f"auc_hi.{attack}")
-
-
 def _said(row: Row | None, name: str) -> str:
     """`0.612 (0.590 to 0.634)`; empty where unknown."""
     if row is None or (value := _number(row, name)) is None:
         return ""
-    low, high = (_number(row, end) for end in _ends(name))
+    low, high = (_number(row, end) for end in interval_columns(name))
     return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
 
 

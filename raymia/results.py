@@ -280,6 +280,12 @@ def trial_columns(rows: Sequence[Row]) -> list[str]:
     return [*fixed, *_names([dict.fromkeys(numbers)], fixed), "notes"]
 
 
+def interval_columns(name: str) -> tuple[str, str]:
+    """The columns of a number's interval: `auc.lira` has `auc_lo.lira`, everything else `<name>_lo`."""
+    attack = name.removeprefix("auc.")
+    return (f"{name}_lo", f"{name}_hi") if attack == name else (f"auc_lo.{attack}", f"auc_hi.{attack}")
+
+
 def trial_line(row: Row) -> Line:
     """The cells of a row in `trials.csv`, typed."""
     named = {name: getattr(row, name) for name in (*_HEAD, *_SIZES, "worst_attack")}

@@ -47,10 +47,10 @@ def number(value: Any) -> str:
 
 
 def interval(record: Mapping[str, Any], name: str) -> str:
-    """`0.612 [0.590, 0.634]`; empty where unknown. The ends of `auc.lira` are `auc_lo.lira` and `auc_hi.lira`."""
-    attack = name.removeprefix("auc.")
-    ends = (f"{name}_lo", f"{name}_hi") if attack == name else (f"auc_lo.{attack}", f"auc_hi.{attack}")
-    value, low, high = (record.get(column) for column in (name, *ends))
+    """`0.612 [0.590, 0.634]`; empty where unknown."""
+    from raymia.results import interval_columns
+
+    value, low, high = (record.get(column) for column in (name, *interval_columns(name)))
     if value is None:
         return ""
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -1,7 +1,6 @@
 """Whole trials as tasks: `raymia confirm` on the cluster that `run` would use."""
 
 import contextlib
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import ray
 from raymia.cluster import leash
 from raymia.cluster.session import scratch, session
 from raymia.cluster.spread import settle
-from raymia.cluster.stop import Stop, Stopped
+from raymia.cluster.stop import Stop
 from raymia.data import Data
 from raymia.errors import EnvironmentFault
 from raymia.remote import Location
@@ -30,7 +29,7 @@ def everywhere(asked: Resources, out: Path | Location, data: Data) -> Iterator[M
     Raises Stopped, SweepError where a trial could never start, EnvironmentFault.
     """
     one_bundle, size = replace(asked, spread=1), data.x.nbytes + data.y.nbytes
-    with Stop() as stop, _ended(stop), scratch(out) as here, session(one_bundle, here, size) as cluster:
+    with Stop() as stop, scratch(out) as here, session(one_bundle, here, size) as cluster:
         stop.listen()  # Ray has put its own handlers
         stop.check()
 
@@ -58,12 +57,3 @@ def everywhere(asked: Resources, out: Path | Location, data: Data) -> Iterator[M
                 yield found
 
         yield mapped
-
-
-@contextlib.contextmanager
-def _ended(stop: Stop) -> Iterator[None]:
-    """Ray's own handler of SIGTERM, which stands while Ray starts, exits."""
-    try:
-        yield
-    except SystemExit:
-        raise Stopped(stop.signal or signal.SIGTERM) from None

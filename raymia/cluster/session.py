@@ -3,10 +3,10 @@
 import contextlib
 import hashlib
 import logging
-import math
 import os
 import secrets
 import shutil
+import signal
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,10 @@ from typing import Any
 
 import ray
 
+from raymia import estimate
 from raymia.cluster import leash
 from raymia.cluster.room import Node, at_once, reachable
+from raymia.cluster.stop import Stopped
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.remote import Location
 from raymia.sweep import Resources
@@ -77,7 +79,8 @@ def scratch(out: Path | Location) -> Iterator[Path]:
 def session(asked: Resources, folder: Path, data_bytes: int) -> Iterator[Session]:
     """A running Ray that can schedule a trial.
 
-    Raises SweepError where it never could, EnvironmentFault where the cluster cannot be reached.
+    Raises SweepError where it never could, EnvironmentFault where the cluster cannot be reached, Stopped where a SIGTERM came
+    before the caller took the signals again.
     """
     address = os.environ.get("RAY_ADDRESS", "")
     ours = address in ("", "local") and not ray.is_initialized()
@@ -90,6 +93,8 @@ def session(asked: Resources, folder: Path, data_bytes: int) -> Iterator[Session
                 _start(settings, address)
             logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what went wrong stands in the rows
             yield Session(_nodes(asked, ours), str(folder / "leash") if ours else None)
+        except SystemExit:  # Ray's own handler of SIGTERM, which stands from the start of Ray on
+            raise Stopped(signal.SIGTERM) from None
         except (ConnectionError, ray.exceptions.AuthenticationError) as error:
             reason = " ".join(str(error).split())[:300]
             raise EnvironmentFault(f"the Ray cluster at {address or 'this machine'} cannot be used: {reason}") from error
@@ -158,7 +163,7 @@ def _token() -> str:
 
 def _local(asked: Resources, folder: Path, data_bytes: int) -> dict[str, Any]:
     """What `ray.init` is told. Raises SweepError before anything is started where a trial could never be."""
-    here = {"CPU": float(cpus()), "GPU": float(_gpus() if asked.gpu else 0)}
+    here = {"CPU": float(estimate.cpus()), "GPU": float(_gpus() if asked.gpu else 0)}
     at_once(asked, [here])
     return {
         "address": "local",
@@ -168,16 +173,6 @@ def _local(asked: Resources, folder: Path, data_bytes: int) -> dict[str, Any]:
         "object_store_memory": max(_LEAST_STORE, 2 * data_bytes),
         "_temp_dir": str(folder / "ray"),  # a folder of its own: Ray opens it to everybody
     }
-
-
-def cpus() -> int:
-    """The CPUs that this process may use: those it is pinned to, less what its container withholds."""
-    pinned = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(pinned, math.floor(int(quota) / int(period))))
-    except (OSError, ValueError):  # no such file, or "max"
-        return pinned
 
 
 def _gpus() -> int:

@@ -7,7 +7,6 @@ import re
 import secrets
 import shlex
 import shutil
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -76,13 +75,12 @@ def run(
             else:
                 agenda.begin()
             _tidy(agenda)
-        except (Stopped, SystemExit):  # Ray's handler of SIGTERM, which stands while Ray starts, exits
-            number = stop.signal or signal.SIGTERM
+        except Stopped as stopped:
             if agenda.begun:
                 command = ["raymia", "run", str(out / "sweep.yaml"), "--out", str(out)]
                 progress.say(f"stopped; go on with: {shlex.join(command)}")
-            progress.say(f"exit code {128 + number}")  # Ray keeps none of a job that `ray job stop` stopped
-            return 128 + number
+            progress.say(f"exit code {stopped.exit_code}")  # Ray keeps none of a job that `ray job stop` stopped
+            return stopped.exit_code
         finally:
             progress.stop()
             if agenda.begun:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from raymia import confirm, data, sweep
+from raymia import confirm, data, estimate, sweep
 from raymia.cluster import session as sessions
 from raymia.cluster.progress import best
 from raymia.results import Folder
@@ -18,7 +18,7 @@ from raymia.results import Folder
 from .conftest import Driver, until
 
 pytestmark = pytest.mark.cluster
-CPUS = sessions.cpus()
+CPUS = estimate.cpus()
 ALONE = ("--set", f"resources.cpu={CPUS}")
 PAIRED = ("--set", f"resources.cpu={CPUS / 2:g}")
 
