@@ -10,7 +10,7 @@ import numpy as np
 
 from raymia.attack import Attack, Rng, Scored
 from raymia.schedule import Training
-from raymia.signals import View, log_odds
+from raymia.signals import View, log_odds, log_softmax
 from raymia.space import Range
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Learned(Attack):
     wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
     fused: ClassVar[bool] = True
     scaled: ClassVar[bool] = False  # features less their mean, by their standard deviation over the drawn pairs
+    labelled: ClassVar[bool] = True  # the network sees the label
     squared: ClassVar[bool] = False  # squared error of the probability in place of the cross-entropy
 
     pairs: Pairs = 20_000
@@ -53,7 +54,7 @@ class Learned(Attack):
 
     def plain(self, said: dict[str, Array], label: Array) -> Array:
         """One number [P] of the same answers that tells members without learning: the least that the network should see."""
-        return log_odds(said["logits"], label)
+        return log_odds(said["logits"], label) if self.labelled else np.asarray(log_softmax(said["logits"]).max(-1))
 
     def network(self, inputs: int) -> Network:
         """Features [B, F] -> two logits, the second for "member"."""

@@ -10,7 +10,7 @@ import inspect
 import pkgutil
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -96,8 +96,13 @@ def find(kind: str, name: str) -> type[Any]:
 def suggest(given: str, allowed: Iterable[str]) -> str:
     """`did you mean 'x'? allowed: ...`"""
     allowed = sorted(allowed)
-    near = difflib.get_close_matches(str(given), allowed, n=1, cutoff=0.5)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"allowed: {', '.join(allowed) or 'nothing'}"
+    return nearest(str(given), allowed) + f"allowed: {', '.join(allowed) or 'nothing'}"
+
+
+def nearest(given: Any, options: Iterable[str], spell: Callable[[str], str] = repr) -> str:
+    """`did you mean 'x'? ` where one of the options is near; empty where none is, or no text was given."""
+    near = difflib.get_close_matches(given, list(options), n=1, cutoff=0.5) if isinstance(given, str) else []
+    return f"did you mean {spell(near[0])}? " if near else ""
 
 
 def knobs(cls: Any) -> Mapping[str, Knob]:

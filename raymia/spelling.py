@@ -1,6 +1,5 @@
 """How the sweep file spells parts and their knobs, checked against the catalogue."""
 
-import difflib
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, replace
@@ -24,12 +23,6 @@ def one_of(node: Node, options: tuple[str, ...]) -> str:
     if node.value not in options:
         raise node.refuse(catalog.suggest(str(node.plain()), options))
     return str(node.value)
-
-
-def nearest(given: Any, options: Iterable[str], spell: Callable[[str], str] = repr) -> str:
-    """`did you mean 'x'? ` where one of the options is near; empty where none is."""
-    near = difflib.get_close_matches(given, list(options), n=1, cutoff=0.5) if isinstance(given, str) else []
-    return f"did you mean {spell(near[0])}? " if near else ""
 
 
 def fields(node: Node, cls: type[Any], later: Mapping[str, Any] = NO_KEYS) -> dict[str, Any]:
@@ -218,7 +211,9 @@ def attacks(node: Node, offers: frozenset[str], perhaps_images: bool) -> tuple[t
         return _asked(node, offers | {"images"} if perhaps_images else offers), {}
     if node.value not in ("standard", "all"):
         known = catalog.names("attacks")
-        near = nearest(node.value, ("standard", "all", *known), lambda word: f"[{word}]" if word in known else repr(word))
+        near = catalog.nearest(
+            node.value, ("standard", "all", *known), lambda word: f"[{word}]" if word in known else repr(word)
+        )
         raise node.refuse(f"{near}standard, all, or a list of attacks is allowed")
     names = [n for n in catalog.names("attacks") if node.value == "all" or catalog.find("attacks", n).standard]
     why = {name: attack.inapplicable(name, offers) for name in names}

@@ -246,7 +246,7 @@ def _training(node: Node) -> tuple[dict[str, Any], int | str]:
     given = dict(node.mapping())
     fused = given.pop("lanes", Node("auto", node.where))
     if fused.value != "auto" and not (type(fused.value) is int and 1 <= fused.value <= _MOST["models"]):
-        near = spelling.nearest(fused.value, ("auto",))
+        near = catalog.nearest(fused.value, ("auto",))
         raise fused.refuse(f"{near}auto, or a whole number from 1 to {_MOST['models']}, is allowed")
     spelling.all_known(given, [*catalog.knobs(Training), "lanes"])
     if "milestones" in given:

@@ -6,7 +6,6 @@ import numpy as np
 from raymia.attack import Array
 from raymia.attacker import Learned, Pairs, perceptron
 from raymia.schedule import Training
-from raymia.signals import log_softmax
 from raymia.space import Range
 
 if TYPE_CHECKING:
@@ -30,15 +29,13 @@ class NnSorted(Learned):
         "Utility}, author={Chen, Dingfan and Yu, Ning and Fritz, Mario}, booktitle={ICLR}, year={2022}}"
     )
 
+    labelled: ClassVar[bool] = False
+
     pairs: Pairs = 15_000  # 200 epochs of 20,000 took more than 15 s on one core
     epochs: Annotated[int, Range(10, 400, least=1)] = 200
 
     def inputs(self, said: dict[str, Array], label: Array) -> Array:
         return np.sort(said["logits"], -1)[..., ::-1]
-
-    def plain(self, said: dict[str, Array], label: Array) -> Array:
-        largest: Array = log_softmax(said["logits"]).max(-1)  # without the label, which the network does not see
-        return largest
 
     def network(self, inputs: int) -> "Network":
         return perceptron(inputs, (100,))

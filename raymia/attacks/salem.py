@@ -33,16 +33,13 @@ class Salem(Learned):
     )
     wants: ClassVar[frozenset[str]] = frozenset()
     knows: ClassVar[frozenset[str]] = frozenset({"known_members"})
+    labelled: ClassVar[bool] = False
 
     epochs: Annotated[int, Range(10, 200, least=1)] = 100
     counts: bool = True
 
     def inputs(self, said: dict[str, Array], label: Array) -> Array:
         return np.asarray(np.exp(np.sort(log_softmax(said["logits"]), -1)[..., :-4:-1]))
-
-    def plain(self, said: dict[str, Array], label: Array) -> Array:
-        largest: Array = log_softmax(said["logits"]).max(-1)  # without the label, which the network does not see
-        return largest
 
     def network(self, inputs: int) -> "Network":
         return perceptron(inputs, (64,))
