@@ -238,6 +238,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     quoted = not isinstance(resolve(text), str)  # PyYAML would leave the text "1e-3" bare
+    quoted = quoted or bool(set(text) & set("\x85\u2028\u2029\ufeff"))  # line breaks to YAML, which a plain text would lose
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if quoted else None)
 
 
