@@ -176,7 +176,8 @@ def _learn(attack: Learned, tasks: Sequence[_Task], seeds: Sequence[int]) -> lis
 
 
 def _squared() -> Any:
-    from raymia.defense import Batch, Clock, Defense, Outputs
+    from raymia.defense import Batch, Clock, Defense
+    from raymia.network import Outputs
 
     class Squared(Defense):
         """Squared error of the probability of "member"."""

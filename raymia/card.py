@@ -5,7 +5,6 @@ The records that it was trained on stay private: neither they nor the seed and p
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from raymia import catalog, data, defense, observation
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.point import Point
 from raymia.results import Folder, Row
+from raymia.store import Store
+from raymia.streams import key as sha256
 
 if TYPE_CHECKING:
     from raymia.training import Model
@@ -65,7 +66,7 @@ def write(folder: Folder, rows: Sequence[Row], out: Path, trial: int | None, mod
         "about_numbers": "means over the targets of the trial, of outputs as they are released",
         "released_through": [part.name for part in point.recipe if part not in base.recipe],
         "about_release": "these parts change the outputs and stand outside the weights: what they hide, the weights alone show",
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": sha256(content),
         "versions": row.versions,
         "load": _LOAD,
         "about_members": "which records it was trained on is not told; seed and protocol, which draw them, are left out",
@@ -83,11 +84,11 @@ def _units(records: data.Data) -> str:
 
 def _weights(folder: Folder, place: str, name: str, key: str) -> bytes:
     """The file of a model, whole and of this key, also from object storage."""
-    index = json.loads(folder.storage.read(f"{place}/index.json") or b"{}")
-    note, content = index.get(name, {}), folder.storage.read(f"{place}/{name}")
-    if content is None or note.get("model") != key:
+    store = Store(folder.storage, place)
+    note = store.index().get(name)
+    if note is None or note["model"] != key or name not in folder.storage.names(place):
         raise SweepError(f"{folder.path / place} does not hold {name} of this trial; run the sweep with keep_signals: all")
-    if hashlib.sha256(content).hexdigest() != note.get("sha256"):
+    if (content := store.read(name, note)) is None:
         raise EnvironmentFault(f"{folder.path / place / name} is damaged: its sha256 is not that of index.json; restore it")
     return content
 
@@ -104,7 +105,7 @@ def load(folder: Path) -> Model:
     from raymia.training import Model
 
     card, content = json.loads((folder / "card.json").read_text()), (folder / "model.safetensors").read_bytes()
-    if hashlib.sha256(content).hexdigest() != card["sha256"]:
+    if sha256(content) != card["sha256"]:
         raise EnvironmentFault(f"{folder}/model.safetensors is damaged: its sha256 is not that of card.json; export it again")
     point = Point.from_json(card["point"] | _DRAWS)  # which do not decide what the network is
     shape, scale = tuple(card["input"]["shape"]), card["normalisation"]

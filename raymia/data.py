@@ -4,7 +4,6 @@ Nothing is ever fitted on the records (no mean, no standardisation): what is fit
 into the training of every model, and what is fitted on members tells who they are.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ from raymia import catalog
 from raymia.errors import SweepError
 from raymia.schedule import Training
 from raymia.space import Part
-from raymia.streams import stream
+from raymia.streams import key, stream
 
 LEAST_RECORDS = 8  # coin's two halves, less the reserve, still hold a few records each
 
@@ -62,11 +61,10 @@ class Data:
 
     @cached_property
     def _sha256(self) -> str:
-        digest = hashlib.sha256(repr((self.classes, self.image, self.mean, self.std)).encode())
+        facts: list[str | memoryview] = [repr((self.classes, self.image, self.mean, self.std))]
         for array in (self.x, self.y):
-            digest.update(repr((array.dtype.str, array.shape)).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+            facts += [repr((array.dtype.str, array.shape)), np.ascontiguousarray(array).data]
+        return key(*facts)
 
 
 def _problem(data: Data) -> str:

@@ -16,6 +16,7 @@ from raymia import catalog
 from raymia.errors import SweepError
 from raymia.lazy import F
 from raymia.losses import logarithm, probabilities
+from raymia.network import Outputs
 from raymia.schedule import Training
 from raymia.space import Choice, Part, Range
 from raymia.split import Bools, Ints
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Rng = np.random.Generator
 Predictor = Callable[["Tensor"], "Tensor"]  # x [B, ...] -> logits [B, C]
-
-
-class Outputs(NamedTuple):
-    """What a network says: logits [B, C], and features [B, D], the input of its head."""
-
-    logits: Tensor
-    features: Tensor
 
 
 class Batch(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -22,7 +21,7 @@ from raymia.point import Point
 from raymia.queries import QUERIES, Subject
 from raymia.schedule import Training
 from raymia.split import Split
-from raymia.streams import stream
+from raymia.streams import key, stream
 from raymia.training import Model, fit
 
 Array = np.ndarray[Any, Any]
@@ -70,7 +69,7 @@ class Bench:
             return train()
         point, rows = self.point, [r.tobytes().hex() for r in (*lesson.members, *lesson.reference)]
         parts = [self.data, point.network, training, point.device, self.key, list(self.group), name, recipe, rows]
-        return TEACHERS.get(hashlib.sha256(repr(parts).encode()).hexdigest(), train)
+        return TEACHERS.get(key(repr(parts)), train)
 
     def dump(self, model: Predictor) -> bytes:
         """Weights as safetensors."""

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raymia.defense import Outputs
 from raymia.errors import SweepError
+from raymia.network import Outputs
 
 
 class Network(nn.Module):

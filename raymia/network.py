@@ -1,12 +1,21 @@
-"""The declaration of a network; the modules that it is built of stand in `modules`."""
+"""The declaration of a network, and what it says. Its modules stand in `modules`, which imports torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from raymia.modules import Network
+
+
+class Outputs(NamedTuple):
+    """What a network says: logits [B, C], and features [B, D], the input of its head."""
+
+    logits: Tensor
+    features: Tensor
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,8 +15,11 @@ from raymia import canaries as planting
 from raymia import catalog, defense
 from raymia.data import Data
 from raymia.point import Point
-from raymia.signals import Signals, Store, pack, unpack
+from raymia.signals import Signals
 from raymia.split import Split
+from raymia.storage import Local
+from raymia.store import Store, pack, unpack
+from raymia.streams import key as key_of
 
 if TYPE_CHECKING:
     from raymia.defense import Predictor
@@ -53,7 +55,7 @@ def signals_key(point: Point) -> str:
     body["protocol"] = {point.protocol.name: {k: v for k, v in point.protocol.knobs.items() if k not in grows}}
     body["revisions"] = {k: v for k, v in body["revisions"].items() if not k.startswith("attacks.")}
     del body["attacks"], body["attacker"]
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
+    return key_of(body)[:32]
 
 
 def before_release(point: Point) -> Point:
@@ -67,8 +69,8 @@ def model_keys(point: Point, split: Split, group: Sequence[int]) -> Keys:
     base = signals_key(before_release(point))
     keys = {}
     for m in group:
-        own = hashlib.sha256(np.packbits(split.member[m]).tobytes() + split.reference(m).tobytes()).hexdigest()
-        keys[m] = hashlib.sha256(json.dumps([base, m, own, group[0], len(group)]).encode()).hexdigest()
+        own = key_of(np.packbits(split.member[m]).tobytes(), split.reference(m).tobytes())
+        keys[m] = key_of([base, m, own, group[0], len(group)])
     return keys
 
 
@@ -87,17 +89,17 @@ def observe(point: Point, data: Data, root: Path, needs: Sequence[str], group: S
     base = before_release(point)
     owner = defense.recipe(base.recipe)
     for world in _worlds(point):
-        store = Store(root / signals_key(world))
+        store = Store(Local(root), signals_key(world))
         held, missing = _missing(store, keys, needs)
         if not any(missing.values()):
             continue
         from raymia import laboratory  # torch
 
         bench = laboratory.Bench(base, data, split, group)
-        models = _models(bench, Store(root / signals_key(base)), keys, owner.owns("assemble"))
+        models = _models(bench, Store(Local(root), signals_key(base)), keys, owner.owns("assemble"))
         for m in group:
             if missing[m]:
-                raw = None if world == base else _held(Store(root / signals_key(base)), m, keys[m])["logits"]
+                raw = None if world == base else _held(Store(Local(root), signals_key(base)), m, keys[m])["logits"]
                 asked = bench.ask(models[m], m, missing[m], defense.recipe(world.recipe), raw)
                 store.put(f"model-{m}.npz", pack({**held[m], **asked}), keys[m])
 
@@ -105,7 +107,7 @@ def observe(point: Point, data: Data, root: Path, needs: Sequence[str], group: S
 def lacking(point: Point, data: Data, root: Path, needs: Sequence[str], group: Sequence[int]) -> bool:
     """Whether `observe` has anything to do."""
     keys = model_keys(point, draw(point, len(data)), group)
-    stores = [Store(root / signals_key(world)) for world in _worlds(point)]
+    stores = [Store(Local(root), signals_key(world)) for world in _worlds(point)]
     return any(any(_missing(store, keys, needs)[1].values()) for store in stores)
 
 
@@ -154,7 +156,7 @@ def keep_split(point: Point, data: Data, split: Split, root: Path) -> str:
         "half": split.half,
         "twin": split.twin,
     }
-    store = Store(root / key)
+    store = Store(Local(root), key)
     content = pack(arrays)
     if store.get("split.npz") != content:
         store.put("split.npz", content)
@@ -165,10 +167,10 @@ def keep_split(point: Point, data: Data, split: Split, root: Path) -> str:
 def load(point_text: str, root: Path, needs: tuple[str, ...]) -> Signals:
     """All models' signals of a point (as JSON text: hashable), for the needs given. Kept for the next attack on it."""
     point = Point.from_json(json.loads(point_text))
-    store = Store(root / signals_key(point))
+    store = Store(Local(root), signals_key(point))
     content = store.get("split.npz")
     if content is None:
-        raise FileNotFoundError(f"{store.folder}/split.npz is missing or damaged; run the trial again")
+        raise FileNotFoundError(f"{root / store.place}/split.npz is missing or damaged; run the trial again")
     arrays = unpack(content)
     split = Split(**{name: arrays[name] for name in Split.__dataclass_fields__})
     rows = []

@@ -1,6 +1,5 @@
 """One trial, as data: everything that decides its numbers, and the digest that names them."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
@@ -9,7 +8,8 @@ from typing import Any
 from raymia import catalog
 from raymia.errors import SweepError
 from raymia.schedule import Training
-from raymia.space import Choice, Part, Range, Scalar
+from raymia.space import Choice, Knobs, Part, Range, Scalar
+from raymia.streams import key
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,9 @@ class Point:
     replicate: int
     lanes: int
     device: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "canaries", Knobs(self.canaries))
 
     @property
     def knobs(self) -> dict[str, Scalar]:
@@ -65,7 +68,7 @@ class Point:
     def digest(self) -> str:
         """sha256 of the canonical point, as hex."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return key(text)
 
 
 def strength(knobs: Mapping[str, Any]) -> str:
@@ -74,8 +77,8 @@ def strength(knobs: Mapping[str, Any]) -> str:
     A part's name stands before its knobs where several parts have some. A part that is not installed shows all of them.
     """
     said: dict[str, list[str]] = {}
-    for key, value in knobs.items():
-        part, _, name = key.rpartition(".")
+    for full, value in knobs.items():
+        part, _, name = full.rpartition(".")
         try:
             known = catalog.knobs(catalog.find("defenses", part))[name]
         except (SweepError, KeyError):

@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -126,6 +126,10 @@ class Remote:
             self._lease.check()
         with _faults(str(self.place / name)):
             self._put(name, data)
+
+    def change(self, name: str, edit: Callable[[bytes | None], bytes]) -> None:
+        """Replace a file by what `edit` makes of its content. Only one process may: on a cluster the Keeper."""
+        self.replace(name, edit(self.read(name)))
 
     def delete(self, folder: str) -> None:
         """Remove a file, or a folder and what is in it; nothing where there is none."""

@@ -3,7 +3,6 @@ files."""
 
 import csv
 import dataclasses
-import hashlib
 import io
 import json
 import math
@@ -18,6 +17,7 @@ from typing import Any
 from raymia.errors import EnvironmentFault
 from raymia.remote import Location, Remote, locate
 from raymia.storage import Local, Storage
+from raymia.streams import key
 
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 _RETRY = re.compile(r"([0-9a-f]{8,64})(?:\.retry-([0-9]+))?\.json")
@@ -91,7 +91,7 @@ def _scalar(value: Any) -> Any:
 def encode(row: Row) -> bytes:
     """The file of a row: its fields, and `sha256` over the canonical JSON of everything else."""
     plain = json.loads(_canonical(row.to_json()))
-    digest = hashlib.sha256(_canonical(plain).encode()).hexdigest()
+    digest = key(_canonical(plain))
     return (_canonical(plain | {"sha256": digest}) + "\n").encode()
 
 
@@ -100,7 +100,7 @@ def decode(data: bytes, where: str) -> Row:
     try:
         plain = json.loads(data)
         claimed = plain.pop("sha256")
-        if hashlib.sha256(_canonical(plain).encode()).hexdigest() != claimed:
+        if key(_canonical(plain)) != claimed:
             raise ValueError("its sha256 does not match")
         return Row.from_json(plain)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

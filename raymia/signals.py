@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
-import io
-import json
-import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from raymia.split import AUDITED, POPULATION, Bools, Ints, Split
-from raymia.storage import Local
 
 Array = np.ndarray[Any, Any]
 
@@ -201,83 +192,3 @@ class Signals:
             known=shown,
             known_member=split.member[m, shown],
         )
-
-
-class Store:
-    """signals/<key>/: one npz and one safetensors a model, each with its sha256 and the key of its model in index.json.
-
-    Two processes that write the same model write the same bytes; the index is changed under a lock.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.disk = folder, Local(folder)
-
-    def index(self) -> dict[str, dict[str, str]]:
-        """File name -> {"sha256": ..., "model": key}; empty where there is none or it is damaged."""
-        return parse_index(self.disk.read("index.json"))
-
-    def put(self, name: str, content: bytes, model: str = "") -> None:
-        """Raises EnvironmentFault naming the path."""
-        self.disk.replace(name, content)
-        self.note({name: {"sha256": hashlib.sha256(content).hexdigest(), "model": model}})
-
-    def note(self, notes: Mapping[str, dict[str, str]]) -> None:
-        """Enter files that are there into the index."""
-        with _held(self.folder / "index.json") as content:
-            index = parse_index(content) | dict(notes)
-            self.disk.replace("index.json", json.dumps(index, indent=1, sort_keys=True).encode())
-
-    def get(self, name: str, model: str = "") -> bytes | None:
-        """The content, or None where it is absent, damaged, or of another model: it is then made again."""
-        note, content = self.index().get(name), self.disk.read(name)
-        if note is None or content is None or note["model"] != model:
-            return None
-        return content if hashlib.sha256(content).hexdigest() == note["sha256"] else None
-
-
-def parse_index(content: bytes | None) -> dict[str, dict[str, str]]:
-    """An index.json; empty where there is none or it is damaged."""
-    try:
-        index = json.loads(content or b"{}")
-    except ValueError:
-        return {}
-    return index if isinstance(index, dict) else {}
-
-
-_ONE = threading.Lock()  # the lock below is of a process, not of a thread
-
-
-@contextlib.contextmanager
-def _held(path: Path) -> Iterator[bytes]:
-    """The content of an index, which nobody else changes meanwhile: no process here, nor on a node that has the folder by NFS.
-
-    Such a lock holds a file, not a name, and the name gets a new file each time: who was waiting for the old one begins again.
-    It ends as soon as this process closes any descriptor of that file, so the content is read by the one that holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _ONE:
-        while True:
-            with open(path, "a+b") as held:
-                with contextlib.suppress(OSError):  # a file system without locks
-                    fcntl.lockf(held, fcntl.LOCK_EX)
-                try:
-                    now = open(path, "rb")
-                except FileNotFoundError:
-                    continue
-                with now:
-                    if os.path.sameopenfile(held.fileno(), now.fileno()):
-                        held.seek(0)
-                        yield held.read()
-                        return
-
-
-def pack(arrays: Mapping[str, Array]) -> bytes:
-    """Arrays as npz bytes; the same arrays give the same bytes."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **dict(arrays))
-    return buffer.getvalue()
-
-
-def unpack(content: bytes) -> dict[str, Array]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}

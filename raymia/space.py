@@ -3,7 +3,7 @@
 alpha: Annotated[float, Range(0.0, 2.0, least=0.0)] = 1.0
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,39 @@ class Choice:
 Domain = Range | Choice
 
 
+class Knobs(Mapping[str, Any]):
+    """A mapping that cannot be changed, and can therefore be hashed.
+
+    Two of them are equal only if their values have the same types too: to a digest 1, 1.0 and true are three values.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Knobs):
+            return self._typed() == other._typed()
+        return self._values == other
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+    def _typed(self) -> dict[str, tuple[type, Any]]:
+        return {name: (type(value), value) for name, value in self._values.items()}
+
+
 @dataclass(frozen=True)
 class Part:
     """A named thing with its arguments: a defense of a recipe, an attack, a data set, a network, a protocol.
@@ -57,6 +90,9 @@ class Part:
 
     name: str
     knobs: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "knobs", Knobs(self.knobs))
 
     def plain(self) -> dict[str, Any]:
         """`{name: {knob: value}}`, as the sweep file spells it."""

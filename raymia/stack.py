@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from raymia.defense import Batch, Outputs, Reference
+from raymia.defense import Batch, Reference
 from raymia.modules import Dropout, LinearNorm, Network, Normalise, SphereClip
+from raymia.network import Outputs
 
 _POINTWISE = (
     nn.ReLU,

@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -28,20 +29,27 @@ _ADVICE = {
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
-class Storage(Protocol):
-    """What a results folder does with its storage. Raises EnvironmentFault naming the path."""
-
-    def names(self, folder: str) -> list[str]:
-        """The names of the files in a folder, sorted, without temporary ones; none where there is no folder."""
+class Files(Protocol):
+    """Whole files by name. Raises EnvironmentFault naming the path."""
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file; None where there is none."""
 
-    def create(self, name: str, data: bytes) -> bool:
-        """Write a file that is not there; False, and nothing changed, where it is."""
-
     def replace(self, name: str, data: bytes) -> None:
         """Write a file whole, in place of what was there."""
+
+    def change(self, name: str, edit: Callable[[bytes | None], bytes]) -> None:
+        """Replace a file by what `edit` makes of its content; nobody else changes it meanwhile."""
+
+
+class Storage(Files, Protocol):
+    """What a results folder does with its storage."""
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in a folder, sorted, without temporary ones; none where there is no folder."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file that is not there; False, and nothing changed, where it is."""
 
     def delete(self, folder: str) -> None:
         """Remove a file, or a folder and what is in it; nothing where there is none."""
@@ -91,6 +99,10 @@ class Local:
             os.replace(temporary, final)
             _sync_folder(final.parent)
 
+    def change(self, name: str, edit: Callable[[bytes | None], bytes]) -> None:
+        with _faults(self.root / name), _alone(self.root / name) as content:
+            self.replace(name, edit(content))
+
     def delete(self, folder: str) -> None:
         with contextlib.suppress(OSError):
             (self.root / folder).unlink()
@@ -126,6 +138,33 @@ class Local:
             for folder in (self.root, self.root / "trials", self.root / "confirm"):
                 for left in folder.glob(".*.tmp"):
                     left.unlink(missing_ok=True)
+
+
+_ONE = threading.Lock()  # the lock below is of a process, not of a thread
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[bytes]:
+    """The content of a file, which nobody else changes meanwhile: no process here, nor on a node that has the folder by NFS.
+
+    Such a lock holds a file, not a name, and the name gets a new file each time: who waited for the old one begins again.
+    It ends as soon as this process closes any descriptor of that file, so the content is read by the one that holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _ONE:
+        while True:
+            with open(path, "a+b") as held:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.lockf(held, fcntl.LOCK_EX)
+                try:
+                    now = open(path, "rb")
+                except FileNotFoundError:
+                    continue
+                with now:
+                    if os.path.sameopenfile(held.fileno(), now.fileno()):
+                        held.seek(0)
+                        yield held.read()
+                        return
 
 
 def _sign(descriptor: int) -> None:

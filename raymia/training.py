@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from raymia import images
-from raymia.defense import Batch, Clock, Defense, Fit, Gap, Lesson, Outputs, Pass, Predictor, Recipe, Reference
+from raymia.defense import Batch, Clock, Defense, Fit, Gap, Lesson, Pass, Predictor, Recipe, Reference
 from raymia.errors import RaymiaError
 from raymia.modules import Dropout, Network
+from raymia.network import Outputs
 from raymia.optimizer import Optimizer
 from raymia.schedule import Training
 from raymia.split import Ints

@@ -19,7 +19,8 @@ from raymia import card, cli, data, export, observation, results, sweep, trial
 from raymia.errors import EnvironmentFault
 from raymia.point import Point
 from raymia.results import Folder, Row
-from raymia.signals import Store
+from raymia.storage import Local
+from raymia.store import Store
 
 Lines = list[dict[str, str]]
 TEXT = """
@@ -231,14 +232,14 @@ def test_the_model_that_is_loaded_gives_the_stored_logits(folder: Path, tmp_path
     assert (done.exit_code, done.output) == (0, f"{tmp_path / 'out'}\n")
     row, told = Folder(folder).rows()[number], json.loads((tmp_path / "out" / "card.json").read_text())
     point, m = Point.from_json(row.point), model or 0
-    place = folder / "signals" / observation.signals_key(observation.before_release(point))
-    stored = Store(place).get(f"model-{m}.npz", told["key"])
+    place = observation.signals_key(observation.before_release(point))
+    stored = Store(Local(folder / "signals"), place).get(f"model-{m}.npz", told["key"])
     assert stored is not None
     records = data.load(point.dataset, point.seed)
     loaded = card.load(tmp_path / "out")
     with torch.no_grad():
         logits = loaded(torch.as_tensor(records.x)).numpy()
-    np.testing.assert_allclose(logits, np.load(place / f"model-{m}.npz")["logits"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(logits, np.load(folder / "signals" / place / f"model-{m}.npz")["logits"], rtol=1e-5, atol=1e-6)
     assert told["numbers"]["test_accuracy"] == row.numbers["test_accuracy"]
     assert (told["digest"], told["model"], told["role"]) == (row.digest, m, "target" if m % 2 == 0 else "shadow")
     assert told["released_through"] == (["rounding"] if number == 3 else [])

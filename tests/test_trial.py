@@ -15,8 +15,9 @@ from raymia.data import Data
 from raymia.data import load as load_data
 from raymia.metrics import ScoreError
 from raymia.point import Point
-from raymia.signals import Store
 from raymia.space import Part
+from raymia.storage import Local
+from raymia.store import Store
 
 TINY = """
 name: tiny
@@ -170,12 +171,13 @@ def test_a_row_says_what_a_defense_costs_in_records_and_which_bound_epsilon_is()
 
 def test_an_index_loses_no_entry_to_other_processes(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from raymia.signals import Store; s = Store(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from raymia.storage import Local;"
+        "from raymia.store import Store; s = Store(Local(Path(sys.argv[1])), 'k');"
         "[s.put(f'{sys.argv[2]}-{i}', b'x') for i in range(20)]"
     )
-    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "k"), str(n)]) for n in range(3)]
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(n)]) for n in range(3)]
     assert [one.wait(60) for one in writers] == [0, 0, 0]
-    assert set(Store(tmp_path / "k").index()) == {f"{n}-{i}" for n in range(3) for i in range(20)}
+    assert set(Store(Local(tmp_path), "k").index()) == {f"{n}-{i}" for n in range(3) for i in range(20)}
     assert len(list((tmp_path / "k").iterdir())) == 61  # and the index
 
 

@@ -5,8 +5,6 @@ has already is taken from there, and what a group of models has said goes there 
 finds its finished models, wherever it runs next.
 """
 
-import hashlib
-import json
 import os
 import shutil
 import socket
@@ -22,36 +20,32 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 from raymia import observation
 from raymia.errors import EnvironmentFault
 from raymia.point import Point
-from raymia.remote import Location, Remote, locate, storage
-from raymia.signals import Store, parse_index
-from raymia.storage import Storage
+from raymia.remote import Location, locate, storage
+from raymia.storage import Local, Storage
+from raymia.store import Index, Store
+from raymia.streams import key
 
 _NOTE = ".nonce"  # in the results folder while a driver runs: who reads the right number there sees the folder
 _LONG = 600.0  # seconds for one file
-Index = dict[str, dict[str, str]]  # file -> {"sha256", "model"}
 
 
 class Keeper:
     """The actor beside the driver through which files of signals go to and from the results folder, one call after another.
 
-    It alone changes an index: a file that no index names is not there.
+    It alone changes an index.
     """
 
     def __init__(self, place: str) -> None:
-        self._storage, self._place = storage(place), place
+        self._storage = storage(place)
 
     def read(self, name: str) -> bytes | None:
         return self._storage.read(name)
 
-    def write(self, name: str, content: bytes) -> None:
+    def replace(self, name: str, content: bytes) -> None:
         self._storage.replace(name, content)
 
-    def note(self, key: str, notes: Index) -> None:
-        if not isinstance(self._storage, Remote):
-            Store(Path(self._place, "signals", key)).note(notes)  # beside workers that write there themselves
-            return
-        noted = parse_index(self._storage.read(f"signals/{key}/index.json")) | notes
-        self._storage.replace(f"signals/{key}/index.json", json.dumps(noted, indent=1, sort_keys=True).encode())
+    def change(self, name: str, edit: Callable[[bytes | None], bytes]) -> None:
+        self._storage.change(name, edit)  # on a disk, beside workers that write there themselves
 
 
 class FolderFault(EnvironmentFault):
@@ -64,24 +58,30 @@ def keeper(place: str) -> Any:
     return ray.remote(Keeper).options(num_cpus=0, max_restarts=-1, max_task_retries=3, scheduling_strategy=here).remote(place)
 
 
-class Shelf:
-    """A worker's own folder of signals.
+class Link:
+    """The results folder as a node sees it that writes there through the keeper.
 
     `disk`: object storage that this node reaches by itself. Then only what changes an index goes through the keeper.
     """
 
     def __init__(self, keeper: Any, disk: Storage | None = None) -> None:
         self._keeper, self._disk = keeper, disk
-        top = Path(tempfile.gettempdir(), f"raymia-{os.getuid()}")
-        top.mkdir(mode=0o700, exist_ok=True)
-        host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[
-            :8
-        ]  # containers may share the folder, and not the pids
-        for left in top.glob(f"signals-{host}-*"):  # of workers that were killed
-            if not Path("/proc", left.name.split("-")[2]).exists() and Path("/proc").exists():
-                shutil.rmtree(left, ignore_errors=True)
-        self.root = Path(tempfile.mkdtemp(prefix=f"signals-{host}-{os.getpid()}-", dir=top))
-        self._known: dict[str, Index] = {}  # key -> what the results folder has
+
+    def read(self, name: str) -> bytes | None:
+        content: bytes | None = self._disk.read(name) if self._disk is not None else self._ask("read", name)
+        return content
+
+    def replace(self, name: str, content: bytes) -> None:
+        if self._disk is not None:
+            try:
+                self._disk.replace(name, content)
+                return
+            except EnvironmentFault:  # this node may read there, and not write
+                self._disk = None
+        self._ask("replace", name, content)
+
+    def change(self, name: str, edit: Callable[[bytes | None], bytes]) -> None:
+        self._ask("change", name, edit)
 
     def _ask(self, call: str, *arguments: Any) -> Any:
         """A call of the keeper. Raises FolderFault where the results folder is in the way."""
@@ -92,44 +92,46 @@ class Shelf:
                 raise FolderFault(str(error.cause)) from None
             raise
 
-    def _read(self, name: str) -> bytes | None:
-        content: bytes | None = self._disk.read(name) if self._disk is not None else self._ask("read", name)
-        return content
 
-    def _write(self, name: str, content: bytes) -> None:
-        if self._disk is not None:
-            try:
-                self._disk.replace(name, content)
-                return
-            except EnvironmentFault:  # this node may read there, and not write
-                self._disk = None
-        self._ask("write", name, content)
+class Shelf:
+    """A worker's own folder of signals, beside the results folder that `link` reaches."""
 
-    def fetch(self, keys: Iterable[str], want: Callable[[str], bool]) -> None:
-        """Take what the results folder has of these points and is wanted; what does not verify is made again."""
-        for key in keys:
-            noted = self._known[key] = parse_index(self._read(f"signals/{key}/index.json"))
-            mine = Store(self.root / key)
-            held = mine.index()
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        top = Path(tempfile.gettempdir(), f"raymia-{os.getuid()}")
+        top.mkdir(mode=0o700, exist_ok=True)
+        host = key(socket.gethostname())[:8]  # containers may share the folder, and not the pids
+        for left in top.glob(f"signals-{host}-*"):  # of workers that were killed
+            if not Path("/proc", left.name.split("-")[2]).exists() and Path("/proc").exists():
+                shutil.rmtree(left, ignore_errors=True)
+        self.root = Path(tempfile.mkdtemp(prefix=f"signals-{host}-{os.getpid()}-", dir=top))
+        self._known: dict[str, Index] = {}  # folder -> what the results folder has of it
+
+    def _stores(self, folder: str) -> tuple[Store, Store]:
+        """The files of one folder of signals, here and in the results folder."""
+        return Store(Local(self.root), folder), Store(self._link, f"signals/{folder}")
+
+    def fetch(self, folders: Iterable[str], want: Callable[[str], bool]) -> None:
+        """Take what the results folder has in these folders and is wanted; what does not verify is made again."""
+        for folder in folders:
+            mine, theirs = self._stores(folder)
+            noted, held = theirs.index(), mine.index()
+            self._known[folder] = noted
             for name, note in noted.items():
-                if not want(name) or held.get(name) == note:
-                    continue
-                content = self._read(f"signals/{key}/{name}")
-                if content is not None and hashlib.sha256(content).hexdigest() == note["sha256"]:
+                if want(name) and held.get(name) != note and (content := theirs.read(name, note)) is not None:
                     mine.put(name, content, note["model"])
 
-    def send(self, keys: Iterable[str]) -> None:
+    def send(self, folders: Iterable[str]) -> None:
         """Give the results folder what it does not have, file by file."""
-        for key in keys:
-            mine, known = Store(self.root / key), self._known.setdefault(key, {})
-            fresh: Index = {}
+        for folder in folders:
+            mine, theirs = self._stores(folder)
+            known, fresh = self._known.setdefault(folder, {}), Index()
             for name, note in mine.index().items():
-                if known.get(name) == note or (content := mine.get(name, note["model"])) is None:
-                    continue
-                self._write(f"signals/{key}/{name}", content)
-                fresh[name] = note
+                if known.get(name) != note and (content := mine.read(name, note)) is not None:
+                    theirs.write(name, content)
+                    fresh[name] = note
             if fresh:
-                self._ask("note", key, fresh)
+                theirs.note(fresh)
                 known.update(fresh)
 
     def clear(self) -> None:
@@ -148,8 +150,8 @@ def shelf(keeper: Any, place: str, nonce: str) -> Shelf | None:
         return None
     near = sees(place, nonce)
     if isinstance(locate(place), Location):
-        return Shelf(keeper, storage(place) if near else None)
-    return None if near else Shelf(keeper)
+        return Shelf(Link(keeper, storage(place) if near else None))
+    return None if near else Shelf(Link(keeper))
 
 
 def arrays(name: str) -> bool:

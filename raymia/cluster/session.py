@@ -1,7 +1,6 @@
 """Ray for one run: the cluster that `RAY_ADDRESS` names is joined, else one is started here and taken down again."""
 
 import contextlib
-import hashlib
 import logging
 import os
 import secrets
@@ -23,6 +22,7 @@ from raymia.cluster.room import Node, at_once, reachable
 from raymia.cluster.stop import Stopped
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.remote import Location
+from raymia.streams import key
 from raymia.sweep import Resources
 
 _LEAST_STORE = 128 * 2**20  # Ray asks for 75 MB
@@ -49,7 +49,7 @@ def place(out: Path | Location) -> Path:
     """
     root = tempfile.gettempdir()
     root = root if len(root) <= _LONGEST_ROOT else "/tmp"
-    return Path(root, f"raymia-{os.getuid()}", hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:12])
+    return Path(root, f"raymia-{os.getuid()}", key(str(out.resolve()))[:12])
 
 
 @contextlib.contextmanager

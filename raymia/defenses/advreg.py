@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from raymia.defense import Batch, Clock, Defense, Outputs, Pass, Reference, Rng
+from raymia.defense import Batch, Clock, Defense, Pass, Reference, Rng
 from raymia.lazy import F, torch
+from raymia.network import Outputs
 from raymia.schedule import Training
 from raymia.space import Range
 

@@ -2,7 +2,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from raymia.defense import Batch, Clock, Defense, Outputs, Reference
+from raymia.defense import Batch, Clock, Defense, Reference
+from raymia.network import Outputs
 from raymia.space import Range
 
 if TYPE_CHECKING:

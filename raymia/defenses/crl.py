@@ -2,9 +2,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from raymia.defense import Batch, Clock, Defense, Outputs, Reference, Rng, cross_entropy
+from raymia.defense import Batch, Clock, Defense, Reference, Rng, cross_entropy
 from raymia.lazy import torch
 from raymia.losses import flattened, relax
+from raymia.network import Outputs
 from raymia.schedule import Training
 from raymia.space import Range
 

@@ -2,9 +2,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Outputs, Recipe, Rng, cross_entropy
+from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Recipe, Rng, cross_entropy
 from raymia.lazy import F, torch
 from raymia.losses import divergence, softened
+from raymia.network import Outputs
 from raymia.space import Range
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
-from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Outputs, Predictor, Recipe, Rng
+from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Predictor, Recipe, Rng
 from raymia.lazy import torch
 from raymia.losses import divergence, softened
+from raymia.network import Outputs
 from raymia.space import Range
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from raymia.defense import Array, Batch, Clock, Defense, Gap, Outputs, Pass, Reference
+from raymia.defense import Array, Batch, Clock, Defense, Gap, Pass, Reference
 from raymia.losses import mmd
+from raymia.network import Outputs
 from raymia.space import Range
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.defense import Batch, Clock, Defense, Outputs, cross_entropy
+from raymia.defense import Batch, Clock, Defense, cross_entropy
 from raymia.losses import flattened, relax
+from raymia.network import Outputs
 from raymia.space import Range
 
 if TYPE_CHECKING:

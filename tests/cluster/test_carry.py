@@ -12,12 +12,13 @@ import pytest
 
 from raymia import sweep as files
 from raymia.cluster import actors, carry, spread, tune
-from raymia.cluster.carry import FolderFault, Keeper, Shelf, arrays, keys, of, sees
+from raymia.cluster.carry import FolderFault, Keeper, Link, Shelf, arrays, keys, of, sees
 from raymia.cluster.spread import Spread
 from raymia.data import Data
 from raymia.errors import EnvironmentFault
 from raymia.remote import storage
-from raymia.signals import Store
+from raymia.storage import Local
+from raymia.store import Store
 
 from .conftest import TINY
 
@@ -47,21 +48,21 @@ def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_what_one_node_has_trained_another_one_finds(where: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     keeper = Near(where.format(tmp_path))
-    one, other = Shelf(keeper), Shelf(keeper)
+    one, other = Shelf(Link(keeper)), Shelf(Link(keeper))
     assert one.root != other.root and one.root.stat().st_mode & 0o777 == 0o700
     one.fetch(["k"], arrays)
-    Store(one.root / "k").put("model-0.npz", b"zero", "key0")
+    Store(Local(one.root), "k").put("model-0.npz", b"zero", "key0")
     one.send(["k"])
-    Store(one.root / "k").put("model-1.npz", b"one", "key1")
+    Store(Local(one.root), "k").put("model-1.npz", b"one", "key1")
     one.send(["k"])
     one.send(["k"])
-    assert keeper.calls["write"] == keeper.calls["note"] == 2  # nothing is sent again
+    assert keeper.calls["replace"] == keeper.calls["change"] == 2  # nothing is sent again
     before = keeper.calls["read"]
     other.fetch(["k"], arrays)
-    assert Store(other.root / "k").get("model-1.npz", "key1") == b"one"
+    assert Store(Local(other.root), "k").get("model-1.npz", "key1") == b"one"
     other.fetch(["k"], arrays)
     assert keeper.calls["read"] == before + 4  # the index twice; no file is taken again
-    assert Store(tmp_path / "out" / "signals" / "k").get("model-0.npz", "key0") == b"zero"
+    assert Store(Local(tmp_path / "out"), "signals/k").get("model-0.npz", "key0") == b"zero"
     assert {p.name for p in (tmp_path / "out" / "signals" / "k").iterdir()} == {"index.json", "model-0.npz", "model-1.npz"}
     other.clear()
     assert list(other.root.iterdir()) == []
@@ -71,30 +72,30 @@ def test_what_one_node_has_trained_another_one_finds(where: str, tmp_path: Path)
 
 def test_what_does_not_verify_does_not_travel(tmp_path: Path) -> None:
     keeper = Near(str(tmp_path / "out"))
-    Store(tmp_path / "out" / "signals" / "k").put("model-0.npz", b"zero", "key0")
+    Store(Local(tmp_path / "out"), "signals/k").put("model-0.npz", b"zero", "key0")
     (tmp_path / "out" / "signals" / "k" / "model-0.npz").write_bytes(b"zerO")
-    shelf = Shelf(keeper)
+    shelf = Shelf(Link(keeper))
     shelf.fetch(["k"], arrays)
-    assert Store(shelf.root / "k").index() == {}
-    Store(shelf.root / "k").put("model-0.npz", b"zero", "key0")  # trained again
+    assert Store(Local(shelf.root), "k").index() == {}
+    Store(Local(shelf.root), "k").put("model-0.npz", b"zero", "key0")  # trained again
     shelf._known["k"] = {}
     shelf.send(["k"])
-    assert Store(tmp_path / "out" / "signals" / "k").get("model-0.npz", "key0") == b"zero"
+    assert Store(Local(tmp_path / "out"), "signals/k").get("model-0.npz", "key0") == b"zero"
 
 
 def test_weights_travel_only_where_they_are_asked_for(tmp_path: Path) -> None:
     keeper = Near(str(tmp_path / "out"))
-    there = Store(tmp_path / "out" / "signals" / "k")
+    there = Store(Local(tmp_path / "out"), "signals/k")
     for m in range(12):
         there.put(f"model-{m}.npz", b"said", f"key{m}")
         there.put(f"model-{m}.safetensors", b"weights", f"key{m}")
-    shelf = Shelf(keeper)
+    shelf = Shelf(Link(keeper))
     shelf.fetch(["k"], of(range(1, 2), "npz"))
-    assert set(Store(shelf.root / "k").index()) == {"model-1.npz"}  # and not those of 10 and 11
+    assert set(Store(Local(shelf.root), "k").index()) == {"model-1.npz"}  # and not those of 10 and 11
     shelf.fetch(["k"], of(range(1, 2), "npz", "safetensors"))
-    assert set(Store(shelf.root / "k").index()) == {"model-1.npz", "model-1.safetensors"}
+    assert set(Store(Local(shelf.root), "k").index()) == {"model-1.npz", "model-1.safetensors"}
     shelf.fetch(["k"], arrays)
-    assert len(Store(shelf.root / "k").index()) == 13
+    assert len(Store(Local(shelf.root), "k").index()) == 13
 
 
 def test_a_node_that_reaches_the_object_storage_writes_there_itself(tmp_path: Path) -> None:
@@ -103,23 +104,23 @@ def test_a_node_that_reaches_the_object_storage_writes_there_itself(tmp_path: Pa
     storage(place).replace(".nonce", b"1")
     near, far, blind = (carry.shelf(keeper, place, nonce) for nonce in ("1", "1", "2"))
     assert near and far and blind and carry.shelf(keeper, str(tmp_path / "out"), "1") is None
-    Store(near.root / "k").put("model-0.npz", b"zero", "key0")
+    Store(Local(near.root), "k").put("model-0.npz", b"zero", "key0")
     near.send(["k"])
-    assert keeper.calls == {"note": 1}
+    assert keeper.calls == {"change": 1}
     for other in (far, blind):
         other.fetch(["k"], arrays)
-        assert Store(other.root / "k").get("model-0.npz", "key0") == b"zero"
-    assert keeper.calls == {"note": 1, "read": 2}
+        assert Store(Local(other.root), "k").get("model-0.npz", "key0") == b"zero"
+    assert keeper.calls == {"change": 1, "read": 2}
 
 
 def test_the_shelf_of_a_killed_worker_goes(tmp_path: Path) -> None:
-    alive = Shelf(Near(str(tmp_path))).root
+    alive = Shelf(Link(Near(str(tmp_path)))).root
     assert f"-{os.getpid()}-" in alive.name
     left = alive.with_name(alive.name.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-"))
     elsewhere = left.with_name("signals-another0-1-x")  # of a container with numbers of its own
     left.mkdir()
     elsewhere.mkdir()
-    Shelf(Near(str(tmp_path)))
+    Shelf(Link(Near(str(tmp_path))))
     assert alive.exists() and elsewhere.exists() and not left.exists()
 
 
@@ -128,17 +129,17 @@ def test_a_node_that_may_only_read_there_sends_through_the_driver(tmp_path: Path
     keeper = Near(place)
     storage(place).replace(".nonce", b"1")
     near = carry.shelf(keeper, place, "1")
-    assert near and near._disk is not None
-    monkeypatch.setattr(near._disk, "replace", lambda name, data: (_ for _ in ()).throw(EnvironmentFault("forbidden")))
-    Store(near.root / "k").put("model-0.npz", b"zero", "key0")
+    assert near and near._link._disk is not None
+    monkeypatch.setattr(near._link._disk, "replace", lambda name, data: (_ for _ in ()).throw(EnvironmentFault("forbidden")))
+    Store(Local(near.root), "k").put("model-0.npz", b"zero", "key0")
     near.send(["k"])
-    assert keeper.calls == {"write": 1, "note": 1}
-    assert Store(tmp_path / "out" / "signals" / "k").get("model-0.npz", "key0") == b"zero"
+    assert keeper.calls == {"replace": 1, "change": 1}
+    assert Store(Local(tmp_path / "out"), "signals/k").get("model-0.npz", "key0") == b"zero"
 
 
 def test_a_fault_of_the_results_folder_is_told_from_one_of_this_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf = Shelf(Near(str(tmp_path / "out")))
-    Store(shelf.root / "k").put("model-0.npz", b"zero", "key0")
+    shelf = Shelf(Link(Near(str(tmp_path / "out"))))
+    Store(Local(shelf.root), "k").put("model-0.npz", b"zero", "key0")
 
     def full(ref: Any, timeout: float) -> Any:
         raise carry.ray.exceptions.RayTaskError("write", "", EnvironmentFault("the disk is full"))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from raymia.defense import Batch, Clock, Lesson, Outputs
+from raymia.defense import Batch, Clock, Lesson
+from raymia.network import Outputs
 
 Make = Callable[..., Batch]
 

@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from raymia.catalog import make
-from raymia.defense import Outputs, Recipe, Reference
+from raymia.defense import Recipe, Reference
 from raymia.defenses.advreg import JOINED, LABEL, LOGITS, Advreg, _suspicion
 from raymia.errors import SweepError
 from raymia.modules import classifier
+from raymia.network import Outputs
 from raymia.schedule import Training
 from raymia.split import assemble
 from raymia.training import fit

@@ -3,12 +3,13 @@ from math import log
 import pytest
 import torch
 
-from raymia.defense import Defense, Outputs, Recipe
+from raymia.defense import Defense, Recipe
 from raymia.defenses.distillation import Distillation
 from raymia.defenses.label_smoothing import LabelSmoothing
 from raymia.defenses.mixup import Mixup
 from raymia.defenses.relaxloss import Relaxloss
 from raymia.errors import SweepError
+from raymia.network import Outputs
 
 TEACHER = torch.tensor([4.0, 0.0, 2.0]).double()
 

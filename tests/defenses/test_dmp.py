@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from raymia.defense import Outputs
 from raymia.defenses.dmp import Dmp
 from raymia.errors import SweepError
 from raymia.gan import pictures
+from raymia.network import Outputs
 
 TEACHER = torch.tensor([4.0, 0.0, 2.0]).double()
 

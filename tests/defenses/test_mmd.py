@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from raymia.catalog import make
-from raymia.defense import Clock, Gap, Outputs, Recipe, Reference
+from raymia.defense import Clock, Gap, Recipe, Reference
 from raymia.defenses.mmd import Mmd
+from raymia.network import Outputs
 from raymia.schedule import Training
 from raymia.training import fit
 
