@@ -7,22 +7,22 @@ the machine counts little; reading the files is counted with the attack that fir
 """
 
 import argparse
-import json
 import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from raymia import catalog, observation, sweep, trial
+from raymia import catalog, observe, sweep, trial, world
 from raymia.attack import make
 from raymia.attacker import Learned
 from raymia.data import Data
-from raymia.signals import Store, pack
 from raymia.space import Part
+from raymia.storage import Local
+from raymia.store import Store, pack
+from raymia.world import World
 
 SWEEP = """
 name: cost
@@ -35,16 +35,16 @@ training: {lanes: 1}
 """
 
 
-def signals(records: int, classes: int, root: Path) -> tuple[Any, int]:
-    """Signals of every need, mildly leaking, written as a trial writes them; the point, and how many bytes."""
+def signals(records: int, classes: int, root: Path) -> tuple[World, int]:
+    """Signals of every need, mildly leaking, written as a trial writes them; their world, and how many bytes."""
     rng = np.random.default_rng(0)
     data = Data("cost", rng.random((records, 2), np.float32), np.arange(records) % classes, classes, image=False)
-    point = sweep.parse(SWEEP).point(0, {}, 0, data)
-    split = observation.draw(point, records)
-    store = Store(root / observation.keep_split(point, data, split, root))
-    for group in observation.groups(point, split.models):
-        for m, key in observation.model_keys(point, split, group).items():
-            member = split.member[m]
+    made = world.of(sweep.parse(SWEEP).point(0, {}, 0, data), records)
+    store = Store(Local(root), made.key)
+    observe.keep_split(made, data, root)
+    for group in made.groups:
+        for m, key in made.model_keys(group).items():
+            member = made.split.member[m]
             logits = rng.normal(size=(records, classes))
             logits[np.arange(records), data.y] += 4 + member
             one = {name: rng.random(records) - 0.1 * member for name in ("input_grad_l1", "input_grad_l2", "weight_grad_l1")}
@@ -53,7 +53,7 @@ def signals(records: int, classes: int, root: Path) -> tuple[Any, int]:
             one |= {"boundary_distance": rng.random(records), "sensitivity": rng.random((records, classes))}
             one |= {"view_log_odds": rng.normal(size=(records, 18)).astype(np.float32)}
             store.put(f"model-{m}.npz", pack({"logits": logits.astype(np.float32), **one}), key)
-    return point, sum(f.stat().st_size for f in store.folder.iterdir())
+    return made, sum(f.stat().st_size for f in (root / made.key).iterdir())
 
 
 def main(records: int, classes: int) -> None:
@@ -64,18 +64,18 @@ def main(records: int, classes: int) -> None:
     import raymia.training  # noqa: F401
 
     with tempfile.TemporaryDirectory() as folder:
-        point, size = signals(records, classes, Path(folder))
+        made, size = signals(records, classes, Path(folder))
         print(
             f"{records} records, {classes} classes, 16 shadows, {size / 1e6:.0f} MB of signals; load {os.getloadavg()[0]:.1f}"
         )
         print("\n| attack | CPU seconds | wall |\n|---|---|---|")
-        observation.load.cache_clear()
+        observe.load.cache_clear()
         plain = 0.0
         for name in sorted(catalog.names("attacks"), key=lambda n: isinstance(make(Part(n, {})), Learned)):
             attack = make(Part(name, {}))
             wall, cpu = time.perf_counter(), time.process_time()
             asked = tuple(sorted(attack.queries))
-            trial.verdicts(attack, name, observation.load(json.dumps(point.to_json()), Path(folder), asked), [0], (0,))
+            trial.verdicts(attack, name, observe.load(made, Path(folder), asked), [0], (0,))
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             plain += 0.0 if isinstance(attack, Learned) else cpu
             print(f"| {name} | {cpu:.2f} | {wall:.2f} |", flush=True)

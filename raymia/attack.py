@@ -119,7 +119,7 @@ def _word(value: Any) -> str:
 
 def make(part: Part) -> Attack:
     """The attack that a part spells. Raises SweepError."""
-    attack: Attack = catalog.make("attacks", part.name, part.knobs)
+    attack: Attack = catalog.made("attacks", part)
     return attack
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raymia import catalog, data, defense, observation
+from raymia import catalog, data, defense
+from raymia import world as worlds
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.point import Point
 from raymia.results import Folder, Row
@@ -42,14 +43,14 @@ def write(folder: Folder, rows: Sequence[Row], out: Path, trial: int | None, mod
     records = data.load(point.dataset, point.seed)
     if records.sha256() != point.data:
         raise SweepError(f"dataset {point.dataset.name}: its records are not those of the sweep; put the right ones in place")
-    split = observation.draw(point, len(records))
+    world = worlds.of(point, len(records))
+    split = world.split
     model = int(split.targets[0]) if model is None else model
     if not 0 <= model < split.models:
         raise SweepError(f"--model: got {model}; 0 to {split.models - 1} is allowed")
-    base = observation.before_release(point)
-    group = next(group for group in observation.groups(point, split.models) if model in group)
-    key = observation.model_keys(point, split, group)[model]
-    content = _weights(folder, f"signals/{observation.signals_key(base)}", f"model-{model}.safetensors", key)
+    group = next(group for group in world.groups if model in group)
+    key = world.model_keys(group)[model]
+    content = _weights(folder, f"signals/{world.base.key}", f"model-{model}.safetensors", key)
     told = {
         "trial": row.trial,
         "digest": row.digest,
@@ -64,7 +65,7 @@ def write(folder: Folder, rows: Sequence[Row], out: Path, trial: int | None, mod
         "precision": point.training.precision,
         "numbers": {name: row.numbers.get(name) for name in _KEPT} | {"worst_attack": row.worst_attack},
         "about_numbers": "means over the targets of the trial, of outputs as they are released",
-        "released_through": [part.name for part in point.recipe if part not in base.recipe],
+        "released_through": [part.name for part in point.recipe if part not in world.base.point.recipe],
         "about_release": "these parts change the outputs and stand outside the weights: what they hide, the weights alone show",
         "sha256": sha256(content),
         "versions": row.versions,
@@ -109,7 +110,7 @@ def load(folder: Path) -> Model:
         raise EnvironmentFault(f"{folder}/model.safetensors is damaged: its sha256 is not that of card.json; export it again")
     point = Point.from_json(card["point"] | _DRAWS)  # which do not decide what the network is
     shape, scale = tuple(card["input"]["shape"]), card["normalisation"]
-    network = catalog.make("networks", point.network.name, point.network.knobs).build(shape, card["classes"])
+    network = catalog.made("networks", point.network).build(shape, card["classes"])
     network.normalise = Normalise(tuple(scale["mean"]), tuple(scale["std"]), len(shape))
     dtype = getattr(torch, point.training.precision)
     network = defense.recipe(point.recipe).network(network).to(dtype)

@@ -12,13 +12,13 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from raymia.errors import SweepError
-from raymia.space import Choice, Domain, Range
+from raymia.space import Choice, Domain, Part, Range
 
 # kind -> the module or folder that holds its instances, and the class that they extend
 _KINDS = {
@@ -151,6 +151,17 @@ def make(kind: str, name: str, given: Mapping[str, Any]) -> Any:
         return cls(**values)
     except ValueError as error:  # a rule over several knobs, in the class's own __post_init__
         raise SweepError(f"{name}: {error}") from None
+
+
+def made(kind: str, part: Part) -> Any:
+    """The thing that a part spells, made once a process: equal parts have one. Raises SweepError."""
+    cls: Any = find(kind, part.name)
+    return _made(cls, kind, part)
+
+
+@lru_cache(maxsize=1024)
+def _made(cls: Any, kind: str, part: Part) -> Any:
+    return make(kind, part.name, part.knobs)
 
 
 def summary(cls: type[Any]) -> str:

@@ -139,7 +139,7 @@ class Dataset:
 
 def load(part: Part, seed: int) -> Data:
     """The records that a sweep's `dataset` names. Raises SweepError where there are none."""
-    dataset: Dataset = catalog.make("datasets", part.name, part.knobs)
+    dataset: Dataset = catalog.made("datasets", part)
     return dataset.load(seed)
 
 

@@ -318,7 +318,7 @@ WANTED = {
 def recipe(parts: Sequence[Part]) -> Recipe:
     """The Recipe that a list of parts spells. Raises SweepError."""
     return Recipe(
-        tuple(catalog.make("defenses", p.name, p.knobs) for p in parts),
+        tuple(catalog.made("defenses", p) for p in parts),
         tuple(p.name for p in parts),
     )
 

@@ -31,7 +31,7 @@ def check(sweep: Sweep, data: Data) -> Split:
     Only a file says whether its records are images, and only their number whether a split of them leaves everyone something.
     Raises SweepError: key, value, what is allowed.
     """
-    protocol = catalog.make("protocols", sweep.protocol.name, sweep.protocol.knobs)
+    protocol = catalog.made("protocols", sweep.protocol)
     split: Split = protocol.draw(len(data), sweep.search.seed, 0)
     _check_network(sweep, data)
     _check_offers(sweep, data, split)
@@ -80,7 +80,7 @@ def _check_offers(sweep: Sweep, data: Data, split: Split) -> None:
 
 
 def _offers(sweep: Sweep, data: Data, split: Split) -> frozenset[str]:
-    protocol = catalog.make("protocols", sweep.protocol.name, sweep.protocol.knobs)
+    protocol = catalog.made("protocols", sweep.protocol)
     empty = {name for role, name in ((REFERENCE, "reference"), (POPULATION, "population")) if not (split.role == role).any()}
     return frozenset((protocol.offers - empty) | {"white_box"} | ({"images"} if data.image else set()))
 

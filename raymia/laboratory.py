@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,40 +12,36 @@ from safetensors.torch import load as load_state
 from safetensors.torch import save as save_state
 from torch import Tensor
 
-from raymia import catalog, defense
 from raymia.data import Data
 from raymia.defense import Defense, Lesson, Owned, Predictor, Recipe, Release
 from raymia.modules import Network, Normalise
-from raymia.point import Point
 from raymia.queries import QUERIES, Subject
 from raymia.schedule import Training
-from raymia.split import Split
 from raymia.streams import key, stream
 from raymia.training import Model, fit
+from raymia.world import World
 
 Array = np.ndarray[Any, Any]
 
 
 class Bench:
-    """One group of a point's models, trained on tensors that stay on the device.
+    """One group of a world's models, trained on tensors that stay on the device, before any release.
 
     One thread computes: the same bits whatever the number of cores (numpy, scikit-learn and torch repeat on one thread).
     """
 
-    def __init__(self, point: Point, data: Data, split: Split, group: Sequence[int]) -> None:
+    def __init__(self, world: World, data: Data, group: Sequence[int]) -> None:
         torch.set_num_threads(1)
-        self.point, self.split, self.group = point, split, group
-        self.recipe = defense.recipe(point.recipe)
-        self.x, self.y = resident(data, point.device)
+        self.world, self.split, self.group = world, world.split, group
+        self.recipe, self.point = world.base.recipe, world.point
+        self.x, self.y = resident(data, self.point.device)
         self.data = data.sha256()
         self.shape, self.classes, self.mean, self.std = data.shape, data.classes, data.mean, data.std
-        self.key = (point.seed, point.replicate)
+        self.key = (self.point.seed, self.point.replicate)
 
     def build(self) -> Network:
         """The point's network before any defense, with the data set's own normalisation in front."""
-        network: Network = catalog.make("networks", self.point.network.name, self.point.network.knobs).build(
-            self.shape, self.classes
-        )
+        network = self.world.network.build(self.shape, self.classes)
         network.normalise = Normalise(self.mean, self.std, len(self.shape))
         return network
 
@@ -78,7 +73,7 @@ class Bench:
         content: bytes = save_state(state)
         return content
 
-    def load(self, model: int, content: bytes) -> Model:
+    def load(self, content: bytes) -> Model:
         network = self.recipe.network(self.build()).to(self.x.device, getattr(torch, self.point.training.precision))
         network.load_state_dict(load_state(content))
         network.eval().requires_grad_(False)
@@ -128,25 +123,15 @@ def _weight(model: Predictor) -> int:
 TEACHERS = Shelf(1 << 29)  # half a GiB a process: 11 ResNet-18s, or all sub-models of hundreds of small networks
 
 
-@lru_cache(maxsize=2)
-def _resident(key: str, device: str, held: _Held) -> tuple[Tensor, Tensor]:
-    # arrays from an object store are read-only: copied once, then kept for the life of the process
-    return torch.tensor(held.value.x, device=device), torch.tensor(held.value.y, device=device)
-
-
-class _Held:
-    """Carries a value past a cache's key: equal to any other, so that the key alone decides."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held)
-
-    def __hash__(self) -> int:
-        return 0
+_RESIDENT: OrderedDict[tuple[str, str], tuple[Tensor, Tensor]] = OrderedDict()  # (hash of the data, device) -> x and y
 
 
 def resident(data: Data, device: str) -> tuple[Tensor, Tensor]:
-    """x and y on the device, copied once a process."""
-    return _resident(data.sha256(), device, _Held(data))
+    """x and y on the device, copied once a process: arrays from an object store are read-only. The last two are kept."""
+    name = (data.sha256(), device)
+    if name not in _RESIDENT:
+        _RESIDENT[name] = torch.tensor(data.x, device=device), torch.tensor(data.y, device=device)
+    _RESIDENT.move_to_end(name)
+    while len(_RESIDENT) > 2:
+        _RESIDENT.popitem(last=False)
+    return _RESIDENT[name]

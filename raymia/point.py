@@ -8,7 +8,7 @@ from typing import Any
 from raymia import catalog
 from raymia.errors import SweepError
 from raymia.schedule import Training
-from raymia.space import Choice, Knobs, Part, Range, Scalar
+from raymia.space import Choice, Knobs, Part, Range, Scalar, frozen
 from raymia.streams import key
 
 
@@ -54,7 +54,14 @@ class Point:
         ones = {name: _part(body[name]) for name in ("dataset", "network", "protocol")}
         many = {name: tuple(_part(p) for p in body[name]) for name in ("recipe", "attacks")}
         training = Training(**{k: frozen(v) for k, v in body["training"].items()})
-        return cls(**{**body, **ones, **many, "training": training, "canaries": dict(body["canaries"])})
+        return cls(
+            **{
+                **body,
+                **ones,
+                **many,
+                "training": training,
+            }
+        )
 
     def canonical(self) -> dict[str, Any]:
         """What the digest is taken of: the point without where its records lay, with the revision of each part."""
@@ -104,11 +111,6 @@ def plain(value: Any) -> Any:
     return [plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 
-def frozen(value: Any) -> Any:
-    """Lists as tuples, all the way down."""
-    return tuple(frozen(v) for v in value) if isinstance(value, list | tuple) else value
-
-
 def _part(body: Mapping[str, Mapping[str, Any]]) -> Part:
     ((name, knobs),) = body.items()
-    return Part(name, {k: frozen(v) for k, v in knobs.items()})
+    return Part(name, knobs)

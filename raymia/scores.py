@@ -3,14 +3,13 @@
 Nothing of this is stored. Attacks are deterministic, so they are made again on the signals that the trial kept.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from raymia import observation, trial
+from raymia import observe, trial
 from raymia.canaries import KINDS
 from raymia.errors import SweepError
 from raymia.point import Point
@@ -44,9 +43,9 @@ def scores(row: Row, signals: Path, canaries: bool = False) -> Iterator[Score]:
         raise SweepError(f"trial {row.trial} is {row.state}: it has no scores")
     point = Point.from_json(row.point)
     try:
-        kept = observation.load(json.dumps(point.to_json()), signals, ("logits",))
-        kinds, split = observation.canaries(point, len(kept.labels)), kept.split
-        for call in trial.calls(point):
+        world = observe.kept(point, signals)
+        kinds, split = world.kinds, world.split
+        for call in trial.calls(world):
             for verdict in trial.judge(signals, call):
                 target = int(split.targets[verdict.target])
                 for record in np.flatnonzero(np.isfinite(verdict.scores) & ((kinds > 0) | (not canaries))).tolist():

@@ -48,14 +48,19 @@ class Choice:
 Domain = Range | Choice
 
 
+def frozen(value: Any) -> Any:
+    """Lists as tuples, all the way down."""
+    return tuple(frozen(v) for v in value) if isinstance(value, list | tuple) else value
+
+
 class Knobs(Mapping[str, Any]):
-    """A mapping that cannot be changed, and can therefore be hashed.
+    """A mapping that cannot be changed, and can therefore be hashed. Lists in it become tuples.
 
     Two of them are equal only if their values have the same types too: to a digest 1, 1.0 and true are three values.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = dict(values)
+        self._values = {name: frozen(value) for name, value in values.items()}
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]

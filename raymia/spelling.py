@@ -10,8 +10,8 @@ from typing import Any
 from raymia import catalog
 from raymia.catalog import Knob
 from raymia.errors import SweepError
-from raymia.point import frozen, plain
-from raymia.space import Choice, Part, Range
+from raymia.point import plain
+from raymia.space import Choice, Part, Range, frozen
 from raymia.yamlfile import Node, show
 
 NO_KEYS: Mapping[str, Any] = MappingProxyType({})

@@ -78,7 +78,7 @@ class Sweep:
     @property
     def shape(self) -> tuple[int, int]:
         """(models, targets) of every point."""
-        models, targets = catalog.make("protocols", self.protocol.name, self.protocol.knobs).shape
+        models, targets = catalog.made("protocols", self.protocol).shape
         return models, targets
 
     @property
@@ -87,7 +87,7 @@ class Sweep:
 
     def recipe(self) -> Training:
         """The data set's own training, with the file's overrides."""
-        own: Training = catalog.make("datasets", self.dataset.name, self.dataset.knobs).training()
+        own: Training = catalog.made("datasets", self.dataset).training()
         return replace(own, **self.training)
 
     def space(self, arm: int) -> dict[str, Domain]:
@@ -191,7 +191,7 @@ def _sweep(tree: Node) -> Sweep:
 
     dataset, network = spelling.one("datasets", node("dataset")), spelling.one("networks", node("network"))
     protocol = spelling.one("protocols", node("protocol", "coin"))
-    drawn = catalog.make("protocols", protocol.name, protocol.knobs)
+    drawn = catalog.made("protocols", protocol)
     image = catalog.find("datasets", dataset.name).image
     if image is False and catalog.find("networks", network.name).images:
         raise node("network").refuse(f"a network for records that are no images is allowed with dataset {dataset.name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import tempfile
 import time
@@ -17,16 +16,19 @@ from typing import Any
 import numpy as np
 
 from raymia import attack as attacks
-from raymia import audit, canaries, catalog, defense, metrics, observation, privacy
+from raymia import audit, canaries, catalog, metrics, privacy
+from raymia import world as worlds
 from raymia.attack import Attack, column
 from raymia.data import Data
 from raymia.errors import RaymiaError
+from raymia.observe import Work, keep_split, load
 from raymia.point import Point
 from raymia.results import Row
 from raymia.signals import Signals, View
 from raymia.space import Part
 from raymia.split import Split
 from raymia.streams import stream
+from raymia.world import World
 
 Map = Callable[..., Iterable[Any]]
 Array = np.ndarray[Any, Any]
@@ -36,9 +38,9 @@ LIBRARIES = ("raymia", "torch", "numpy", "scikit-learn", "opacus", "optuna", "ra
 @dataclass(frozen=True)
 class Call:
     """One attack on one target (on all of them where it trains a network: those are fused); `plain`: its shadows come from the
-    undefended point."""
+    undefended world."""
 
-    point: Point
+    world: World
     targets: tuple[int, ...]
     attack: Part
     plain: bool
@@ -68,20 +70,17 @@ def run(point: Point, data: Data, signals: Path | None = None, map: Map = map, s
     Raises training.Diverged and metrics.ScoreError where the point has no number, RaymiaError for what a user can mend.
     """
     start = time.monotonic()
+    world = worlds.of(point, len(data))
     with nullcontext(str(signals)) if signals else tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        split, kinds = observation.draw(point, len(data)), observation.canaries(point, len(data))
-        data = canaries.plant(data, kinds, point.seed, point.replicate)
-        parts = apply(point)
-        needs = sorted({need for part in parts for need in attacks.make(part).queries} | {"logits"})
-        for world in [point] if point.attacker == "adaptive" else [point, replace(point, recipe=())]:
-            work = partial(observation.observe, world, data, root, needs)
-            list(spread(work, observation.groups(world, split.models)))
-            observation.keep_split(world, data, observation.draw(world, len(data)), root)
+        data = canaries.plant(data, world.kinds, point.seed, point.replicate)
+        for one in observed(world):
+            work = Work(one, data, needs(world), root)
+            list(spread(work, one.groups))
+            keep_split(one, data, root)
         trained = time.monotonic()
-        found = [verdict for answer in map(partial(judge, root), calls(point)) for verdict in answer]
-        logits = observation.load(json.dumps(point.to_json()), root, ("logits",)).arrays["logits"]
-        row = _row(point, data, split, kinds, logits, found)
+        found = [verdict for answer in map(partial(judge, root), calls(world)) for verdict in answer]
+        row = _row(world, data, load(world, root, ("logits",)).arrays["logits"], found)
     timing = {"train": trained - start, "attack": time.monotonic() - trained, "total": time.monotonic() - start}
     return replace(row, timing=timing)
 
@@ -99,35 +98,52 @@ def failed(point: Point, error: Exception) -> Row:
     """The row of a point that has no numbers, with the reason on one line."""
     kind = type(error).__name__  # by name: training's Diverged lives beside torch
     state = "invalid" if kind in ("Diverged", "ScoreError") else "failed"
-    models, targets = catalog.make("protocols", point.protocol.name, point.protocol.knobs).shape
-    return _empty(point, state, " ".join(f"{kind}: {error}".split())[:500], models, targets)
+    models, targets = catalog.made("protocols", point.protocol).shape
+    return _empty(point, worlds.signals_key(point), state, " ".join(f"{kind}: {error}".split())[:500], models, targets)
 
 
-def apply(point: Point) -> list[Part]:
+def observed(world: World) -> list[World]:
+    """The worlds whose models a trial trains and asks: its own, and the undefended one where the attacker is plain."""
+    return [world] if world.point.attacker == "adaptive" else [world, world.plain]
+
+
+def folders(point: Point, records: int) -> list[str]:
+    """The folders of signals that a trial of a point writes or reads."""
+    every = (name for one in observed(worlds.of(point, records)) for name in one.folders)
+    return list(dict.fromkeys(every))
+
+
+def apply(world: World) -> list[Part]:
     """The attacks that can be made on what the recipe releases: where it is no network, none that is white-box."""
-    if not defense.recipe(point.recipe).owns("assemble"):
-        return list(point.attacks)
-    return [part for part in point.attacks if "white_box" not in attacks.make(part).conditions]
+    if not world.recipe.owns("assemble"):
+        return list(world.point.attacks)
+    return [part for part in world.point.attacks if "white_box" not in attacks.make(part).conditions]
 
 
-def calls(point: Point) -> list[Call]:
+def needs(world: World) -> tuple[str, ...]:
+    """What the models are asked, for all attacks together."""
+    return tuple(sorted({need for part in apply(world) for need in attacks.make(part).queries} | {"logits"}))
+
+
+def calls(world: World) -> list[Call]:
     """Every attack on every target that a trial makes, in the order of its columns."""
-    every = tuple(range(catalog.make("protocols", point.protocol.name, point.protocol.knobs).shape[1]))
+    every = tuple(range(len(world.split.targets)))
     return [
-        Call(point, group, part, plain)
-        for plain in (False, True)[: 1 if point.attacker == "adaptive" else 2]
-        for part in apply(point)
+        Call(world, group, part, plain)
+        for plain in ([False] if world.point.attacker == "adaptive" else [False, True])
+        for part in apply(world)
         for group in ([every] if attacks.make(part).fused else [(t,) for t in every])
     ]
 
 
 def judge(root: Path, call: Call) -> list[Verdict]:
     """One attack on its targets, from the signals on disk."""
-    point, attack = call.point, attacks.make(call.attack)
-    signals = _signals(point, root, attack)
-    others = _signals(replace(point, recipe=(), attacker="adaptive"), root, attack) if call.plain else None
-    kinds = observation.canaries(point, len(signals.labels))
-    return verdicts(attack, call.column, signals, call.targets, (point.seed, point.replicate), others, kinds)
+    world, attack = call.world, attacks.make(call.attack)
+    asked = tuple(sorted(attack.queries))
+    signals = load(world, root, asked)
+    others = load(world.plain, root, asked) if call.plain else None
+    key = (world.point.seed, world.point.replicate)
+    return verdicts(attack, call.column, signals, call.targets, key, others, world.kinds)
 
 
 def verdicts(
@@ -177,54 +193,79 @@ def _threshold(attack: Attack, view: View, rng: np.random.Generator) -> float | 
     return metrics.best_threshold(attack.score(stand_in, rng), known)
 
 
-def _signals(point: Point, root: Path, attack: Attack) -> Signals:
-    return observation.load(json.dumps(point.to_json()), root, tuple(sorted(attack.queries)))
-
-
-def _row(point: Point, data: Data, split: Split, kinds: canaries.Kinds, logits: Array, verdicts: list[Verdict]) -> Row:
-    member, whole = split.member[split.targets], split
-    split = replace(split, judged=split.judged & (kinds == 0))
-    right = logits[split.targets].argmax(-1) == data.y
-    columns = list(dict.fromkeys(v.column for v in verdicts))
-    scores = {c: np.stack([v.scores for v in verdicts if v.column == c]) for c in columns}
-    knowing = {column(p) for p in point.attacks if attacks.make(p).informed}
-    smaller = {c: split.judged & ~split.known for c in columns if c.removesuffix("@plain") in knowing}
-    # house rule: attacks that know members count if they were asked for by name, the plain attacker never does
-    counts = [column(p) for p in point.attacks if attacks.counts(p) and column(p) in columns]
-    summary = metrics.summarise(scores, member, split.judged, split.half, counts, smaller)
-    train = metrics.accuracy_interval(right, split.judged & member).rate
-    test = metrics.accuracy_interval(right, split.judged & ~member).rate
+def _row(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -> Row:
+    """The row of a finished trial, from the logits [M, S, C] as released and what the attacks found."""
+    split, kinds = replace(world.split, judged=world.split.judged & (world.kinds == 0)), world.kinds
+    member, right = split.member[split.targets], logits[split.targets].argmax(-1) == data.y
     _check_baseline(right, member, split)
-    recipe = defense.recipe(point.recipe)
-    members = len(split.members(int(split.targets[0])))
-    numbers = {
-        "train_accuracy": train.value,
-        "test_accuracy": test.value,
-        "test_accuracy_lo": test.lo,
-        "test_accuracy_hi": test.hi,
-        **summary.numbers(),
-        **recipe.facts(members, recipe.training(point.training)),
-    }
-    audited = {c: whole.judged & ~whole.known if c in smaller else whole.judged for c in columns}
-    numbers |= canaries.numbers(scores, member, audited, kinds, summary.worst_attack)
+    said = _Said.of(world, verdicts)
+    judged = said.judged_on(split)
+    counts = [column(p) for p in world.point.attacks if attacks.counts(p) and column(p) in said.scores]
+    smaller = {c: judged[c] for c in said.informed}
+    summary = metrics.summarise(said.scores, member, split.judged, split.half, counts, smaller)
+    numbers = {**_accuracies(right, member, split), **summary.numbers(), **_facts(world)}
+    audited = said.judged_on(world.split)
+    numbers |= canaries.numbers(said.scores, member, audited, kinds, summary.worst_attack)
     if summary.chosen and (numbers.get("epsilon") is not None or kinds.any()):
         chosen = summary.chosen[0]
         on = audited[chosen] & (kinds > 0 if kinds.any() else kinds == 0)
-        numbers |= _epsilon_bounds(scores[chosen], member, on, split.half, numbers.get("delta") or 0.0)
-    numbers |= _means(verdicts)
-    if recipe.share:
-        numbers["held"] = float(split.held[split.targets[0]].sum())
-    if "reference" in recipe.wants:  # what the defense costs in records that nothing is trained on
-        numbers["reference_records"] = float(len(split.reference(int(split.targets[0]))))
+        numbers |= _epsilon_bounds(said.scores[chosen], member, on, split.half, numbers.get("delta") or 0.0)
+    numbers |= _means(verdicts) | _records_spent(world)
     return replace(
-        _empty(point, "done", "", split.models, len(split.targets)),
+        _empty(world.point, world.key, "done", "", split.models, len(split.targets)),
         members=int((split.judged & member)[0].sum()),
         nonmembers=int((split.judged & ~member)[0].sum()),
         numbers=numbers,
         worst_attack=summary.worst_attack,
         attacks=[{"target": int(split.targets[v.target]), "attack": v.column, **v.line} for v in verdicts],
-        notes=[*_about_epsilon(recipe.voids, numbers), *_notes(point, columns, verdicts)],
+        notes=[*_about_epsilon(world.recipe.voids, numbers), *_notes(world.point, list(said.scores), verdicts)],
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """Of all verdicts: the scores by column [T, S], and the columns of attacks that were shown some of the members."""
+
+    scores: dict[str, Array]
+    informed: list[str]
+
+    @classmethod
+    def of(cls, world: World, verdicts: Sequence[Verdict]) -> _Said:
+        columns = list(dict.fromkeys(v.column for v in verdicts))
+        knowing = {column(p) for p in world.point.attacks if attacks.make(p).informed}
+        scores = {c: np.stack([v.scores for v in verdicts if v.column == c]) for c in columns}
+        return cls(scores, [c for c in columns if c.removesuffix("@plain") in knowing])
+
+    def judged_on(self, split: Split) -> dict[str, Array]:
+        """By column, where each target is judged [T, S]: never on a record whose membership was shown."""
+        return {c: split.judged & ~split.known if c in self.informed else split.judged for c in self.scores}
+
+
+def _accuracies(right: Array, member: Array, split: Split) -> dict[str, float | None]:
+    train = metrics.accuracy_interval(right, split.judged & member).rate
+    test = metrics.accuracy_interval(right, split.judged & ~member).rate
+    return {
+        "train_accuracy": train.value,
+        "test_accuracy": test.value,
+        "test_accuracy_lo": test.lo,
+        "test_accuracy_hi": test.hi,
+    }
+
+
+def _facts(world: World) -> dict[str, float | None]:
+    """What the defenses say of themselves, epsilon for example."""
+    members = len(world.split.members(int(world.split.targets[0])))
+    return world.recipe.facts(members, world.recipe.training(world.point.training))
+
+
+def _records_spent(world: World) -> dict[str, float]:
+    """What the defenses cost in records that nothing is trained on."""
+    split, target, numbers = world.split, int(world.split.targets[0]), {}
+    if world.recipe.share:
+        numbers["held"] = float(split.held[target].sum())
+    if "reference" in world.recipe.wants:
+        numbers["reference_records"] = float(len(split.reference(target)))
+    return numbers
 
 
 def _epsilon_bounds(scores: Array, member: Array, on: Array, half: Array, delta: float) -> dict[str, float | None]:
@@ -270,11 +311,11 @@ def _check_baseline(right: Array, member: Array, split: Split) -> None:
             raise RaymiaError(f"target {t}: the baseline's AUC is {found:.8f}, its gap says {0.5 + (inside - outside) / 2:.8f}")
 
 
-def _empty(point: Point, state: str, reason: str, models: int, targets: int) -> Row:
+def _empty(point: Point, key: str, state: str, reason: str, models: int, targets: int) -> Row:
     return Row(
         trial=-1,
         digest=point.digest(),
-        signals=observation.signals_key(point),
+        signals=key,
         state=state,
         reason=reason,
         point=point.to_json(),

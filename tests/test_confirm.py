@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from raymia import catalog, confirm, observation, sweep, trial
+from raymia import catalog, confirm, sweep, trial, world
 from raymia.cli import main
 from raymia.data import Data, load
 from raymia.errors import RaymiaError, SweepError
@@ -56,7 +56,7 @@ def test_fresh_draws_are_of_other_splits_whatever_the_protocol(protocol: str) ->
     data = load(file.dataset, 0)
     seen = file.point(0, file.default(0), 0, data)
     fresh = confirm.points(SimpleNamespace(point=seen.to_json()), 3)  # type: ignore[arg-type]
-    splits = [observation.draw(point, 600) for point in (seen, *fresh)]
+    splits = [world.of(point, 600).split for point in (seen, *fresh)]
     for what in ("member", "judged", "role"):
         drawn = {getattr(split, what).tobytes() for split in splits}
         assert len(drawn) == (1 if what in FIXED.get(protocol, ()) else 4), what

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from raymia import card, cli, data, export, observation, results, sweep, trial
+from raymia import card, cli, data, export, results, sweep, trial, world
 from raymia.errors import EnvironmentFault
 from raymia.point import Point
 from raymia.results import Folder, Row
@@ -232,7 +232,7 @@ def test_the_model_that_is_loaded_gives_the_stored_logits(folder: Path, tmp_path
     assert (done.exit_code, done.output) == (0, f"{tmp_path / 'out'}\n")
     row, told = Folder(folder).rows()[number], json.loads((tmp_path / "out" / "card.json").read_text())
     point, m = Point.from_json(row.point), model or 0
-    place = observation.signals_key(observation.before_release(point))
+    place = world.of(point, 0).base.key
     stored = Store(Local(folder / "signals"), place).get(f"model-{m}.npz", told["key"])
     assert stored is not None
     records = data.load(point.dataset, point.seed)

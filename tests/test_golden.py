@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import worlds
 
-from raymia import catalog, laboratory, observation, sweep
+from raymia import catalog, laboratory, sweep, world
 from raymia.data import Data, Dataset
 from raymia.data import load as load_data
 from raymia.point import Point
@@ -41,11 +41,10 @@ def _point(defense: str = "", network: str = MLP, protocol: str = COIN) -> tuple
 def defense(name: str) -> list[float]:
     """Mean log-probability and mean confidence of model 0's released logits, over all records."""
     point, data = _point(name, network="{cnn: {width: 8}}" if name in IMAGES else MLP)
-    split = observation.draw(point, len(data))
-    bench = laboratory.Bench(observation.before_release(point), data, split, range(1))
+    bench = laboratory.Bench(world.of(point, len(data)), data, range(1))
     model = bench.train()[0]
     raw = bench.ask(model, 0, ["logits"], bench.recipe)["logits"]
-    whole = laboratory.defense.recipe(point.recipe)
+    whole = world.of(point, len(data)).recipe
     logits = bench.ask(model, 0, ["logits"], whole, raw)["logits"].astype(float)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     return [float(log_p[np.arange(len(data)), data.y].clip(-50).mean()), float(np.exp(log_p).max(-1).mean())]
@@ -59,7 +58,7 @@ def network(name: str) -> list[float]:
     from raymia.training import _seeded, pixels
 
     point, data = _point(network=name)
-    bench = laboratory.Bench(point, data, observation.draw(point, len(data)), range(1))
+    bench = laboratory.Bench(world.of(point, len(data)), data, range(1))
     net = _seeded(bench.build, seed_of("golden")).eval()
     with torch.no_grad():
         logits = net(pixels(bench.x[:8], torch.float32)).logits.double()

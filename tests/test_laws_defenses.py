@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from raymia import catalog, defense, laboratory, observation, sweep, training
+from raymia import catalog, defense, laboratory, sweep, training, world
 from raymia.data import load
 from raymia.defense import Defense, Lesson, Owned, Predictor, Recipe
 from raymia.errors import SweepError
@@ -343,7 +343,7 @@ def bench(arms: str, i: int, group: range, knobs: dict[str, Any] | None = None) 
     file = sweep.parse(TEACHING % arms)
     data = load(file.dataset, 0)
     point = file.point(i, knobs or {}, 0, data)
-    return laboratory.Bench(point, data, observation.draw(point, len(data)), group)
+    return laboratory.Bench(world.of(point, len(data)), data, group)
 
 
 @pytest.fixture

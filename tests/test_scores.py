@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raymia import metrics, observation, sweep, trial
+from raymia import metrics, sweep, trial, world
 from raymia.canaries import KINDS
 from raymia.data import Data, load
 from raymia.errors import SweepError
@@ -50,7 +50,7 @@ def test_they_give_the_numbers_of_the_row(made: tuple[Row, Data, Path]) -> None:
 def test_records_are_named_once_with_their_membership_and_kind(made: tuple[Row, Data, Path]) -> None:
     row, data, root = made
     point = Point.from_json(row.point)
-    split, kinds = observation.draw(point, len(data)), observation.canaries(point, len(data))
+    split, kinds = world.of(point, len(data)).split, world.of(point, len(data)).kinds
     found = [s for s in scores(row, root) if s.attack == "loss"]
     for t, target in enumerate(split.targets):
         mine = [s for s in found if s.target == target]

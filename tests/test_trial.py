@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raymia import observation, sweep, trial
+from raymia import observe, sweep, trial, world
 from raymia.data import Data
 from raymia.data import load as load_data
 from raymia.metrics import ScoreError
@@ -95,7 +95,7 @@ def test_a_damaged_or_missing_model_is_made_again(tiny: tuple[Point, Data], tmp_
     (folder / "model-1.npz").write_bytes(bytes(content))
     (folder / "model-2.safetensors").unlink()
     (folder / "model-2.npz").unlink()
-    observation.load.cache_clear()
+    observe.load.cache_clear()
     assert replace(trial.run(point, data, tmp_path), timing={}) == replace(first, timing={})
 
 
@@ -116,9 +116,9 @@ def test_only_what_the_contract_names_stands_in_signals(tiny: tuple[Point, Data]
 def test_replicates_share_nothing_and_points_share_the_split(tiny: tuple[Point, Data]) -> None:
     point, data = tiny
     other = replace(point, recipe=(Part("relaxloss", {"alpha": 0.5, "upper": 1.0, "variant": "paper"}),))
-    assert (observation.draw(point, 120).member == observation.draw(other, 120).member).all()
+    assert (world.of(point, 120).split.member == world.of(other, 120).split.member).all()
     fresh = replace(point, replicate=1)
-    assert (observation.draw(point, 120).member != observation.draw(fresh, 120).member).any()
+    assert (world.of(point, 120).split.member != world.of(fresh, 120).split.member).any()
     assert len({p.digest() for p in (point, other, fresh)}) == 3
 
 
@@ -158,7 +158,7 @@ def test_a_row_says_what_a_defense_costs_in_records_and_which_bound_epsilon_is()
     file = sweep.parse(TINY.replace("120", "400"))
     data = load_data(file.dataset, 0)
     point = file.point(0, {}, 0, data)
-    split = observation.draw(point, len(data))
+    split = world.of(point, len(data)).split
     with_mmd = trial.run(replace(point, recipe=(Part("mmd", {"weight": 1.0}),)), data)
     assert with_mmd.numbers["reference_records"] == len(split.reference(0)) == 40
     assert "reference_records" not in trial.run(point, data).numbers
@@ -183,6 +183,6 @@ def test_an_index_loses_no_entry_to_other_processes(tmp_path: Path) -> None:
 
 def test_the_models_key_holds_the_revision_of_training(tiny: tuple[Point, Data], monkeypatch: pytest.MonkeyPatch) -> None:
     point = tiny[0]
-    before = point.digest(), observation.signals_key(point)
+    before = point.digest(), world.signals_key(point)
     monkeypatch.setattr(type(point.training), "revision", point.training.revision + 1)
-    assert point.digest() != before[0] and observation.signals_key(point) != before[1]
+    assert point.digest() != before[0] and world.signals_key(point) != before[1]

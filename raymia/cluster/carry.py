@@ -10,16 +10,13 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
-from raymia import observation
 from raymia.errors import EnvironmentFault
-from raymia.point import Point
 from raymia.remote import Location, locate, storage
 from raymia.storage import Local, Storage
 from raymia.store import Index, Store
@@ -163,13 +160,6 @@ def of(group: Iterable[int], *ends: str) -> Callable[[str], bool]:
     """The files of a group's models."""
     wanted = {f"model-{m}.{end}" for m in group for end in ends}
     return wanted.__contains__
-
-
-def keys(point: Point) -> list[str]:
-    """The folders of signals that a trial of this point writes or reads."""
-    worlds = [point] if point.attacker == "adaptive" else [point, replace(point, recipe=())]
-    both = (one for world in worlds for one in (world, observation.before_release(world)))
-    return list(dict.fromkeys(observation.signals_key(one) for one in both))
 
 
 def sees(place: str, nonce: str) -> bool:

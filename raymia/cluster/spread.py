@@ -2,18 +2,18 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy as Inside
 
-from raymia import observation
 from raymia.cluster import leash
 from raymia.cluster.actors import _result
-from raymia.cluster.carry import Shelf, arrays, keys, of, shelf
+from raymia.cluster.carry import Shelf, arrays, of, shelf
+from raymia.observe import Work
 
 _RETRIES = 3
 _LOOK = 15.0  # seconds between two looks at which nodes are there
@@ -43,28 +43,27 @@ class Observer:
         """The node that this one is on."""
         return str(ray.get_runtime_context().get_node_id())
 
-    def call(self, work: Any, group: range) -> None:
+    def call(self, work: Work, group: range) -> None:
         """`work(group)`, with the signals in the results folder, or on this node's shelf and sent from there."""
-        point, data, _, needs = work.args  # the partial that trial.run makes of observation.observe
         root = self._shelf.root if self._shelf else Path(self._place, "signals")
         try:
-            do(partial(work.func, point, data, root, needs), group, self._shelf)
+            do(replace(work, root=root), group, self._shelf)
         finally:
             if self._shelf:
                 self._shelf.clear()
 
 
-def do(work: Any, group: range, shelf: Shelf | None) -> None:
+def do(work: Work, group: range, shelf: Shelf | None) -> None:
     """`work(group)`; where there is a shelf, with what is known of these models, whose weights travel only if needed."""
     if shelf is None:
         work(group)
         return
-    point, data, root, needs = work.args
-    shelf.fetch(keys(point), of(group, "npz"))
-    if observation.lacking(point, data, root, needs, group):
-        shelf.fetch(keys(point), of(group, "npz", "safetensors"))
+    folders = work.world.folders
+    shelf.fetch(folders, of(group, "npz"))
+    if work.lacks(group):
+        shelf.fetch(folders, of(group, "npz", "safetensors"))
         work(group)
-        shelf.send(keys(point))
+        shelf.send(folders)
 
 
 class Spread:
@@ -85,7 +84,7 @@ class Spread:
         beside = [Inside(group, placement_group_bundle_index=i) for i in range(1, wanted)]
         return cls([remote.options(**options, scheduling_strategy=at).remote(*facts, gpu > 0) for at in beside], shelf)
 
-    def map(self, work: Callable[[Any], Any], groups: Iterable[Any]) -> list[None]:
+    def map(self, work: Work, groups: Iterable[range]) -> list[None]:
         """Does all groups; the order does not matter, because a group only writes files. Raises what a group raised."""
         waiting = list(groups)
         count = len(waiting)
@@ -107,7 +106,7 @@ class Spread:
                 looked = time.monotonic()
                 waiting = self._taken_back(running)
         if self._shelf is not None:
-            self._shelf.fetch(keys(work.args[0]), arrays)  # type: ignore[attr-defined]  # what the others sent
+            self._shelf.fetch(work.world.folders, arrays)  # what the others sent
         return [None] * count
 
     def _taken_back(self, running: dict[Any, tuple[Any, Any]]) -> list[Any]:

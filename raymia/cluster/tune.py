@@ -23,7 +23,7 @@ from raymia import estimate
 from raymia import trial as trials
 from raymia.cluster.actors import MOST, Pool
 from raymia.cluster.agenda import Agenda
-from raymia.cluster.carry import blind, keeper, keys
+from raymia.cluster.carry import blind, keeper
 from raymia.cluster.progress import Progress, best
 from raymia.cluster.room import at_once, bundles
 from raymia.cluster.session import Session, scratch, session
@@ -211,7 +211,7 @@ def _tidy(agenda: Agenda) -> None:
         return
 
     def folders(rows: Iterable[Row]) -> set[str]:
-        return {key for row in rows for key in keys(agenda.point(row.trial))}
+        return {key for row in rows for key in trials.folders(agenda.point(row.trial), len(agenda.data))}
 
     kept = folders(best(list(agenda.rows.values()))) if keep == "front" else set()
     for key in sorted(folders(agenda.rows.values()) - kept):
@@ -247,7 +247,7 @@ class _Driver:
         self.running[name] = index
         point = self.agenda.point(index)
         self.progress.running(index, point)
-        return {"trial": index, "point": json.dumps(point.to_json())}
+        return {"trial": index, "point": point}
 
     def take(self, name: str, result: Mapping[str, Any]) -> None:
         """A trial has come back: its row is on the disk before anything is suggested from it."""

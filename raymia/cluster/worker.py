@@ -15,7 +15,7 @@ from ray import tune
 from raymia import trial as trials
 from raymia.cluster import leash
 from raymia.cluster.actors import MOST, Pool
-from raymia.cluster.carry import FolderFault, Shelf, keys, shelf
+from raymia.cluster.carry import FolderFault, Shelf, shelf
 from raymia.cluster.spread import Spread, settle
 from raymia.data import Data
 from raymia.errors import EnvironmentFault
@@ -67,7 +67,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
             self._shelf.remove()
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
-        self._index, self._point = new_config["trial"], Point.from_json(json.loads(new_config["point"]))
+        self._index, self._point = new_config["trial"], new_config["point"]
         return True
 
     def step(self) -> dict[str, Any]:
@@ -95,11 +95,11 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         return {"row": json.dumps(replace(row, trial=self._index).to_json()), "done": True}
 
     def _run(self) -> Row:
-        point = self._point
+        point: Point = self._point
         try:
             row = trials.run(point, self._data, self._signals, map=self._pool.map, spread=self._spread.map)
             if self._shelf:
-                self._shelf.send(keys(point))  # the split
+                self._shelf.send(trials.folders(point, len(self._data)))  # the split
             return row
         finally:
             if self._shelf:

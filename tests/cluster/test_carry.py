@@ -12,7 +12,7 @@ import pytest
 
 from raymia import sweep as files
 from raymia.cluster import actors, carry, spread, tune
-from raymia.cluster.carry import FolderFault, Keeper, Link, Shelf, arrays, keys, of, sees
+from raymia.cluster.carry import FolderFault, Keeper, Link, Shelf, arrays, of, sees
 from raymia.cluster.spread import Spread
 from raymia.data import Data
 from raymia.errors import EnvironmentFault
@@ -163,7 +163,7 @@ def test_the_keys_are_those_that_a_trial_writes(tmp_path: Path) -> None:
     sweep = files.parse(TINY.replace("- []", "- [temperature]") + "attacker: plain\n")
     point = sweep.point(0, sweep.default(0), 0, data)
     trial.run(point, data, tmp_path / "signals")
-    assert {p.name for p in (tmp_path / "signals").iterdir()} == set(keys(point))
+    assert {p.name for p in (tmp_path / "signals").iterdir()} == set(trial.folders(point, 120))
 
 
 def _driver(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[int], list[str]]:

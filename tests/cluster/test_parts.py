@@ -176,7 +176,7 @@ def _worker(point: Point, data: Data, tmp_path: Path) -> worker.Trial:
     one = worker.Trial.__new__(worker.Trial)
     one._data, one._signals, one._limit = data, tmp_path, None
     one._pool = type("Pool", (), {"map": staticmethod(map)})()
-    one.reset_config({"trial": 3, "point": json.dumps(point.to_json())})
+    one.reset_config({"trial": 3, "point": point})
     return one
 
 

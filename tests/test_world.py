@@ -1,0 +1,101 @@
+"""A point is decoded once where a process meets it."""
+
+import json
+import pickle
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raymia import catalog, observe, sweep, trial, world
+from raymia.data import Data, load
+from raymia.point import Point
+from raymia.protocols.coin import Coin
+
+TINY = """
+name: tiny
+dataset: {digits: {records: 200}}
+network: mlp
+protocol: {coin: {models: 8, targets: 4, reserve: 0.2}}
+defenses: [[relaxloss: {alpha: 0.5}, temperature: {t: 2.0}]]
+attacks: [baseline, loss, entropy, modified_entropy, confidence, lira, rmia, probability]
+attacker: plain
+training: {epochs: 1, lanes: 4}
+"""
+
+
+@pytest.fixture
+def tiny() -> tuple[Point, Data]:
+    file = sweep.parse(TINY)
+    data = load(file.dataset, 0)
+    return file.point(0, file.default(0), 0, data), data
+
+
+def forget() -> None:
+    """As in a process that has met no point yet."""
+    for cached in (world.of, world._drawn, catalog._made, observe.load):
+        cached.cache_clear()
+
+
+def test_a_point_is_decoded_once(tiny: tuple[Point, Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 models, 8 attacks, 4 targets and 3 worlds: each part is made once, and one split is drawn."""
+    point, data = tiny
+    calls: Counter[str] = Counter()
+
+    def counted(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def call(*args: Any, **named: Any) -> Any:
+            calls[name] += 1
+            return original(*args, **named)
+
+        monkeypatch.setattr(owner, name, call)
+
+    counted(catalog, "make")
+    counted(Coin, "draw")
+    counted(Point, "to_json")
+    forget()
+    row = trial.run(point, data, tmp_path)
+    assert row.state == "done" and len(row.attacks) == 2 * 8 * 4
+    assert calls["make"] == 8 + 2 + 1 + 1  # the attacks, the recipe, the protocol, the network
+    assert calls["draw"] == 1
+    assert calls["to_json"] == 3 + 2  # the keys of three worlds, the digest, and the row
+
+
+def test_no_text_of_a_point_is_made_but_for_digests_and_files(
+    tiny: tuple[Point, Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point, data = tiny
+    dumps, texts = json.dumps, []
+
+    def dumped(value: Any, **how: Any) -> str:
+        if isinstance(value, dict) and "recipe" in value:
+            texts.append(value)
+        return dumps(value, **how)
+
+    monkeypatch.setattr(json, "dumps", dumped)
+    forget()
+    trial.run(point, data, tmp_path)
+    assert len(texts) == 3 + 1  # the keys of three worlds, and the digest
+
+
+def test_a_world_travels_as_its_point(tiny: tuple[Point, Data]) -> None:
+    point, data = tiny
+    one = world.of(point, len(data))
+    assert one.split.models == 8
+    sent = pickle.dumps(one)
+    assert len(sent) < 4000 and pickle.loads(sent) is one  # neither the split nor anything made is in it
+    forget()
+    other = pickle.loads(sent)
+    assert other is not one and (other.split.member == one.split.member).all() and other.key == one.key
+
+
+def test_the_worlds_of_a_trial(tiny: tuple[Point, Data]) -> None:
+    point, data = tiny
+    one = world.of(point, len(data))
+    assert [part.name for part in one.base.point.recipe] == ["relaxloss"] and one.base.base is one.base
+    assert one.plain.point.recipe == () and one.plain.base is one.plain
+    assert (one.plain.split.member == one.split.member).all()
+    assert one.model_keys(range(4)) == one.base.model_keys(range(4)) != one.plain.model_keys(range(4))
+    assert len({one.key, one.base.key, one.plain.key}) == 3
