@@ -74,7 +74,7 @@ def main(records: int, classes: int) -> None:
         for name in sorted(catalog.names("attacks"), key=lambda n: isinstance(make(Part(n, {})), Learned)):
             attack = make(Part(name, {}))
             wall, cpu = time.perf_counter(), time.process_time()
-            asked = tuple(sorted(attack.queries))
+            asked = tuple(sorted(attack.traits().needs))
             trial.verdicts(attack, name, observe.load(made, Path(folder), asked), [0], (0,))
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             plain += 0.0 if isinstance(attack, Learned) else cpu

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from raymia import catalog
-from raymia.defense import Lesson, Recipe
+from raymia.defense import Lesson
 from raymia.modules import Network
+from raymia.recipe import Recipe
 from raymia.schedule import Training
 from raymia.training import fit
 

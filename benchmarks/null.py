@@ -24,11 +24,12 @@ from raymia import catalog, metrics, trial
 from raymia.attack import Attack, column, make
 from raymia.data import Data
 from raymia.datasets.digits import Digits
-from raymia.defense import Defense, Lesson, Recipe
+from raymia.defense import Defense, Lesson
 from raymia.defenses.random_crop import RandomCrop
 from raymia.modules import Normalise
 from raymia.protocols.coin import Coin
 from raymia.queries import QUERIES, Subject
+from raymia.recipe import Recipe
 from raymia.schedule import Training
 from raymia.signals import Signals
 from raymia.space import Choice, Part
@@ -96,9 +97,9 @@ def judged(signals: Signals, attacks: dict[str, Attack], run: int) -> tuple[list
         verdicts = trial.verdicts(attack, name, signals, range(TARGETS), ("null", run))
         scores[name] = np.stack([v.scores for v in verdicts])
         lines[name] = [v.line for v in verdicts]
-        if attack.informed:
+        if attack.traits().informed:
             smaller[name] = split.judged & ~split.known
-    counts = [name for name, attack in attacks.items() if not attack.informed]
+    counts = [name for name, attack in attacks.items() if not attack.traits().informed]
     few = {name: score for name, score in scores.items() if "[" not in name}
     return [
         metrics.summarise(some, split.member[split.targets], split.judged, split.half, counts, smaller)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,6 +15,7 @@ from raymia.space import Part
 
 Array = np.ndarray[Any, Any]
 Rng = np.random.Generator
+COUNTS = "counts"  # the argument of informed attacks that decides about the maximum, and about no score
 
 
 class Scored(NamedTuple):
@@ -25,36 +26,35 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Traits:
+    """What an attack with these arguments asks for and is shown.
+
+    `needs`: the queries whose answers it reads (`raymia.queries`). `wants`: what the protocol must offer (`in_shadows`,
+    `out_shadows`, `population`), `images`, or `white_box`. `informed`: some of the target's membership is shown to it.
+    `counts`: it takes part in the maximum; an informed one does only where it was asked for by name.
+    """
+
+    needs: Set[str] = frozenset({"logits"})
+    wants: Set[str] = frozenset()
+    informed: bool = False
+    counts: bool = True
+
+
+@dataclass(frozen=True)
 class Attack:
     """Scores the asked records of a view; every file of `attacks/` extends this.
 
-    `needs`: the queries whose answers it reads (`raymia.queries`); `wants`: what the protocol must offer (`in_shadows`,
-    `out_shadows`, `population`), `images`, or `white_box`; `knows`: `known_members` if some of the target's membership is shown
-    to it; `standard`: part of `attacks: standard`; `fused`: scores all targets in one call.
+    `standard`: part of `attacks: standard`; `fused`: scores all targets in one call.
     """
 
     revision: ClassVar[int] = 1
     cite: ClassVar[str] = ""
-    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
-    wants: ClassVar[frozenset[str]] = frozenset()
-    knows: ClassVar[frozenset[str]] = frozenset()
     standard: ClassVar[bool] = False
     fused: ClassVar[bool] = False
 
-    @property
-    def queries(self) -> frozenset[str]:
-        """What is asked of the models: `needs`, and what the knobs add."""
-        return self.needs
-
-    @property
-    def conditions(self) -> frozenset[str]:
-        """What must be offered: `wants`, and what the knobs add."""
-        return self.wants
-
-    @property
-    def informed(self) -> bool:
-        """Whether some of the target's membership is shown to it: by `knows`, or by its knobs."""
-        return bool(self.knows)
+    def traits(self) -> Traits:
+        """What it asks for and is shown; its arguments may decide."""
+        return Traits()
 
     def score(self, view: View, rng: Rng) -> Array:
         """float64 [A], one for each of `view.asked`, higher = member."""
@@ -84,9 +84,8 @@ class Metric(Attack):
     revision: ClassVar[int] = 2
     per_class: bool = False
 
-    @property
-    def conditions(self) -> frozenset[str]:
-        return self.wants | ({"out_shadows"} if self.per_class else set())
+    def traits(self) -> Traits:
+        return Traits(wants={"out_shadows"} if self.per_class else set())
 
     def metric(self, log_p: Array, label: Array) -> Array:
         """Log-probabilities [A, C] and labels [A] -> scores [A]."""
@@ -109,7 +108,7 @@ class Metric(Attack):
 def column(part: Part) -> str:
     """The name of an attack's column: its own, with the arguments that differ from the defaults."""
     defaults = {k: v.default for k, v in catalog.knobs(catalog.find("attacks", part.name)).items()}
-    changed = [f"{k}={_word(v)}" for k, v in part.knobs.items() if v != defaults[k] and k != "counts"]
+    changed = [f"{k}={_word(v)}" for k, v in part.knobs.items() if v != defaults[k] and k != COUNTS]
     return part.name + (f"[{','.join(changed)}]" if changed else "")
 
 
@@ -123,9 +122,14 @@ def make(part: Part) -> Attack:
     return attack
 
 
-def counts(part: Part) -> bool:
-    """Whether an attack takes part in the maximum. One that knows members does only where it was asked for by name."""
-    return bool(getattr(make(part), "counts", True))
+def traits(part: Part) -> Traits:
+    """The traits of the attack that a part spells."""
+    return make(part).traits()
+
+
+def unasked(part: Part) -> Part:
+    """An attack that was not asked for by name: where it may be left out of the maximum, it is."""
+    return Part(part.name, {**part.knobs, COUNTS: False}) if COUNTS in part.knobs else part
 
 
 def inapplicable(what: str | Part, offers: Iterable[str]) -> str:
@@ -137,6 +141,6 @@ def inapplicable(what: str | Part, offers: Iterable[str]) -> str:
         "images": "the records are not images",
         "white_box": "the defense releases no network",
     }
-    wants = catalog.find("attacks", what).wants if isinstance(what, str) else make(what).conditions
+    wants = traits(Part(what, {}) if isinstance(what, str) else what).wants
     missing = sorted(wants - set(offers))
     return "; ".join(why.get(m, m) for m in missing)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from raymia.attack import Attack, Rng, Scored
+from raymia.attack import Attack, Rng, Scored, Traits
 from raymia.schedule import Training
 from raymia.signals import View, log_odds, log_softmax
 from raymia.space import Range
@@ -40,13 +40,15 @@ class Learned(Attack):
     """
 
     revision: ClassVar[int] = 2
-    wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
     fused: ClassVar[bool] = True
     scaled: ClassVar[bool] = False  # features less their mean, by their standard deviation over the drawn pairs
     labelled: ClassVar[bool] = True  # the network sees the label
     squared: ClassVar[bool] = False  # squared error of the probability in place of the cross-entropy
 
     pairs: Pairs = 20_000
+
+    def traits(self) -> Traits:
+        return Traits(wants={"out_shadows"})
 
     def inputs(self, said: dict[str, Array], label: Array) -> Array:
         """What a model said of P records, by name [P, ...], and their labels [P] -> features [P, F]."""
@@ -102,7 +104,7 @@ class _Task:
     @classmethod
     def of(cls, attack: Learned, view: View, rng: Rng) -> _Task:
         label = view.labels
-        if attack.knows:
+        if attack.traits().informed:
             record = view.known[np.argsort(view.records[view.known], kind="stable")]
             place = {int(c): i for i, c in enumerate(view.known)}
             member = view.known_member[[place[int(c)] for c in record]]
@@ -151,7 +153,7 @@ def _learn(attack: Learned, tasks: Sequence[_Task], seeds: Sequence[int]) -> lis
     """Trains one network a target; returns its power on the held-out pairs and its scores of the asked records."""
     import torch
 
-    from raymia.defense import Lesson, Recipe
+    from raymia.defense import Defense, Lesson
     from raymia.training import fit, predict
 
     torch.set_num_threads(1)
@@ -163,7 +165,7 @@ def _learn(attack: Learned, tasks: Sequence[_Task], seeds: Sequence[int]) -> lis
         reference=(NOTHING,) * len(tasks),
         classes=2,
     )
-    recipe = Recipe((_squared(),)) if attack.squared else Recipe()
+    recipe = _squared() if attack.squared else Defense()
     models = fit(recipe, lambda: attack.network(tasks[0].x.shape[1]), lesson, attack.training(), ("attacker",), seeds)
 
     def said(model: Any, x: Array) -> Array:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raymia import catalog, data, defense
+from raymia import catalog, data
+from raymia import recipe as recipes
 from raymia import world as worlds
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.point import Point
@@ -38,7 +39,7 @@ def write(folder: Folder, rows: Sequence[Row], out: Path, trial: int | None, mod
     if row.state != "done":
         raise SweepError(f"trial {trial} is {row.state}: it has no model")
     point = Point.from_json(row.point)
-    if defense.recipe(point.recipe).owns("assemble"):
+    if recipes.recipe(point.recipe).owns("assemble"):
         raise SweepError(f"trial {trial}: {point.defense} puts several networks together; there is no one model to export")
     records = data.load(point.dataset, point.seed)
     if records.sha256() != point.data:
@@ -113,7 +114,7 @@ def load(folder: Path) -> Model:
     network = catalog.made("networks", point.network).build(shape, card["classes"])
     network.normalise = Normalise(tuple(scale["mean"]), tuple(scale["std"]), len(shape))
     dtype = getattr(torch, point.training.precision)
-    network = defense.recipe(point.recipe).network(network).to(dtype)
+    network = recipes.recipe(point.recipe).network(network).to(dtype)
     network.load_state_dict(state(content))
     network.eval().requires_grad_(False)
     return Model(network, dtype)

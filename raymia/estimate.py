@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from raymia import attack, canaries, catalog, defense, spelling
+from raymia import attack, canaries, catalog, spelling
 from raymia import data as datasets
 from raymia.data import Data
 from raymia.defense import Defense
 from raymia.errors import SweepError
 from raymia.point import plain
+from raymia.recipe import check as check_recipe
+from raymia.recipe import recipe
 from raymia.space import Choice, Part, Range
 from raymia.split import POPULATION, REFERENCE, Bools, Split
 from raymia.sweep import Sweep, net_offers
@@ -41,10 +43,10 @@ def check(sweep: Sweep, data: Data) -> Split:
         raise SweepError(f"dataset.{sweep.dataset.name}: got {len(data)} records; more{fewer} are allowed: {said}")
     for i, arm in enumerate(sweep.arms):
         if said := spelling.problem(partial(_check_carved, sweep, split, planted), arm):
-            giver = next(j for j, part in enumerate(arm) if catalog.find("defenses", part.name).carves)
-            name, knob = arm[giver].name, catalog.find("defenses", arm[giver].name).carves
-            value = plain(arm[giver].knobs[str(knob)])
-            raise SweepError(f"defenses.{i}.{giver}.{name}.{knob}: got {show(value)}; {said}")
+            knobs = [recipe([spelling.corner(part, "low")]).traits().share_knob for part in arm]
+            j, knob = next((j, knob) for j, knob in enumerate(knobs) if knob)
+            value = plain(arm[j].knobs[knob])
+            raise SweepError(f"defenses.{i}.{j}.{arm[j].name}.{knob}: got {show(value)}; {said}")
     return split
 
 
@@ -75,7 +77,7 @@ def _check_offers(sweep: Sweep, data: Data, split: Split) -> None:
             raise SweepError(f"attacks: got {attack.column(part)!r}; it cannot apply: {in_full(said)}")
     for i, arm in enumerate(sweep.arms):
         there = offers | net_offers(sweep.network, data.image)
-        if said := spelling.problem(partial(defense.check, offers=there), arm):
+        if said := spelling.problem(partial(check_recipe, offers=there), arm):
             raise SweepError(f"defenses.{i}: got {'+'.join(part.name for part in arm)!r}; {in_full(said)}")
 
 
@@ -86,7 +88,7 @@ def _offers(sweep: Sweep, data: Data, split: Split) -> frozenset[str]:
 
 
 def _check_carved(sweep: Sweep, split: Split, planted: Bools, parts: Sequence[Part]) -> None:
-    share = defense.recipe(parts).share
+    share = recipe(parts).traits().share
     if share and (said := _one_sided(sweep, split.carve(share, sweep.search.seed, 0), planted)):
         raise SweepError(f"less is allowed, or more records: {said}")
 
@@ -94,7 +96,7 @@ def _check_carved(sweep: Sweep, split: Split, planted: Bools, parts: Sequence[Pa
 def _one_sided(sweep: Sweep, split: Split, planted: Bools) -> str:
     """What is missing where a target lacks members or non-members on a half of the cross-fit, so that no number can be
     taken; empty where nothing is."""
-    counted = [attack.make(part) for part in sweep.attacks if attack.counts(part)]
+    counted = [traits for part in sweep.attacks if (traits := attack.traits(part)).counts]
     judged = split.judged & ~planted
     if any(one.informed for one in counted):
         judged = judged & ~split.known

@@ -13,7 +13,7 @@ from safetensors.torch import save as save_state
 from torch import Tensor
 
 from raymia.data import Data
-from raymia.defense import Defense, Lesson, Owned, Predictor, Recipe, Release
+from raymia.defense import Defense, Lesson, Owned, Predictor, Release
 from raymia.modules import Network, Normalise
 from raymia.queries import QUERIES, Subject
 from raymia.schedule import Training
@@ -79,7 +79,9 @@ class Bench:
         network.eval().requires_grad_(False)
         return Model(network, getattr(torch, self.point.training.precision))
 
-    def ask(self, model: Predictor, m: int, needs: Sequence[str], recipe: Recipe, raw: Array | None = None) -> dict[str, Array]:
+    def ask(
+        self, model: Predictor, m: int, needs: Sequence[str], recipe: Defense, raw: Array | None = None
+    ) -> dict[str, Array]:
         """Answers to the needs, of logits as `recipe` releases them; `raw`: the model's own, which a release is fitted on."""
         rng = stream(*self.key, "release", m)
         release: Release = _as_is

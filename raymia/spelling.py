@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from raymia import catalog
+from raymia import catalog, recipe
 from raymia.catalog import Knob
 from raymia.errors import SweepError
 from raymia.point import plain
@@ -162,8 +162,6 @@ def arms(node: Node, offers: frozenset[str]) -> tuple[tuple[Part, ...], ...]:
 
 
 def _arm(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
-    from raymia import defense
-
     if not isinstance(node.value, list):
         raise node.refuse("a list of parts is allowed; [] is no defense")
     parts: list[Part] = []
@@ -172,7 +170,7 @@ def _arm(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
         if name in [part.name for part in parts[:-1]]:
             raise given.refuse("each defense once in an arm is allowed", name)
     named = "+".join(part.name for part in parts)
-    if clash := problem(partial(defense.check, offers=offers), parts):
+    if clash := problem(partial(recipe.check, offers=offers), parts):
         raise node.refuse(clash, named)
     return tuple(parts)
 
@@ -180,11 +178,11 @@ def _arm(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
 def problem(check: Callable[[Sequence[Part]], object], parts: Sequence[Part]) -> str:
     """What `check` says of parts whose free knobs stand at the low ends of their domains; empty where it lets them, or those at
     the high ends, pass: a rule over several knobs may hold in one corner only, clashing seams clash everywhere."""
-    said = [_said(check, [_corner(part, end) for part in parts]) for end in ("low", "high")]
+    said = [_said(check, [corner(part, end) for part in parts]) for end in ("low", "high")]
     return said[0] if all(said) else ""
 
 
-def _corner(part: Part, end: str) -> Part:
+def corner(part: Part, end: str) -> Part:
     """The part with its free knobs at the low, or the high, end of their domains."""
     at = {"low": 0, "high": -1}[end]
     ends = {k: v.options[at] for k, v in part.knobs.items() if isinstance(v, Choice)}
@@ -217,15 +215,10 @@ def attacks(node: Node, offers: frozenset[str], perhaps_images: bool) -> tuple[t
         raise node.refuse(f"{near}standard, all, or a list of attacks is allowed")
     names = [n for n in catalog.names("attacks") if node.value == "all" or catalog.find("attacks", n).standard]
     why = {name: attack.inapplicable(name, offers) for name in names}
-    parts = tuple(_unnamed(_named("attacks", name, replace(node, value={}))) for name in names if not why[name])
+    parts = tuple(attack.unasked(_named("attacks", name, replace(node, value={}))) for name in names if not why[name])
     if not parts:
         raise node.refuse("no attack applies; name some")
     return parts, {name: reason for name, reason in why.items() if reason}
-
-
-def _unnamed(part: Part) -> Part:
-    """An attack that was not asked for by name: where it may be left out of the maximum, it is."""
-    return Part(part.name, {**part.knobs, "counts": False}) if "counts" in part.knobs else part
 
 
 def milestones(node: Node) -> None:

@@ -63,22 +63,22 @@ class Stack:
         """Gradients of `params` in the shapes of `tensors`."""
         return [g.unsqueeze(0) for g in grads] if self.alone else list(grads)
 
-    def map(self, loss: Loss, batch: Batch, reference: Batch | None, extras: list[dict[str, Tensor]]) -> Tensor:
-        """Losses [K] of batches [K, B, ...]; `reference` goes through the same network, `extras` are [K, ...]."""
+    def map(self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]) -> Tensor:
+        """Losses [K] of batches [K, B, ...]; `reference` goes through the same network, `extra` are [K, ...]."""
         batches = [batch] if reference is None else [batch, reference]
         if self.alone:
             one = [Batch(*(t[0] for t in b)) for b in batches]
-            extras = [{n: e[0] for n, e in group.items()} for group in extras]
-            return _called(loss, [self.template(b.x) for b in one], one, extras).unsqueeze(0)
+            extra = {n: e[0] for n, e in extra.items()}
+            return _called(loss, [self.template(b.x) for b in one], one, extra).unsqueeze(0)
         if self.wide:
             said = [self._outputs(b.x) for b in batches]
-            return vmap(partial(_called, loss))(said, batches, extras)
+            return vmap(partial(_called, loss))(said, batches, extra)
 
-        def mapped(params: Any, buffers: Any, batches: list[Batch], extras: Any) -> Tensor:
+        def mapped(params: Any, buffers: Any, batches: list[Batch], extra: Any) -> Tensor:
             said = [functional_call(self.template, (params, buffers), (b.x,)) for b in batches]
-            return _called(loss, said, batches, extras)
+            return _called(loss, said, batches, extra)
 
-        return vmap(mapped)(self.params, self.buffers, batches, extras)
+        return vmap(mapped)(self.params, self.buffers, batches, extra)
 
     def _outputs(self, x: Tensor) -> Outputs:
         net = self.template
@@ -110,9 +110,9 @@ def _can_be_wide(net: Network) -> bool:
     return known and len(modules) == len(list(net.named_modules(remove_duplicate=False)))
 
 
-def _called(loss: Loss, said: Sequence[Outputs], batches: Sequence[Batch], extras: Any) -> Tensor:
+def _called(loss: Loss, said: Sequence[Outputs], batches: Sequence[Batch], extra: Any) -> Tensor:
     reference = Reference(said[1], batches[1]) if len(said) > 1 else None
-    return loss(said[0], batches[0], reference, extras)
+    return loss(said[0], batches[0], reference, extra)
 
 
 def _turned(p: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from raymia import images
-from raymia.defense import Batch, Clock, Defense, Fit, Gap, Lesson, Pass, Predictor, Recipe, Reference
+from raymia.defense import Batch, Clock, Defense, Fit, Gap, Lesson, Pass, Predictor, Reference
 from raymia.errors import RaymiaError
 from raymia.modules import Dropout, Network
 from raymia.network import Outputs
@@ -26,7 +26,7 @@ from raymia.optimizer import Optimizer
 from raymia.schedule import Training
 from raymia.split import Ints
 from raymia.stack import Stack
-from raymia.streams import seed_of, stream
+from raymia.streams import Stream, seed_of, stream
 
 Build = Callable[[], Network]
 # recipe, lesson, training, name, how
@@ -51,7 +51,6 @@ def fit(
 
     `key` and the model's number name every random stream. `keep` may hold the teachers that a recipe asks for. Raises Diverged.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe((recipe,))
 
     def fit_under(schedule: Training) -> Fit:
         def sub_fit(part: Defense, sub: Lesson, name: str) -> list[Predictor]:
@@ -63,8 +62,8 @@ def fit(
         return sub_fit
 
     rngs, own = [stream(*key, "teach", m) for m in models], recipe.training(training)
-    if assembler := recipe.owner("assemble"):  # there is no other network that the recipe's schedule could be for
-        return assembler.assemble(lesson, fit_under(own), rngs)
+    if recipe.owns("assemble"):  # there is no other network that the recipe's schedule could be for
+        return recipe.assemble(lesson, fit_under(own), rngs)
     lesson = recipe.teach(lesson, fit_under(training), rngs)
     out: dict[int, Predictor] = {}
     for rows in _groups(recipe, lesson):
@@ -85,7 +84,7 @@ class Model:
         return self.network(pixels(x, self.dtype)).logits  # type: ignore[no-any-return]
 
 
-def _groups(recipe: Recipe, lesson: Lesson) -> list[list[int]]:
+def _groups(recipe: Defense, lesson: Lesson) -> list[list[int]]:
     """Rows that can share a step: as many members each; one by one where gradients are private."""
     if recipe.owns("privatise"):
         return [[k] for k in range(len(lesson))]
@@ -123,7 +122,7 @@ class _Group:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: Defense,
         nets: list[Network],
         lesson: Lesson,
         training: Training,
@@ -137,25 +136,28 @@ class _Group:
         self.streams = {
             name: [stream(*key, name, m) for m in models] for name in ("batches", "augment", "dropout", "reference", "noise")
         }
-        self.part_streams = [[stream(*key, "batch", i, m) for m in models] for i in range(len(recipe.parts))]
+        self.batch_streams = [Stream((*key, "batch"), m) for m in models]
+        self.beside = recipe.traits().beside
         self.step = 0
         self.stack = Stack(self.nets)
         self.template = self.stack.template
         self.optimizer = Optimizer(self.stack.tensors, self.schedule)
         self._own_parameters(key, models)
         self.private = None
-        if owner := recipe.owner("privatise"):
+        if recipe.owns("privatise"):
             net, rng = self.nets[0], self.streams["noise"][0]
-            self.private = owner.privatise(net, list(net.parameters()), len(lesson.members[0]), training, rng)
+            self.private = recipe.privatise(net, list(net.parameters()), len(lesson.members[0]), training, rng)
 
     def _own_parameters(self, key: tuple[object, ...], models: Sequence[int]) -> None:
-        """What parts train beside the network [K, ...], each with its own optimizer, and the dropout layers that want masks."""
-        self.extras, self.extra_optimizers = [], []
-        for i, part in enumerate(self.recipe.parts):
-            own = [part.extra(net, stream(*key, "extra", i, m)) for net, m in zip(self.nets, models, strict=True)]
-            extra = {n: torch.stack([e[n] for e in own]).to(self.device, self.dtype).requires_grad_() for n in own[0]}
-            self.extras.append(extra)
-            self.extra_optimizers.append(Optimizer([e.data for e in extra.values()], part.extra_optimizer))
+        """What is trained beside the network [K, ...], by optimizers of its own, and the dropout layers that want masks."""
+        own = [self.recipe.extra(net, Stream((*key, "extra"), m)) for net, m in zip(self.nets, models, strict=True)]
+        self.extra = {n: torch.stack([e[n] for e in own]).to(self.device, self.dtype).requires_grad_() for n in own[0]}
+        owners = {name: name[: name.rfind("/") + 1] for name in self.extra}
+        self.beside_optimizers: dict[str, tuple[list[Tensor], Optimizer]] = {}
+        for owner in dict.fromkeys(owners.values()):
+            tensors = [tensor for name, tensor in self.extra.items() if owners[name] == owner]
+            optimizer = Optimizer([t.data for t in tensors], self.recipe.extra_training()[owner])
+            self.beside_optimizers[owner] = tensors, optimizer
         self.dropouts = {n: m for n, m in self.template.named_modules() if isinstance(m, Dropout)}
         if self.dropouts:
             self.template.eval()(pixels(self.lesson.x[:1], self.dtype))  # one look, so that they know their shapes
@@ -172,9 +174,8 @@ class _Group:
                 clock = Clock(epoch, epochs, self.step)
                 total = total + self._step(idx, clock, lr)
                 self.step += 1
-            for i, part in enumerate(self.recipe.parts):
-                for further in part.passes(Clock(epoch, epochs, self.step)):
-                    self._pass(i, further, Clock(epoch, epochs, self.step), lr)
+            for further in self.recipe.passes(Clock(epoch, epochs, self.step)):
+                self._pass(further, Clock(epoch, epochs, self.step), lr)
             if not torch.isfinite(total):
                 raise Diverged(f"the training loss is not a number in epoch {epoch + 1} of {epochs}")
         return self._finish()
@@ -183,49 +184,38 @@ class _Group:
         batch = self._gather(idx)
         if self.schedule.augment != "none":
             batch = batch._replace(x=images.crop_flip(batch.x, self.streams["augment"], 4, self.schedule.augment))
-        for part, rngs in zip(self.recipe.parts, self.part_streams, strict=True):
-            batch = part.batch(batch, rngs, clock)
-        reference = self._reference(idx) if any(p.wants_reference for p in self.recipe.parts) else None
+        batch = self.recipe.batch(batch, self.batch_streams, clock)
+        reference = self._reference(idx, self.beside) if self.beside else None
         self._draw_masks(batch.x.shape[1])
         if self.private:
             net, one = self.template, Batch(*(t[0] for t in batch))
             losses: list[Tensor] = []
 
             def per_example() -> Tensor:
-                losses.append(self._example_losses(net(one.x), one, clock))
+                each = self.recipe.losses(net(one.x), None, one, {}, clock)
+                losses.append(sum(each[1:], each[0]))
                 return losses[0]
 
             grads = self.private.gradients(per_example, len(one.label))
             self.optimizer.step([g.unsqueeze(0) for g in grads], lr)
             return torch.cat(losses).detach().double().sum() if losses else torch.zeros((), dtype=torch.float64)
 
-        def loss(outputs: Outputs, batch: Batch, reference: Reference | None, extras: list[dict[str, Tensor]]) -> Tensor:
-            value = self.recipe.criterion(outputs, batch, clock).mean()
-            for part, extra in zip(self.recipe.parts, extras, strict=True):
-                penalty = part.penalty(outputs, reference, batch, extra, clock)
-                if penalty is not None:
-                    value = value + penalty.mean()
-            return value
+        def loss(outputs: Outputs, batch: Batch, reference: Reference | None, extra: dict[str, Tensor]) -> Tensor:
+            each = [one.mean() for one in self.recipe.losses(outputs, reference, batch, extra, clock)]
+            return sum(each[1:], each[0])
 
-        losses_k = self.stack.map(loss, batch, reference, self.extras)
-        tensors = [*self.stack.params.values(), *(e for group in self.extras for e in group.values())]
-        found = self._found(losses_k, tensors)
-        grads, taken = self._filled(found, tensors), len(self.stack.params)
-        self.optimizer.step(self.stack.stacked(grads[:taken]), lr)
-        for group, optimizer in zip(self.extras, self.extra_optimizers, strict=True):
-            own = slice(taken, taken := taken + len(group))
-            if any(g is not None for g in found[own]):  # as in torch, what the loss does not reach is not moved
-                optimizer.step(grads[own], optimizer.training.lr)
+        losses_k = self.stack.map(loss, batch, reference, self.extra)
+        params = list(self.stack.params.values())
+        found = self._found(losses_k, [*params, *self.extra.values()])
+        self.optimizer.step(self.stack.stacked(self._filled(found[: len(params)], params)), lr)
+        extra_grads = dict(zip(self.extra, found[len(params) :], strict=True))
+        for owner, (tensors, optimizer) in self.beside_optimizers.items():
+            reached = [g for name, g in extra_grads.items() if name[: name.rfind("/") + 1] == owner]
+            if any(g is not None for g in reached):  # as in torch, what the loss does not reach is not moved
+                optimizer.step(self._filled(reached, tensors), optimizer.training.lr)
         return losses_k.detach().double().sum()
 
-    def _example_losses(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
-        value = self.recipe.criterion(outputs, batch, clock)
-        for part in self.recipe.parts:
-            penalty = part.penalty(outputs, None, batch, {}, clock)
-            value = value if penalty is None else value + penalty
-        return value
-
-    def _pass(self, i: int, further: Pass, clock: Clock, lr: float) -> None:
+    def _pass(self, further: Pass, clock: Clock, lr: float) -> None:
         on = further.gate(self._gap()) if further.gate else np.ones(len(self.nets), bool)
         if not on.any():
             return
@@ -236,16 +226,16 @@ class _Group:
             reference = self._reference(idx, further.reference) if further.reference else None
             self._draw_masks(batch.x.shape[1])
 
-            def loss(o: Outputs, b: Batch, r: Reference | None, extras: list[dict[str, Tensor]]) -> Tensor:
-                return further.loss(o, b, r, extras[i], clock)
+            def loss(o: Outputs, b: Batch, r: Reference | None, extra: dict[str, Tensor]) -> Tensor:
+                return further.loss(o, b, r, extra, clock)
 
-            losses = self.stack.map(loss, batch, reference, self.extras)
+            losses = self.stack.map(loss, batch, reference, self.extra)
             if further.moves == "network":
                 grads = self._gradients(losses, list(self.stack.params.values()))
                 self.optimizer.step(self.stack.stacked(grads), lr, mask)
             else:
-                optimizer = self.extra_optimizers[i]
-                optimizer.step(self._gradients(losses, list(self.extras[i].values())), optimizer.training.lr, mask)
+                tensors, optimizer = self.beside_optimizers[further.owner]
+                optimizer.step(self._gradients(losses, tensors), optimizer.training.lr, mask)
 
     def _finish(self) -> list[Network]:
         if self.private:
@@ -311,9 +301,8 @@ class _Group:
             target = self.lesson.target[torch.arange(len(idx), device=self.device)[:, None], rows].to(self.dtype)
         return Batch(pixels(self.lesson.x[rows], self.dtype), target, label)
 
-    def _reference(self, idx: Ints, how: str | None = None) -> Batch:
+    def _reference(self, idx: Ints, how: str) -> Batch:
         """Reference records beside a batch, with replacement; by class: as many of each class as the batch has."""
-        how = how or self.recipe.wants_reference
         labels = self.lesson.y.cpu().numpy()
         out = np.empty_like(idx)
         for k, rng in enumerate(self.streams["reference"]):
@@ -345,11 +334,11 @@ class _Group:
         with torch.no_grad():
             for i in range(0, rows.shape[1], CHUNK):
                 batch = self._gather(rows[:, i : i + CHUNK])
-                right += self.stack.map(_right, batch, None, self.extras).cpu().numpy()
+                right += self.stack.map(_right, batch, None, self.extra).cpu().numpy()
         return np.asarray(right / rows.shape[1])
 
 
-def _right(outputs: Outputs, batch: Batch, reference: Reference | None, extras: object) -> Tensor:
+def _right(outputs: Outputs, batch: Batch, reference: Reference | None, extra: object) -> Tensor:
     return (outputs.logits.argmax(-1) == batch.label).sum()
 
 

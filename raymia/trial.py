@@ -117,12 +117,12 @@ def apply(world: World) -> list[Part]:
     """The attacks that can be made on what the recipe releases: where it is no network, none that is white-box."""
     if not world.recipe.owns("assemble"):
         return list(world.point.attacks)
-    return [part for part in world.point.attacks if "white_box" not in attacks.make(part).conditions]
+    return [part for part in world.point.attacks if "white_box" not in attacks.traits(part).wants]
 
 
 def needs(world: World) -> tuple[str, ...]:
     """What the models are asked, for all attacks together."""
-    return tuple(sorted({need for part in apply(world) for need in attacks.make(part).queries} | {"logits"}))
+    return tuple(sorted({need for part in apply(world) for need in attacks.traits(part).needs} | {"logits"}))
 
 
 def calls(world: World) -> list[Call]:
@@ -139,7 +139,7 @@ def calls(world: World) -> list[Call]:
 def judge(root: Path, call: Call) -> list[Verdict]:
     """One attack on its targets, from the signals on disk."""
     world, attack = call.world, attacks.make(call.attack)
-    asked = tuple(sorted(attack.queries))
+    asked = tuple(sorted(attack.traits().needs))
     signals = load(world, root, asked)
     others = load(world.plain, root, asked) if call.plain else None
     key = (world.point.seed, world.point.replicate)
@@ -159,7 +159,8 @@ def verdicts(
 
     `others`: signals of the plain attacker's shadows. Raises ScoreError.
     """
-    views = [signals.view(t, attack.queries, attack.informed, others) for t in targets]
+    traits = attack.traits()
+    views = [signals.view(t, traits.needs, traits.informed, others) for t in targets]
 
     def rng(t: int, *names: object) -> np.random.Generator:
         return stream(*key, "attack", column, t, *names)
@@ -188,7 +189,7 @@ def _threshold(attack: Attack, view: View, rng: np.random.Generator) -> float | 
         return cut
     stand_in, known = view.as_target(0)
     # with four models no shadow is left for the one that stands in: the decision stays unknown
-    if not len(stand_in.member) and attack.conditions & {"in_shadows", "out_shadows"}:
+    if not len(stand_in.member) and attack.traits().wants & {"in_shadows", "out_shadows"}:
         return None
     return metrics.best_threshold(attack.score(stand_in, rng), known)
 
@@ -200,7 +201,7 @@ def _row(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -> Ro
     _check_baseline(right, member, split)
     said = _Said.of(world, verdicts)
     judged = said.judged_on(split)
-    counts = [column(p) for p in world.point.attacks if attacks.counts(p) and column(p) in said.scores]
+    counts = [column(p) for p in world.point.attacks if attacks.traits(p).counts and column(p) in said.scores]
     smaller = {c: judged[c] for c in said.informed}
     summary = metrics.summarise(said.scores, member, split.judged, split.half, counts, smaller)
     numbers = {**_accuracies(right, member, split), **summary.numbers(), **_facts(world)}
@@ -218,7 +219,10 @@ def _row(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -> Ro
         numbers=numbers,
         worst_attack=summary.worst_attack,
         attacks=[{"target": int(split.targets[v.target]), "attack": v.column, **v.line} for v in verdicts],
-        notes=[*_about_epsilon(world.recipe.voids, numbers), *_notes(world.point, list(said.scores), verdicts)],
+        notes=[
+            *_about_epsilon(world.recipe.traits().voids_epsilon, numbers),
+            *_notes(world.point, list(said.scores), verdicts),
+        ],
     )
 
 
@@ -232,7 +236,7 @@ class _Said:
     @classmethod
     def of(cls, world: World, verdicts: Sequence[Verdict]) -> _Said:
         columns = list(dict.fromkeys(v.column for v in verdicts))
-        knowing = {column(p) for p in world.point.attacks if attacks.make(p).informed}
+        knowing = {column(p) for p in world.point.attacks if attacks.traits(p).informed}
         scores = {c: np.stack([v.scores for v in verdicts if v.column == c]) for c in columns}
         return cls(scores, [c for c in columns if c.removesuffix("@plain") in knowing])
 
@@ -261,9 +265,9 @@ def _facts(world: World) -> dict[str, float | None]:
 def _records_spent(world: World) -> dict[str, float]:
     """What the defenses cost in records that nothing is trained on."""
     split, target, numbers = world.split, int(world.split.targets[0]), {}
-    if world.recipe.share:
+    if world.recipe.traits().share:
         numbers["held"] = float(split.held[target].sum())
-    if "reference" in world.recipe.wants:
+    if "reference" in world.recipe.traits().wants:
         numbers["reference_records"] = float(len(split.reference(target)))
     return numbers
 

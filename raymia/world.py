@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from raymia import canaries, catalog, defense
-from raymia.defense import Recipe
+from raymia import canaries, catalog
+from raymia import recipe as recipes
 from raymia.network import Architecture
 from raymia.point import Point
 from raymia.space import Part
@@ -34,8 +34,8 @@ class World:
         return of, (self.point, self.records)
 
     @cached_property
-    def recipe(self) -> Recipe:
-        return defense.recipe(self.point.recipe)
+    def recipe(self) -> recipes.Recipe:
+        return recipes.recipe(self.point.recipe)
 
     @cached_property
     def protocol(self) -> Protocol:
@@ -50,7 +50,7 @@ class World:
     @cached_property
     def split(self) -> Split:
         """Who trains on what, less what the models give up for their own reference."""
-        return self._drawn.carve(self.recipe.share, self.point.seed, self.point.replicate)
+        return self._drawn.carve(self.recipe.traits().share, self.point.seed, self.point.replicate)
 
     @cached_property
     def kinds(self) -> canaries.Kinds:

@@ -83,7 +83,7 @@ def attack(name: str) -> list[float]:
     """Mean and spread of the scores on synthetic signals that leak a little."""
     signals = worlds.world(0.2, worlds.split(records=200))
     made = catalog.make("attacks", name, {})
-    scores = made.score(signals.view(0, sorted(made.queries), made.informed), stream("golden"))
+    scores = made.score(signals.view(0, sorted(made.traits().needs), made.traits().informed), stream("golden"))
     return [float(scores.mean()), float(scores.std())]
 
 

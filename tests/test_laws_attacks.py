@@ -82,7 +82,7 @@ def test_a3_permuting_records_permutes_scores(part: Part) -> None:
 def test_a4_the_same_stream_gives_the_same_scores(part: Part) -> None:
     again = scores(hurried(part), WORLDS["leaky"])
     np.testing.assert_array_equal(found(column(part), "leaky", True), again)
-    view, rng = WORLDS["leaky"].view(0, make(part).queries, make(part).informed), stream(1)
+    view, rng = WORLDS["leaky"].view(0, make(part).traits().needs, make(part).traits().informed), stream(1)
     np.random.seed(7)
     before = np.random.get_state()[1]
     hurried(part).score(view, rng)
@@ -91,7 +91,7 @@ def test_a4_the_same_stream_gives_the_same_scores(part: Part) -> None:
 
 @every_attack
 def test_a5_an_attack_reads_what_it_asked_for_and_changes_nothing(part: Part) -> None:
-    signals, asked = WORLDS["leaky"], make(part).queries
+    signals, asked = WORLDS["leaky"], make(part).traits().needs
     own = {n: a for n, a in signals.arrays.items() if any(n == q or n.startswith(f"{q}_") for q in asked)}
     assert own
     poisoned = Signals(
@@ -111,7 +111,7 @@ def test_a6_the_targets_membership_is_out_of_reach(part: Part) -> None:
     signals = WORLDS["leaky"]
     member = signals.split.member.copy()
     for t, m in enumerate(signals.split.targets):
-        free = signals.split.judged[t] & ~(signals.split.known[t] if make(part).informed else False)
+        free = signals.split.judged[t] & ~(signals.split.known[t] if make(part).traits().informed else False)
         member[m, free] = np.random.default_rng(m).permutation(member[m, free])
     for t in range(len(signals.split.targets)):
         # the others' rows as they are: each target is among the shadows of the next
@@ -119,8 +119,8 @@ def test_a6_the_targets_membership_is_out_of_reach(part: Part) -> None:
         rows[signals.split.targets[t]] = member[signals.split.targets[t]]
         rows[signals.split.twin[signals.split.targets[t]]] = ~member[signals.split.targets[t]]
         other = Signals(replace(signals.split, member=rows), signals.labels, signals.arrays)
-        view = other.view(t, make(part).queries, make(part).informed)
-        same = signals.view(t, make(part).queries, make(part).informed)
+        view = other.view(t, make(part).traits().needs, make(part).traits().informed)
+        same = signals.view(t, make(part).traits().needs, make(part).traits().informed)
         np.testing.assert_array_equal(hurried(part).score(view, stream(t)), hurried(part).score(same, stream(t)))
 
 
@@ -173,5 +173,6 @@ def test_a6_would_catch_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_attack_says_where_it_comes_from(name: str) -> None:
     cls = catalog.find("attacks", name)
     assert catalog.source(cls) and cls.cite.startswith("@") and (cls.__doc__ or "").strip()
-    assert cls.knows <= {"known_members"} and cls.wants <= {"in_shadows", "out_shadows", "population", "images", "white_box"}
-    assert not (cls.knows and cls.standard)
+    traits = make(Part(name, {})).traits()
+    assert traits.wants <= {"in_shadows", "out_shadows", "population", "images", "white_box"}
+    assert not (traits.informed and cls.standard)

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from raymia import catalog, defense, laboratory, sweep, training, world
+from raymia import catalog, laboratory, sweep, training, world
+from raymia import recipe as recipes
 from raymia.data import load
-from raymia.defense import Defense, Lesson, Owned, Predictor, Recipe
+from raymia.defense import Defense, Lesson, Owned, Predictor, Traits
 from raymia.errors import SweepError
 from raymia.modules import Network, classifier
+from raymia.recipe import Recipe
 from raymia.schedule import Training
 from raymia.space import Part, Range
 from raymia.training import Model, fit, predict
@@ -45,7 +47,7 @@ every = pytest.mark.parametrize(("name", "knobs"), EVERY, ids=ids)
 
 
 def arm(*parts: tuple[str, dict[str, Any]]) -> Recipe:
-    return defense.recipe([Part(name, knobs) for name, knobs in parts])
+    return recipes.recipe([Part(name, knobs) for name, knobs in parts])
 
 
 @cache
@@ -64,11 +66,11 @@ def build() -> Network:
 
 
 def train(recipe: Recipe, models: tuple[int, ...] = (0, 1), training: Training = TRAINING) -> list[Predictor]:
-    return fit(recipe, build, lesson(models, recipe.share), training, (0, 0), models)
+    return fit(recipe, build, lesson(models, recipe.traits().share), training, (0, 0), models)
 
 
 def released(recipe: Recipe, model: Predictor) -> np.ndarray[Any, Any]:
-    own = lesson((0,), recipe.share)
+    own = lesson((0,), recipe.traits().share)
     logits = predict(model, own.x)
     return recipe.release(Owned(logits, own.members[0], own.reference[0], np.random.default_rng(0)))(logits)
 
@@ -171,15 +173,17 @@ def test_l1_and_l2_hold_where_a_network_has_batchnorm(parts: tuple[tuple[str, di
 
 
 class Likewise(Defense):
-    wants_reference = "by_class"
+    def traits(self) -> Traits:
+        return Traits(beside="by_class")
 
 
 class Anyhow(Defense):
-    wants_reference = "uniform"
+    def traits(self) -> Traits:
+        return Traits(beside="uniform")
 
 
 def test_two_ways_to_draw_a_reference_are_refused() -> None:
-    assert Recipe((Defense(), Likewise(), Likewise())).wants_reference == "by_class"
+    assert Recipe((Defense(), Likewise(), Likewise())).traits().beside == "by_class"
     with pytest.raises(SweepError, match="anyhow wants uniform, likewise by_class"):
         Recipe((Likewise(), Anyhow()))
 
@@ -256,7 +260,7 @@ def test_l6_source_range_test_and_sweep(name: str) -> None:
     assert any(part.name == name for each in sweeps for parts in each.arms for part in parts), "no sweep uses it"
 
 
-RELEASES = [n for n in NAMES if defense.Recipe.owner(arm((n, QUICK.get(n, {}))), "release")]
+RELEASES = [n for n in NAMES if arm((n, QUICK.get(n, {}))).owns("release")]
 
 
 @pytest.mark.parametrize("name", RELEASES)

@@ -271,7 +271,7 @@ def test_slices_has_no_population_and_no_reserve_is_recommended() -> None:
 
 def test_known_members_count_by_name_only() -> None:
     named, all_ = sweep.parse(POINT.replace("[loss]", "[loss, salem]")), sweep.parse(POINT.replace("[loss]", "all"))
-    assert [attacks.counts(p) for p in named.attacks] == [True, True]
-    counted = {p.name: attacks.counts(p) for p in all_.attacks}
+    assert [attacks.traits(p).counts for p in named.attacks] == [True, True]
+    counted = {p.name: attacks.traits(p).counts for p in all_.attacks}
     assert not any(counted[n] for n in ("salem", "nn_fused", "distance_to_confident")) and counted["loss"] and counted["nn"]
     assert all("[" not in attacks.column(p) for p in all_.attacks)

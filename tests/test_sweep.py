@@ -64,11 +64,12 @@ PLUGINS = {
         """,
     "defenses/kept.py": """
         from dataclasses import dataclass
-        from raymia.defense import Defense
+        from raymia.defense import Defense, Traits
         @dataclass(frozen=True)
         class Kept(Defense):
             "Wants the defender's reference."
-            wants_reference = "uniform"
+            def traits(self):
+                return Traits(beside="uniform")
         """,
     "defenses/narrow.py": """
         from dataclasses import dataclass
@@ -97,30 +98,33 @@ PLUGINS = {
     "attacks/online.py": """
         from dataclasses import dataclass
         from typing import ClassVar
-        from raymia.attack import Attack
+        from raymia.attack import Attack, Traits
         @dataclass(frozen=True)
         class Online(Attack):
             "Needs shadows that train on the record."
             standard: ClassVar[bool] = True
-            wants: ClassVar[frozenset[str]] = frozenset({"in_shadows"})
+            def traits(self):
+                return Traits(wants={"in_shadows"})
         """,
     "attacks/crowd.py": """
         from dataclasses import dataclass
         from typing import ClassVar
-        from raymia.attack import Attack
+        from raymia.attack import Attack, Traits
         @dataclass(frozen=True)
         class Crowd(Attack):
             "Needs a population; not standard."
-            wants: ClassVar[frozenset[str]] = frozenset({"population"})
+            def traits(self):
+                return Traits(wants={"population"})
         """,
     "attacks/flips.py": """
         from dataclasses import dataclass
         from typing import ClassVar
-        from raymia.attack import Attack
+        from raymia.attack import Attack, Traits
         @dataclass(frozen=True)
         class Flips(Attack):
             "Needs images; not standard."
-            wants: ClassVar[frozenset[str]] = frozenset({"images"})
+            def traits(self):
+                return Traits(wants={"images"})
         """,
 }
 

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from raymia import images
-from raymia.defense import Batch, Clock, Defense, Lesson, Pass, Recipe, Reference
+from raymia.defense import Batch, Clock, Defense, Lesson, Pass, Reference
 from raymia.modules import Dropout, LinearNorm, Network, Normalise, SphereClip, classifier
 from raymia.network import Outputs
 from raymia.networks.resnet18 import Resnet18
 from raymia.optimizer import Optimizer
+from raymia.recipe import Recipe
 from raymia.schedule import Training
 from raymia.stack import Stack
 from raymia.training import Diverged, Model, fit, predict

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from raymia.attack import Array, Attack, Rng
+from raymia.attack import Array, Attack, Rng, Traits
 from raymia.signals import View
 
 
@@ -19,10 +19,11 @@ class AdversarialDistance(Attack):
         "Leakage}, author={Del Grosso, Ganesh and Jalalzai, Hamid and Pichler, Georg and Palamidessi, Catuscia and "
         "Piantanida, Pablo}, booktitle={CVPR}, year={2022}}"
     )
-    needs: ClassVar[frozenset[str]] = frozenset({"adversarial_distance"})
-    wants: ClassVar[frozenset[str]] = frozenset({"white_box"})
 
     norm: Literal["l2", "linf"] = "l2"
+
+    def traits(self) -> Traits:
+        return Traits(needs={"adversarial_distance"}, wants={"white_box"})
 
     def score(self, view: View, rng: Rng) -> Array:
         scores: Array = view.target[f"adversarial_distance_{self.norm}"][view.asked].astype(float)

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from raymia.attack import Array, Attack, Rng
+from raymia.attack import Array, Attack, Rng, Traits
 from raymia.signals import View
 
 
@@ -21,8 +21,9 @@ class Augmentation(Attack):
         "author={Choquette-Choo, Christopher A. and Tram{\\`e}r, Florian and Carlini, Nicholas and Papernot, "
         "Nicolas}, booktitle={ICML}, year={2021}}"
     )
-    needs: ClassVar[frozenset[str]] = frozenset({"augmented_right"})
-    wants: ClassVar[frozenset[str]] = frozenset({"images"})
+
+    def traits(self) -> Traits:
+        return Traits(needs={"augmented_right"}, wants={"images"})
 
     def score(self, view: View, rng: Rng) -> Array:
         scores: Array = view.target["augmented_right"][view.asked].astype(float)

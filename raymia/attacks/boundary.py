@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from raymia.attack import Array, Attack, Rng
+from raymia.attack import Array, Attack, Rng, Traits
 from raymia.signals import View
 
 
@@ -20,7 +20,9 @@ class Boundary(Attack):
         "author={Choquette-Choo, Christopher A. and Tram{\\`e}r, Florian and Carlini, Nicholas and Papernot, "
         "Nicolas}, booktitle={ICML}, year={2021}}"
     )
-    needs: ClassVar[frozenset[str]] = frozenset({"boundary_distance"})
+
+    def traits(self) -> Traits:
+        return Traits(needs={"boundary_distance"})
 
     def score(self, view: View, rng: Rng) -> Array:
         scores: Array = view.target["boundary_distance"][view.asked].astype(float)

@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from raymia.attack import Array, Attack, Rng
+from raymia.attack import Array, Attack, Rng, Traits
 from raymia.attacker import Pairs, draw_pairs
 from raymia.calibration import by_class, logistic, odds
 from raymia.signals import View, log_softmax
@@ -26,9 +26,11 @@ class ClassVector(Attack):
         "author={Li, Jiacheng and Li, Ninghui and Ribeiro, Bruno}, booktitle={CODASPY}, year={2021}}"
     )
     revision: ClassVar[int] = 2
-    wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
 
     pairs: Pairs = 20_000
+
+    def traits(self) -> Traits:
+        return Traits(wants={"out_shadows"})
 
     def score(self, view: View, rng: Rng) -> Array:
         shadow, record = draw_pairs(view, self.pairs, rng)

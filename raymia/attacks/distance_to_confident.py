@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from raymia.attack import Array, Attack, Rng
+from raymia.attack import Array, Attack, Rng, Traits
 from raymia.signals import View
 
 
@@ -23,11 +23,11 @@ class DistanceToConfident(Attack):
         "Attacks}, author={Kaya, Yigitcan and Hong, Sanghyun and Dumitras, Tudor}, journal={arXiv:2006.05336}, "
         "year={2020}}"
     )
-    needs: ClassVar[frozenset[str]] = frozenset({"confident_distance"})
-    wants: ClassVar[frozenset[str]] = frozenset({"white_box"})
-    knows: ClassVar[frozenset[str]] = frozenset({"known_members"})
 
     counts: bool = True
+
+    def traits(self) -> Traits:
+        return Traits(needs={"confident_distance"}, wants={"white_box"}, informed=True, counts=self.counts)
 
     def score(self, view: View, rng: Rng) -> Array:
         scores: Array = -view.target["confident_distance"][view.asked].astype(float)

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from raymia.attack import Array, Attack, Rng
+from raymia.attack import Array, Attack, Rng, Traits
 from raymia.signals import View
 
 
@@ -16,11 +16,12 @@ class GradX(Attack):
         "@inproceedings{rezaei2021difficulty, title={On the Difficulty of Membership Inference Attacks}, "
         "author={Rezaei, Shahbaz and Liu, Xin}, booktitle={CVPR}, year={2021}}"
     )
-    needs: ClassVar[frozenset[str]] = frozenset({"input_grad"})
-    wants: ClassVar[frozenset[str]] = frozenset({"white_box"})
     standard: ClassVar[bool] = True
 
     norm: Literal["l1", "l2"] = "l2"
+
+    def traits(self) -> Traits:
+        return Traits(needs={"input_grad"}, wants={"white_box"})
 
     def score(self, view: View, rng: Rng) -> Array:
         scores: Array = -view.target[f"input_grad_{self.norm}"][view.asked]

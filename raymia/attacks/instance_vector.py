@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from raymia.attack import Array, Attack, Rng
+from raymia.attack import Array, Attack, Rng, Traits
 from raymia.signals import View, log_softmax
 
 
@@ -23,7 +23,9 @@ class InstanceVector(Attack):
         "author={Long, Yunhui and Bindschaedler, Vincent and Wang, Lei and Bu, Diyue and Wang, Xiaofeng and Tang, "
         "Haixu and Gunter, Carl A. and Chen, Kai}, journal={arXiv:1802.04889}, year={2018}}"
     )
-    wants: ClassVar[frozenset[str]] = frozenset({"in_shadows", "out_shadows"})
+
+    def traits(self) -> Traits:
+        return Traits(wants={"in_shadows", "out_shadows"})
 
     def score(self, view: View, rng: Rng) -> Array:
         log_p = view.log_p[view.asked]

@@ -3,7 +3,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from raymia.attack import Array, Attack, Rng
+from raymia.attack import Array, Attack, Rng, Traits
 from raymia.signals import View
 from raymia.space import Range
 
@@ -32,20 +32,16 @@ class Lira(Attack):
         " Nicholas and Chien, Steve and Nasr, Milad and Song, Shuang and Terzis, Andreas and Tram{\\`e}r, Florian}, "
         "booktitle={IEEE Symposium on Security and Privacy}, year={2022}}"
     )
-    wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
     standard: ClassVar[bool] = True
 
     mode: Literal["offline", "online"] = "offline"
     variance: Literal["fixed", "per_example", "shrunken"] = "fixed"
     views: Annotated[int, Range(1, 18, least=1, most=18)] = 1
 
-    @property
-    def queries(self) -> frozenset[str]:
-        return self.needs | ({"view_log_odds"} if self.views > 1 else set())
-
-    @property
-    def conditions(self) -> frozenset[str]:
-        return self.wants | ({"in_shadows"} if self.mode == "online" else set()) | ({"images"} if self.views > 1 else set())
+    def traits(self) -> Traits:
+        copies = self.views > 1
+        wants = {"out_shadows"} | ({"in_shadows"} if self.mode == "online" else set()) | ({"images"} if copies else set())
+        return Traits(needs={"logits"} | ({"view_log_odds"} if copies else set()), wants=wants)
 
     def score(self, view: View, rng: Rng) -> Array:
         if self.views == 1:

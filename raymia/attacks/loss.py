@@ -1,9 +1,9 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from raymia.attack import Array, Metric
+from raymia.attack import Array, Metric, Traits
 from raymia.signals import View, log_truth
 
 
@@ -34,13 +34,10 @@ class Loss(Metric):
         if self.per_class and self.threshold != "shadow":
             raise ValueError(f"threshold: {self.threshold} goes with per_class: false; a place within a class is no loss")
 
-    @property
-    def informed(self) -> bool:
-        return self.threshold == "known"
-
-    @property
-    def conditions(self) -> frozenset[str]:
-        return super().conditions | ({"out_shadows"} if self.threshold == "mean_loss" else set())
+    def traits(self) -> Traits:
+        own = super().traits()
+        wants = own.wants | ({"out_shadows"} if self.threshold == "mean_loss" else set())
+        return replace(own, wants=wants, informed=self.threshold == "known")
 
     def metric(self, log_p: Array, label: Array) -> Array:
         scores: Array = log_p[np.arange(len(label)), label]

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from raymia.attack import Array
+from raymia.attack import Array, Traits
 from raymia.attacker import Learned, two_branches
 from raymia.schedule import Training
 from raymia.signals import log_softmax
@@ -32,13 +32,14 @@ class NnFused(Learned):
         "Regularization}, author={Nasr, Milad and Shokri, Reza and Houmansadr, Amir}, booktitle={ACM CCS}, "
         "year={2018}}"
     )
-    wants: ClassVar[frozenset[str]] = frozenset()
-    knows: ClassVar[frozenset[str]] = frozenset({"known_members"})
     squared: ClassVar[bool] = True
     fused: ClassVar[bool] = False  # measured: two at once take twice as long as one after the other
 
     epochs: Annotated[int, Range(10, 200, least=1)] = 50
     counts: bool = True
+
+    def traits(self) -> Traits:
+        return Traits(informed=True, counts=self.counts)
 
     def inputs(self, said: dict[str, Array], label: Array) -> Array:
         p = np.exp(log_softmax(said["logits"]))

@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from raymia.attack import Array, Attack, Rng
+from raymia.attack import Array, Attack, Rng, Traits
 from raymia.signals import View
 
 
@@ -22,7 +22,9 @@ class Population(Attack):
         "Models}, author={Ye, Jiayuan and Maddi, Aadyaa and Murakonda, Sasi Kumar and Bindschaedler, Vincent and "
         "Shokri, Reza}, booktitle={ACM CCS}, year={2022}}"
     )
-    wants: ClassVar[frozenset[str]] = frozenset({"population"})
+
+    def traits(self) -> Traits:
+        return Traits(wants={"population"})
 
     def score(self, view: View, rng: Rng) -> Array:
         x, z = view.log_odds[view.asked], np.sort(view.log_odds[view.population])

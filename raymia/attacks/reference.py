@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from raymia.attack import Array, Attack, Rng
+from raymia.attack import Array, Attack, Rng, Traits
 from raymia.signals import View, log_truth
 
 MOST = 1000.0  # the loss that none exceeds
@@ -23,7 +23,9 @@ class Reference(Attack):
         "Models}, author={Ye, Jiayuan and Maddi, Aadyaa and Murakonda, Sasi Kumar and Bindschaedler, Vincent and "
         "Shokri, Reza}, booktitle={ACM CCS}, year={2022}}"
     )
-    wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
+
+    def traits(self) -> Traits:
+        return Traits(wants={"out_shadows"})
 
     def score(self, view: View, rng: Rng) -> Array:
         loss = np.minimum(-log_truth(view.log_odds[view.asked]), MOST)

@@ -3,7 +3,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from raymia.attack import Array, Attack, Rng
+from raymia.attack import Array, Attack, Rng, Traits
 from raymia.signals import View, log_truth
 from raymia.space import Range
 
@@ -32,7 +32,6 @@ class Rmia(Attack):
         "@inproceedings{zarifzadeh2024rmia, title={Low-Cost High-Power Membership Inference Attacks}, "
         "author={Zarifzadeh, Sajjad and Liu, Philippe and Shokri, Reza}, booktitle={ICML}, year={2024}}"
     )
-    wants: ClassVar[frozenset[str]] = frozenset({"out_shadows", "population"})
     standard: ClassVar[bool] = True
 
     mode: Literal["offline", "online"] = "offline"
@@ -40,9 +39,8 @@ class Rmia(Attack):
     a: Annotated[float, Range(0.0, 1.0, least=0.0, most=1.0)] = 0.3
     likelihood: Literal["softmax", "taylor"] = "softmax"
 
-    @property
-    def conditions(self) -> frozenset[str]:
-        return self.wants | ({"in_shadows"} if self.mode == "online" else set())
+    def traits(self) -> Traits:
+        return Traits(wants={"out_shadows", "population"} | ({"in_shadows"} if self.mode == "online" else set()))
 
     def score(self, view: View, rng: Rng) -> Array:
         from scipy.special import expit

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from raymia.attack import Array
+from raymia.attack import Array, Traits
 from raymia.attacker import Learned, perceptron
 from raymia.schedule import Training
 from raymia.signals import log_softmax
@@ -31,12 +31,13 @@ class Salem(Learned):
         "and Defenses on Machine Learning Models}, author={Salem, Ahmed and Zhang, Yang and Humbert, Mathias and "
         "Berrang, Pascal and Fritz, Mario and Backes, Michael}, booktitle={NDSS}, year={2019}}"
     )
-    wants: ClassVar[frozenset[str]] = frozenset()
-    knows: ClassVar[frozenset[str]] = frozenset({"known_members"})
     labelled: ClassVar[bool] = False
 
     epochs: Annotated[int, Range(10, 200, least=1)] = 100
     counts: bool = True
+
+    def traits(self) -> Traits:
+        return Traits(informed=True, counts=self.counts)
 
     def inputs(self, said: dict[str, Array], label: Array) -> Array:
         return np.asarray(np.exp(np.sort(log_softmax(said["logits"]), -1)[..., :-4:-1]))

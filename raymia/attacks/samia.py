@@ -1,9 +1,9 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from raymia.attack import Array
+from raymia.attack import Array, Traits
 from raymia.attacker import Learned, Pairs, attentive
 from raymia.schedule import Training
 from raymia.signals import log_softmax
@@ -31,12 +31,14 @@ class Samia(Learned):
         "@inproceedings{yuan2022pruning, title={Membership Inference Attacks and Defenses in Neural Network Pruning},"
         " author={Yuan, Xiaoyong and Zhang, Lan}, booktitle={USENIX Security Symposium}, year={2022}}"
     )
-    needs: ClassVar[frozenset[str]] = frozenset({"logits", "sensitivity"})
     scaled: ClassVar[bool] = True
     fused: ClassVar[bool] = False  # measured: two at once take longer than one after the other
 
     pairs: Pairs = 4_000
     epochs: Annotated[int, Range(5, 100, least=1)] = 10
+
+    def traits(self) -> Traits:
+        return replace(super().traits(), needs={"logits", "sensitivity"})
 
     def inputs(self, said: dict[str, Array], label: Array) -> Array:
         p = np.exp(log_softmax(said["logits"]))

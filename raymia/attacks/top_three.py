@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from raymia.attack import Array, Metric, Rng
+from raymia.attack import Array, Metric, Rng, Traits
 from raymia.attacker import Pairs, draw_pairs
 from raymia.calibration import logistic, odds
 from raymia.signals import View, log_softmax
@@ -26,9 +26,11 @@ class TopThree(Metric):
         "and Defenses on Machine Learning Models}, author={Salem, Ahmed and Zhang, Yang and Humbert, Mathias and "
         "Berrang, Pascal and Fritz, Mario and Backes, Michael}, booktitle={NDSS}, year={2019}}"
     )
-    wants: ClassVar[frozenset[str]] = frozenset({"out_shadows"})
 
     pairs: Pairs = 20_000
+
+    def traits(self) -> Traits:
+        return Traits(wants={"out_shadows"})
 
     def fitted(self, view: View, rng: Rng) -> Callable[[Array, Array], Array]:
         shadow, record = draw_pairs(view, self.pairs, rng)

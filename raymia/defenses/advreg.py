@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from raymia.defense import Batch, Clock, Defense, Pass, Reference, Rng
+from raymia.defense import Batch, Clock, Defense, Pass, Reference, Rng, Traits
 from raymia.lazy import F, torch
 from raymia.network import Outputs
 from raymia.schedule import Training
@@ -36,10 +36,7 @@ class Advreg(Defense):
     network in evaluation mode. h reads logits, as in their code; the paper's reads posteriors.
     """
 
-    couples: ClassVar[bool] = True
-    carves: ClassVar[str | None] = "share"
     neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0, "share": 0.0}
-    extra_optimizer: ClassVar[Training] = Training(optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=())
     cite: ClassVar[str] = (
         "@inproceedings{nasr2018advreg, title={Machine Learning with Membership Privacy using Adversarial Regularization}, "
         "author={Nasr, Milad and Shokri, Reza and Houmansadr, Amir}, booktitle={CCS}, year={2018}}"
@@ -52,9 +49,8 @@ class Advreg(Defense):
         if not 0 <= self.share < 1:
             raise ValueError(f"share: got {self.share}; 0 or more and less than 1 is allowed")
 
-    @property
-    def wants(self) -> frozenset[str]:
-        return frozenset({"reference"})
+    def traits(self) -> Traits:
+        return Traits(couples=True, wants={"reference"}, share=self.share, share_knob="share")
 
     def extra(self, network: "Network", rng: Rng) -> "dict[str, Tensor]":
         """Weights and biases of the inner attack, uniform in +-1/sqrt(inputs), as torch's linear layers start."""
@@ -66,6 +62,9 @@ class Advreg(Defense):
                 out[f"{name}{i}.w"] = torch.as_tensor(rng.uniform(-bound, bound, (after, before)))
                 out[f"{name}{i}.b"] = torch.as_tensor(rng.uniform(-bound, bound, after))
         return out
+
+    def extra_training(self) -> "Mapping[str, Training]":
+        return {"": Training(optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=())}
 
     def penalty(
         self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: "Mapping[str, Tensor]", clock: Clock

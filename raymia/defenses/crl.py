@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from raymia.defense import Batch, Clock, Defense, Reference, Rng, cross_entropy
+from raymia.defense import Batch, Clock, Defense, Reference, Rng, Traits, cross_entropy
 from raymia.lazy import torch
 from raymia.losses import flattened, relax
 from raymia.network import Outputs
@@ -37,8 +37,6 @@ class Crl(Defense):
     the gradient of the total loss (so scaled by lam) with SGD 0.001, momentum 0.9, weight decay 5e-4.
     """
 
-    couples: ClassVar[bool] = True
-    extra_optimizer: ClassVar[Training] = Training(lr=1e-3, momentum=0.9, weight_decay=5e-4, milestones=())
     neutral: ClassVar[Mapping[str, object] | None] = {"lam": 0.0, "alpha_rce": 0.0, "tau_rce": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{fang2024crl, title={Center-Based Relaxed Learning Against Membership Inference Attacks}, "
@@ -66,6 +64,9 @@ class Crl(Defense):
                 "from there on the centre loss is always relaxed"
             )
 
+    def traits(self) -> Traits:
+        return Traits(couples=True)
+
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> "Tensor":
         z = _shrunk(outputs.logits, self.tau_rce)
         soft = flattened(outputs.logits.softmax(-1), batch.label, self.upper_rce)
@@ -84,6 +85,9 @@ class Crl(Defense):
 
     def extra(self, network: "Network", rng: Rng) -> "dict[str, Tensor]":
         return {"centres": torch.as_tensor(rng.standard_normal((network.classes, network.features)))}
+
+    def extra_training(self) -> "Mapping[str, Training]":
+        return {"": Training(lr=1e-3, momentum=0.9, weight_decay=5e-4, milestones=())}
 
 
 def _even(clock: Clock) -> bool:

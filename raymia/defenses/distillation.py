@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Recipe, Rng, cross_entropy
+from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Rng, Traits, cross_entropy
 from raymia.lazy import F, torch
 from raymia.losses import divergence, softened
 from raymia.network import Outputs
@@ -30,7 +30,6 @@ class Distillation(Defense):
     of the recipe, as Kaya's is the run's own baseline.
     """
 
-    voids_epsilon: ClassVar[str] = "distillation: the teacher is trained on the members without privacy"
     cite: ClassVar[str] = (
         "@article{kaya2020effectiveness, title={On the Effectiveness of Regularization Against Membership Inference Attacks}, "
         "author={Kaya, Yigitcan and Hong, Sanghyun and Dumitras, Tudor}, journal={arXiv:2006.05336}, year={2020}}"
@@ -44,18 +43,22 @@ class Distillation(Defense):
         if not 0 <= self.weight <= 1:
             raise ValueError(f"weight: got {self.weight}; 0 to 1 is allowed")
 
+    def traits(self) -> Traits:
+        return Traits(
+            reads_labels=self.form == "squared",
+            voids_epsilon="distillation: the teacher is trained on the members without privacy",
+        )
+
     def owns(self, seam: str) -> bool:
         return super().owns(seam) and not (seam == "criterion" and self.form == "kaya")
 
-    @property
-    def wants_labels(self) -> bool:  # type: ignore[override]  # a knob decides
-        return self.form == "squared"
-
     def teach(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> Lesson:
-        teachers = fit(Recipe(), lesson, "teacher")
+        teachers = fit(Defense(), lesson, "teacher")
         return replace(lesson, target=torch.stack([softened(teacher, lesson.x, self.t) for teacher in teachers]))
 
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> "Tensor":
+        if self.form == "kaya":
+            return super().criterion(outputs, batch, clock)
         soft = divergence(batch.target, outputs.logits, self.t).mean(-1)
         hard = cross_entropy(outputs.logits, F.one_hot(batch.label, outputs.logits.shape[-1]).to(soft.dtype))
         return self.weight * self.t**2 * soft + (1 - self.weight) * hard

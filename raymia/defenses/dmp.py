@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
-from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Predictor, Recipe, Rng
+from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Predictor, Rng, Traits
 from raymia.lazy import torch
 from raymia.losses import divergence, softened
 from raymia.network import Outputs
@@ -34,8 +34,6 @@ class Dmp(Defense):
     `synthetic` is refused beside `advreg` and `mmd`: they compare members with a reference, the student trains on neither.
     """
 
-    carves: ClassVar[str | None] = "split"
-    voids_epsilon: ClassVar[str] = "dmp: the teacher is trained on the members without privacy"
     cite: ClassVar[str] = (
         "@inproceedings{shejwalkar2021dmp, title={Membership Privacy for Machine Learning Models Through Knowledge Transfer}, "
         "author={Shejwalkar, Virat and Houmansadr, Amir}, booktitle={AAAI}, year={2021}}"
@@ -56,24 +54,19 @@ class Dmp(Defense):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: got {getattr(self, name)}; at least {least} is allowed")
 
-    @property
-    def share(self) -> float:
-        return self.split if self.source == "split" else 0.0
-
-    @property
-    def spends_reference(self) -> bool:  # type: ignore[override]  # a knob decides
-        return self.source == "split"
-
-    @property
-    def invents(self) -> bool:  # type: ignore[override]  # a knob decides
-        return self.source == "synthetic"
-
-    @property
-    def wants(self) -> frozenset[str]:
-        return frozenset({"images"} if self.source == "synthetic" else ())
+    def traits(self) -> Traits:
+        split = self.source == "split"
+        return Traits(
+            wants=set() if split else {"images"},
+            share=self.split if split else 0.0,
+            share_knob="split" if split else "",
+            spends_reference=split,
+            invents=not split,
+            voids_epsilon="dmp: the teacher is trained on the members without privacy",
+        )
 
     def teach(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> Lesson:
-        teachers = fit(Recipe(), lesson, "teacher")
+        teachers = fit(Defense(), lesson, "teacher")
         return self._on_reference(lesson, teachers) if self.source == "split" else self._on_pictures(lesson, teachers, rngs)
 
     def _on_reference(self, lesson: Lesson, teachers: Sequence[Predictor]) -> Lesson:

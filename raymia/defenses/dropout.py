@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.defense import Defense
+from raymia.defense import Defense, Traits
 from raymia.lazy import torch
 from raymia.space import Range
 
@@ -34,9 +34,8 @@ class Dropout(Defense):
     p: Annotated[float, Range(0.05, 0.95, least=0.0, most=0.99)] = 0.5
     where: Literal["head", "convs"] = "head"
 
-    @property
-    def wants(self) -> frozenset[str]:
-        return frozenset({"convolutions"} if self.where == "convs" else ())
+    def traits(self) -> Traits:
+        return Traits(wants={"convolutions"} if self.where == "convs" else set())
 
     def network(self, network: "Network") -> "Network":
         from raymia.modules import Dropout, after_convolutions

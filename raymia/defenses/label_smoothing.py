@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from raymia.defense import Batch, Clock, Defense, Rng
+from raymia.defense import Batch, Clock, Defense, Rng, Traits
 from raymia.space import Range
 
 
@@ -18,7 +18,6 @@ class LabelSmoothing(Defense):
     Neutral: epsilon 0.
     """
 
-    mixes_targets: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, object] | None] = {"epsilon": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{szegedy2016rethinking, title={Rethinking the Inception Architecture for Computer Vision}, "
@@ -27,6 +26,9 @@ class LabelSmoothing(Defense):
     )
 
     epsilon: Annotated[float, Range(0.01, 0.99, log=True, least=0.0, most=1.0)] = 0.1
+
+    def traits(self) -> Traits:
+        return Traits(mixes_targets=True)
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
         return batch._replace(target=(1 - self.epsilon) * batch.target + self.epsilon / batch.target.shape[-1])

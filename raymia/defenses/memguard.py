@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from raymia.defense import Array, Defense, Owned, Predictor, Release
+from raymia.defense import Array, Defense, Owned, Predictor, Release, Traits
 from raymia.lazy import F, torch
 from raymia.losses import logarithm, probabilities
 from raymia.space import Range
@@ -33,7 +33,6 @@ class Memguard(Defense):
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"epsilon": 0.0}
-    voids_epsilon: ClassVar[str] = "memguard: its classifier is trained on outputs for the members without privacy"
     cite: ClassVar[str] = (
         "@inproceedings{jia2019memguard, title={MemGuard: Defending against Black-Box Membership Inference Attacks via "
         "Adversarial Examples}, author={Jia, Jinyuan and Salem, Ahmed and Backes, Michael and Zhang, Yang and Gong, Neil "
@@ -49,9 +48,9 @@ class Memguard(Defense):
         if self.steps < 1 or self.iterations < 0 or self.lr <= 0:
             raise ValueError(f"got {self}; steps of at least 1, iterations of at least 0, lr more than 0 is allowed")
 
-    @property
-    def wants(self) -> frozenset[str]:
-        return frozenset({"reference"})
+    def traits(self) -> Traits:
+        voids = "memguard: its classifier is trained on outputs for the members without privacy"
+        return Traits(wants={"reference"}, voids_epsilon=voids)
 
     def release(self, owned: Owned) -> Release:
         h, salt = self._classifier(owned), owned.rng.bytes(16)

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from raymia.defense import Batch, Clock, Defense, Rng
+from raymia.defense import Batch, Clock, Defense, Rng, Traits
 from raymia.lazy import torch
 from raymia.space import Range
 
@@ -23,8 +23,6 @@ class Mixup(Defense):
     Departures: the paper writes one weight a pair, its code draws one a batch: as the code. `label` stays the record's own.
     """
 
-    voids_epsilon: ClassVar[str] = "mixup: a mixed example depends on two records, the accountant's epsilon does not hold"
-    mixes_targets: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{zhang2018mixup, title={mixup: Beyond Empirical Risk Minimization}, author={Zhang, Hongyi and Cisse, "
@@ -32,6 +30,10 @@ class Mixup(Defense):
     )
 
     alpha: Annotated[float, Range(0.1, 4.0, log=True, least=0.0)] = 1.0
+
+    def traits(self) -> Traits:
+        voids = "mixup: a mixed example depends on two records, the accountant's epsilon does not hold"
+        return Traits(mixes_targets=True, voids_epsilon=voids)
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
         if not self.alpha:

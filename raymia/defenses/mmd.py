@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from raymia.defense import Array, Batch, Clock, Defense, Gap, Pass, Reference
+from raymia.defense import Array, Batch, Clock, Defense, Gap, Pass, Reference, Traits
 from raymia.losses import mmd
 from raymia.network import Outputs
 from raymia.space import Range
@@ -32,7 +32,6 @@ class Mmd(Defense):
     measured in evaluation mode without augmentation; the pass is not augmented.
     """
 
-    couples: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, object] | None] = {"weight": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{li2021mmd, title={Membership Inference Attacks and Defenses in Classification Models}, author={Li, "
@@ -50,13 +49,9 @@ class Mmd(Defense):
         if self.sigma <= 0 or self.gate < 0:
             raise ValueError(f"got sigma {self.sigma}, gate {self.gate}; sigma more than 0, gate 0 or more is allowed")
 
-    @property
-    def wants(self) -> frozenset[str]:
-        return frozenset({"reference"})
-
-    @property
-    def wants_reference(self) -> str | None:  # type: ignore[override]  # a knob decides
-        return "by_class" if self.form == "paper" and self.weight else None
+    def traits(self) -> Traits:
+        beside = "by_class" if self.form == "paper" and self.weight else None
+        return Traits(couples=True, wants={"reference"}, beside=beside)
 
     def penalty(
         self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: "Mapping[str, Tensor]", clock: Clock

@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from raymia.defense import Batch, Clock, Defense, Rng
+from raymia.defense import Batch, Clock, Defense, Rng, Traits
 from raymia.errors import SweepError
 from raymia.images import crop
 from raymia.space import Range
@@ -29,9 +29,8 @@ class RandomCrop(Defense):
 
     c: Annotated[int, Range(1, 24, least=0, most=512)] = 4
 
-    @property
-    def wants(self) -> frozenset[str]:
-        return frozenset({"images"})
+    def traits(self) -> Traits:
+        return Traits(wants={"images"})
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
         if batch.x.ndim != 5:  # [K, B, C, H, W]; where the sweep file could not know, the data say it here

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.defense import Batch, Clock, Defense, cross_entropy
+from raymia.defense import Batch, Clock, Defense, Traits, cross_entropy
 from raymia.losses import flattened, relax
 from raymia.network import Outputs
 from raymia.space import Range
@@ -28,7 +28,6 @@ class Relaxloss(Defense):
     soft cross-entropy on those alone that are wrong.
     """
 
-    couples: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{chen2022relaxloss, title={RelaxLoss: Defending Membership Inference Attacks without Losing Utility}, "
@@ -42,6 +41,9 @@ class Relaxloss(Defense):
     def __post_init__(self) -> None:
         if not 0 < self.upper <= 1:
             raise ValueError(f"upper: got {self.upper}; more than 0 and at most 1 is allowed")
+
+    def traits(self) -> Traits:
+        return Traits(couples=True)
 
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> "Tensor":
         base = 0 if self.variant.startswith("official") else 1

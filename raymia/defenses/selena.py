@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from raymia.defense import Defense, Fit, Lesson, Recipe, Rng
+from raymia.defense import Defense, Fit, Lesson, Rng, Traits
 from raymia.lazy import torch
 from raymia.losses import softened
 from raymia.space import Range
@@ -25,7 +25,6 @@ class Selena(Defense):
     Departures: the last epoch is kept, not the one of best test accuracy; the training schedule is the sweep's own.
     """
 
-    voids_epsilon: ClassVar[str] = "selena: its sub-models are trained on the members without privacy"
     cite: ClassVar[str] = (
         "@inproceedings{tang2022selena, title={Mitigating Membership Inference Attacks by Self-Distillation Through a "
         "Novel Ensemble Architecture}, author={Tang, Xinyu and Mahloujifar, Saeed and Song, Liwei and Shejwalkar, "
@@ -39,12 +38,15 @@ class Selena(Defense):
         if not self.left_out < self.sub_models:
             raise ValueError(f"left_out: got {self.left_out}; less than sub_models ({self.sub_models}) is allowed")
 
+    def traits(self) -> Traits:
+        return Traits(voids_epsilon="selena: its sub-models are trained on the members without privacy")
+
     def teach(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> Lesson:
         out = [left_out(len(m), self.sub_models, self.left_out, rng) for m, rng in zip(lesson.members, rngs, strict=True)]
         target = torch.zeros((len(lesson), len(lesson.x), lesson.classes), device=lesson.x.device, dtype=torch.float64)
         for j in range(self.sub_models):
             seen = tuple(m[~o[:, j]] for m, o in zip(lesson.members, out, strict=True))
-            for k, model in enumerate(fit(Recipe(), replace(lesson, members=seen), f"split-{j}")):
+            for k, model in enumerate(fit(Defense(), replace(lesson, members=seen), f"split-{j}")):
                 mine = torch.as_tensor(lesson.members[k][out[k][:, j]]).to(lesson.x.device)
                 if len(mine):
                     target[k, mine] += softened(model, lesson.x[mine], 1.0).double() / self.left_out

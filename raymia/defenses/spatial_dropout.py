@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from raymia.defense import Defense
+from raymia.defense import Defense, Traits
 from raymia.space import Range
 
 if TYPE_CHECKING:
@@ -29,9 +29,8 @@ class SpatialDropout(Defense):
 
     q: Annotated[float, Range(0.05, 0.95, least=0.0, most=0.99)] = 0.25
 
-    @property
-    def wants(self) -> frozenset[str]:
-        return frozenset({"convolutions"})
+    def traits(self) -> Traits:
+        return Traits(wants={"convolutions"})
 
     def network(self, network: "Network") -> "Network":
         from raymia.modules import Dropout, after_convolutions

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from raymia.defense import Array, Defense, Fit, Lesson, Predictor, Recipe, Rng
+from raymia.defense import Array, Defense, Fit, Lesson, Predictor, Rng
 from raymia.errors import SweepError
 from raymia.lazy import torch
 from raymia.losses import logarithm, softened
@@ -43,7 +43,7 @@ class Stacking(Defense):
         thirds = [np.array_split(g.permutation(m), 3) for m, g in zip(lesson.members, rngs, strict=True)]
         if min(len(np.unique(lesson.y.cpu().numpy()[last])) for _, _, last in thirds) < 2:
             raise SweepError("stacking: a third of a model's members holds one class only; take more records")
-        networks = fit(Recipe(), replace(lesson, members=tuple(np.sort(first) for first, _, _ in thirds)), "stacking")
+        networks = fit(Defense(), replace(lesson, members=tuple(np.sort(first) for first, _, _ in thirds)), "stacking")
         return [
             self._stack(lesson, network, second, last, int(rng.integers(2**31)))
             for network, (_, second, last), rng in zip(networks, thirds, rngs, strict=True)

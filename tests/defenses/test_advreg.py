@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from raymia.catalog import make
-from raymia.defense import Recipe, Reference
+from raymia.defense import Reference
 from raymia.defenses.advreg import JOINED, LABEL, LOGITS, Advreg, _suspicion
 from raymia.errors import SweepError
 from raymia.modules import classifier
 from raymia.network import Outputs
+from raymia.recipe import Recipe
 from raymia.schedule import Training
 from raymia.split import assemble
 from raymia.training import fit
@@ -86,7 +87,7 @@ def test_the_reference_is_taken_from_the_members() -> None:
     member = np.zeros((2, 40), bool)
     member[0, :20] = member[1, 20:] = True
     ones, role = np.ones((2, 40), bool), np.zeros(40, np.int8)
-    split = assemble(member, ones, ones, role, np.arange(2), ~np.eye(2, dtype=bool), 0, 0).carve(Advreg().share, 0, 0)
+    split = assemble(member, ones, ones, role, np.arange(2), ~np.eye(2, dtype=bool), 0, 0).carve(Advreg().traits().share, 0, 0)
     assert len(split.members(0)) == len(split.reference(0)) == 10
     assert set(split.members(0)) | set(split.reference(0)) == set(range(20))
     assert not split.judged[0, split.reference(0)].any() and not split.fit[0, split.reference(0)].any()

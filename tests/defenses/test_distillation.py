@@ -3,13 +3,14 @@ from math import log
 import pytest
 import torch
 
-from raymia.defense import Defense, Recipe
+from raymia.defense import Defense
 from raymia.defenses.distillation import Distillation
 from raymia.defenses.label_smoothing import LabelSmoothing
 from raymia.defenses.mixup import Mixup
 from raymia.defenses.relaxloss import Relaxloss
 from raymia.errors import SweepError
 from raymia.network import Outputs
+from raymia.recipe import Recipe
 
 TEACHER = torch.tensor([4.0, 0.0, 2.0]).double()
 
@@ -22,7 +23,7 @@ def test_the_targets_are_the_teachers_softened_outputs(lesson):  # type: ignore[
         return [lambda x, k=k: (TEACHER * (k + 1)).expand(len(x), 3) for k in range(len(lesson))]
 
     taught = Distillation(t=2.0).teach(lesson(2), fit, [])
-    assert asked == [(Recipe(), "teacher")]  # one undefended teacher a model
+    assert asked == [(Defense(), "teacher")]  # one undefended teacher a model
     for k in range(2):
         assert torch.allclose(taught.target[k], (TEACHER * (k + 1) / 2).softmax(-1).expand(40, 3))
 

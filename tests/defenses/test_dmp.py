@@ -49,8 +49,8 @@ def test_synthetic_records_are_each_models_own(lesson):  # type: ignore[no-untyp
 
 
 def test_only_the_split_takes_records_from_the_members() -> None:
-    assert (Dmp(split=0.3).share, Dmp(source="synthetic").share) == (0.3, 0.0)
-    assert (Dmp().wants, Dmp(source="synthetic").wants) == (frozenset(), {"images"})
+    assert (Dmp(split=0.3).traits().share, Dmp(source="synthetic").traits().share) == (0.3, 0.0)
+    assert (Dmp().traits().wants, Dmp(source="synthetic").traits().wants) == (frozenset(), {"images"})
 
 
 def test_a_gan_learns_where_its_records_are_bright() -> None:

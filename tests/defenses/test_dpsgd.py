@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from raymia.catalog import make
-from raymia.defense import Defense, Private, Recipe, recipe
+from raymia.defense import Defense, Private
 from raymia.defenses.dpsgd import Dpsgd, _group_norm
 from raymia.errors import SweepError
 from raymia.modules import Network, classifier
 from raymia.privacy import epsilon, steps
+from raymia.recipe import Recipe, recipe
 from raymia.schedule import Training
 from raymia.space import Part
 from raymia.training import fit, predict
@@ -160,12 +161,12 @@ def test_the_row_holds_the_rate_of_the_sampler_and_as_many_steps_as_are_taken(le
 @pytest.mark.parametrize("part", ["mixup", "distillation", "selena", "dmp", "memguard"])
 def test_epsilon_is_empty_where_it_does_not_hold_and_the_row_says_why(part: str) -> None:
     arm = recipe([Part("dpsgd", {"accountant": "rdp"}), Part(part, {})])
-    assert arm.facts(20, TRAINING)["epsilon"] is None and part in arm.voids
+    assert arm.facts(20, TRAINING)["epsilon"] is None and part in arm.traits().voids_epsilon
 
 
 def test_hiding_outputs_spends_nothing() -> None:
     arm = recipe([Part("dpsgd", {"accountant": "rdp"}), Part("top_k", {}), Part("rounding", {}), Part("temperature", {})])
-    assert arm.facts(20, TRAINING)["epsilon"] is not None and not arm.voids
+    assert arm.facts(20, TRAINING)["epsilon"] is not None and not arm.traits().voids_epsilon
 
 
 # ---- the training
@@ -267,9 +268,7 @@ def test_srcms_own_layers_are_clipped_too() -> None:
         norm = float(torch.cat([g.flatten() for g in grads]).norm())
         for total, grad in zip(expected, grads, strict=True):
             total += grad * min(1.0, 0.1 / norm) / TRAINING.batch_size
-    owner = arm.owner("privatise")
-    assert isinstance(owner, Dpsgd)
-    found = private(owner, net).gradients(losses(net, x), 4)
+    found = private(arm, net).gradients(losses(net, x), 4)
     assert all(torch.allclose(f, e, atol=1e-5, rtol=0) for f, e in zip(found, expected, strict=True))
 
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from raymia.catalog import make
-from raymia.defense import Clock, Gap, Recipe, Reference
+from raymia.defense import Clock, Gap, Reference
 from raymia.defenses.mmd import Mmd
 from raymia.network import Outputs
+from raymia.recipe import Recipe
 from raymia.schedule import Training
 from raymia.training import fit
 
@@ -41,7 +42,7 @@ def test_as_the_paper_writes_it_the_norm_is_added_to_every_step(labelled, at):  
     paper = Mmd(weight=2.0, form="paper")
     loss = paper.penalty(Outputs(SURE, SURE), reference(labelled), labelled([0], 2), {}, at(0))
     assert float(loss) == pytest.approx(2 * sqrt(2 - 2 * exp(-1)))
-    assert paper.passes(at(0)) == [] and paper.wants_reference == "by_class" and Mmd().wants_reference is None
+    assert paper.passes(at(0)) == [] and paper.traits().beside == "by_class" and Mmd().traits().beside is None
 
 
 def test_where_the_pass_is_skipped(at):  # type: ignore[no-untyped-def]

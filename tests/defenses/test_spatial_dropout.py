@@ -1,9 +1,9 @@
 import torch
 
 from raymia.catalog import make
-from raymia.defense import Recipe
 from raymia.defenses.spatial_dropout import SpatialDropout
 from raymia.modules import Dropout
+from raymia.recipe import Recipe
 from raymia.schedule import Training
 from raymia.training import fit
 
