@@ -10,6 +10,7 @@ import numpy as np
 
 from raymia import catalog
 from raymia.calibration import by_class
+from raymia.columns import word
 from raymia.signals import View, log_softmax
 from raymia.space import Part
 
@@ -108,12 +109,8 @@ class Metric(Attack):
 def column(part: Part) -> str:
     """The name of an attack's column: its own, with the arguments that differ from the defaults."""
     defaults = {k: v.default for k, v in catalog.knobs(catalog.find("attacks", part.name)).items()}
-    changed = [f"{k}={_word(v)}" for k, v in part.knobs.items() if v != defaults[k] and k != COUNTS]
+    changed = [f"{k}={word(v)}" for k, v in part.knobs.items() if v != defaults[k] and k != COUNTS]
     return part.name + (f"[{','.join(changed)}]" if changed else "")
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def make(part: Part) -> Attack:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymia import metrics
+from raymia import columns, metrics
 from raymia.data import Data
 from raymia.errors import SweepError
 from raymia.split import AUDITED, Split
@@ -83,13 +83,13 @@ def numbers(
         on = judged[name] & (kinds > 0)
         if not (on & member).any() or not (on & ~member).any():
             continue
-        out[f"canary_auc.{name}"] = metrics.auc(score[on], member[on])
+        out[columns.canary("auc", name)] = metrics.auc(score[on], member[on])
         rate = tpr(score[on], member[on], FPR)
-        cells = {"": None, "_lo": None, "_hi": None} if rate is None else {"": rate.value, "_lo": rate.lo, "_hi": rate.hi}
-        for end, value in cells.items():
-            out[f"canary_tpr_at_fpr_{FPR}{end}.{name}"] = value
+        cells = (None, None, None) if rate is None else (rate.value, rate.lo, rate.hi)
+        for column, value in columns.interval(f"tpr_at_fpr_{FPR}", *cells).items():
+            out[columns.canary(column, name)] = value
             if name == worst:
-                out[f"canary_tpr_at_fpr_{FPR}{end}"] = value
+                out[columns.canary(column)] = value
     return out
 
 

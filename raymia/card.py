@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raymia import catalog, data
+from raymia import catalog, columns, data
 from raymia import recipe as recipes
 from raymia import world as worlds
 from raymia.errors import EnvironmentFault, SweepError
+from raymia.objectives import COLUMNS
 from raymia.point import Point
 from raymia.results import Folder, Row
 from raymia.store import Store
@@ -22,7 +23,7 @@ from raymia.streams import key as sha256
 if TYPE_CHECKING:
     from raymia.training import Model
 
-_KEPT = ("test_accuracy", "test_accuracy_lo", "test_accuracy_hi", "max_attack_auc", "max_attack_auc_lo", "max_attack_auc_hi")
+_KEPT = tuple(name for column in COLUMNS for name in columns.with_ends(column))
 _DRAWS = {"seed": 0, "replicate": 0, "protocol": {"coin": {}}}  # what draws the members, with something to put in its place
 _LOAD = "from pathlib import Path; from raymia.card import load; logits = load(Path('FOLDER'))(x)"
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from raymia import screen
+from raymia import columns, screen
+from raymia.catalog import KINDS
 from raymia.errors import RaymiaError, SweepError
+from raymia.objectives import ACCURACY, AUC, COLUMNS
 
 if TYPE_CHECKING:
     from raymia.remote import Location
     from raymia.results import Folder
     from raymia.sweep import Sweep
 
-_KINDS = ("defenses", "attacks", "datasets", "networks", "protocols")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -132,10 +133,10 @@ def points(sweep: Path, sets: tuple[str, ...], trials: int | None, as_json: bool
 
 
 def _arm_line(arm: Mapping[str, Any]) -> list[str]:
+    from raymia.columns import word
     from raymia.estimate import domain
-    from raymia.yamlfile import json_word
 
-    fixed = "  ".join(f"{k}={json_word(v)}" for k, v in arm["fixed"].items())
+    fixed = "  ".join(f"{k}={word(v)}" for k, v in arm["fixed"].items())
     return [str(arm["arm"]), arm["defense"], fixed, "  ".join(f"{k}: {domain(v)}" for k, v in arm["free"].items())]
 
 
@@ -150,7 +151,7 @@ def _bound(_: click.Context, option: click.Parameter, value: float | None) -> fl
 @click.option("--max-auc", type=float, callback=_bound, metavar="X", help="At most this max attack AUC (or --metric).")
 @click.option("--min-accuracy", type=float, callback=_bound, metavar="X", help="At least this test accuracy.")
 @click.option("--where", multiple=True, metavar="knob=value", help="Points of the front with this cell; repeatable.")
-@click.option("--metric", metavar="NAME", help="Another column than max_attack_auc, e.g. auc.lira.")
+@click.option("--metric", metavar="NAME", help=f"Another column than {AUC.column}, e.g. auc.lira.")
 @_as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def pareto(
@@ -179,7 +180,7 @@ def pareto(
     elif as_csv:
         screen.print_csv(list(written.columns), written.loc[best.index].to_numpy().tolist())  # cells as they stand
     else:
-        screen.print_front(best, front.full_name(best.columns, metric))
+        screen.print_front(best, columns.full(metric, best.columns))
 
 
 @main.command()
@@ -242,11 +243,11 @@ def confirm(folder: "Path | Location", seeds: int) -> None:
         page.write(results, digests)
     seen = {row.digest: row for row in results.rows()}
     rows = []
-    for row in sorted(found, key=lambda row: -(row.numbers["test_accuracy"] or 0.0)):
+    for row in again.best_first(found):
         before = seen[row.digest].numbers
-        pairs = [screen.interval(n, name) for name in ("test_accuracy", "max_attack_auc") for n in (before, row.numbers)]
+        pairs = [screen.interval(n, name) for name in COLUMNS for n in (before, row.numbers)]
         rows.append([str(row.trial), row.defense, *pairs])
-    screen.table(["trial", "defense", "test_accuracy", "confirmed", "max_attack_auc", "confirmed "], rows)
+    screen.table(["trial", "defense", ACCURACY.column, "confirmed", AUC.column, "confirmed "], rows)
 
 
 @main.command()
@@ -271,13 +272,15 @@ def gate(folder: "Path | Location", max_auc: float, min_accuracy: float) -> int:
     digests = _current(results)
     good = again.passes(results, max_auc, min_accuracy, digests)
     for row in good:
-        auc, accuracy = (screen.interval(row.numbers, name) for name in ("max_attack_auc", "test_accuracy"))
-        click.echo(f"trial {row.trial} {row.defense}: confirmed max_attack_auc {auc}, test_accuracy {accuracy}")
+        auc, accuracy = (f"{o.column} {screen.interval(row.numbers, o.column)}" for o in (AUC, ACCURACY))
+        click.echo(f"trial {row.trial} {row.defense}: confirmed {auc}, {accuracy}")
     if not good:
         confirmed = len(results.confirmed())
         hint = "" if confirmed else f"; no point is confirmed: raymia confirm {folder}"
         click.echo(
-            f"no confirmed point has max_attack_auc_hi <= {max_auc:g} and test_accuracy >= {min_accuracy:g}{hint}", err=True
+            f"no confirmed point has {columns.ends(AUC.column)[1]} <= {max_auc:g} "
+            f"and {ACCURACY.column} >= {min_accuracy:g}{hint}",
+            err=True,
         )
     return 0 if good else 1
 
@@ -326,13 +329,13 @@ def export(folder: "Path | Location", tool: str, out: Path | None, trial: int | 
 
 
 @main.command(name="list")
-@click.argument("kind", required=False, type=click.Choice(_KINDS))
+@click.argument("kind", required=False, type=click.Choice(KINDS))
 @_as_json
 def list_(kind: str | None, as_json: bool) -> None:
     """What there is: name, one line, knobs with ranges, source."""
     from raymia import catalog
 
-    kinds = [kind] if kind else list(_KINDS)
+    kinds = [kind] if kind else list(KINDS)
     things = [{"kind": k} | catalog.describe(k, name) for k in kinds for name in catalog.names(k)]
     if as_json:
         click.echo(json.dumps(things, indent=2))

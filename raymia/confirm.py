@@ -11,29 +11,26 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from raymia import metrics, pareto, trial
+from raymia import columns, metrics, trial
 from raymia.data import Data
 from raymia.errors import RaymiaError, SweepError
+from raymia.objectives import ACCURACY, AUC, COLUMNS
 from raymia.point import Point
-from raymia.results import Folder, Row, trial_line
+from raymia.results import Folder, Row, best
 
 FIRST = 1_000_000  # the replicate of the first fresh draw; a search never gets that far
 SEEDS = 5
-MEANS = ("train_accuracy", "test_accuracy", "max_attack_auc", "plain_max_auc")
+MEANS = ("train_accuracy", *COLUMNS, "plain_max_auc")
 
 Map = Callable[..., Iterable[Any]]
 
 
 def front(folder: Folder, digests: Sequence[str] | None = None) -> list[Row]:
     """The rows on the front, best accuracy first. Raises SweepError where there is none."""
-    import pandas as pd
-
-    rows = folder.shown(digests)
-    lines = pd.DataFrame([trial_line(row) for row in rows])
-    best = [rows[int(i)] for i in pareto.front(lines).index] if pareto.AUC in lines else []
-    if not best:
+    rows = best(folder.shown(digests))
+    if not rows:
         raise SweepError(f"{folder.path} has no front: no trial is done")
-    return best
+    return rows
 
 
 def points(row: Row, seeds: int = SEEDS) -> list[Point]:
@@ -89,8 +86,8 @@ def combine(seen: Row, fresh: Sequence[Row]) -> Row:
         values = [value for row in done if (value := row.numbers.get(name)) is not None]
         numbers[name] = sum(values) / len(values) if values else None
         ends = metrics.spread_interval(values) if len(values) > 1 else None
-        own = (done[0].numbers.get(f"{name}_lo"), done[0].numbers.get(f"{name}_hi"))
-        numbers[f"{name}_lo"], numbers[f"{name}_hi"] = ends or own
+        own = [done[0].numbers.get(end) for end in columns.ends(name)]
+        numbers |= dict(zip(columns.ends(name), ends or own, strict=True))
     failed = [f"replicate {row.point['replicate']}: {row.reason}" for row in fresh if row.state != "done"]
     return replace(seen, state="done", numbers=numbers, attacks=[], timing={}, notes=failed, versions=done[0].versions)
 
@@ -104,8 +101,13 @@ def passes(folder: Folder, max_auc: float, min_accuracy: float = 0.0, digests: S
     wanted = {row.digest for row in front(folder, digests)}
 
     def good(row: Row) -> bool:
-        upper, accuracy = row.numbers.get("max_attack_auc_hi"), row.numbers.get("test_accuracy")
+        upper, accuracy = row.numbers.get(columns.ends(AUC.column)[1]), row.numbers.get(ACCURACY.column)
         return upper is not None and accuracy is not None and upper <= max_auc and accuracy >= min_accuracy
 
     fit = [row for row in folder.confirmed() if row.digest in wanted and good(row)]
-    return sorted(fit, key=lambda row: -(row.numbers["test_accuracy"] or 0.0))
+    return best_first(fit)
+
+
+def best_first(rows: Sequence[Row]) -> list[Row]:
+    """The most accurate first."""
+    return sorted(rows, key=lambda row: -(row.numbers[ACCURACY.column] or 0.0))

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from raymia import attack, canaries, catalog, spelling
+from raymia import attack, canaries, catalog, columns, spelling
 from raymia import data as datasets
+from raymia.columns import word
 from raymia.data import Data
 from raymia.defense import Defense
 from raymia.errors import SweepError
@@ -22,7 +23,7 @@ from raymia.recipe import recipe
 from raymia.space import Choice, Part, Range
 from raymia.split import POPULATION, REFERENCE, Bools, Split
 from raymia.sweep import Sweep, net_offers
-from raymia.yamlfile import json_word, show
+from raymia.yamlfile import show
 
 _FOR_IMAGES = "is for images, which only the file could say that these are: it runs where it is asked for by name"
 
@@ -59,7 +60,7 @@ def _check_network(sweep: Sweep, data: Data) -> None:
         least, (_, height, width) = network.least_side, data.shape
         seen = f"those of {where} have {width}x{height}"
         raise SweepError(f"network: got {name!r}; it is for images of at least {least}x{least} pixels, {seen}")
-    augment = sweep.recipe().augment
+    augment = sweep.schedule().augment
     if augment != "none" and not data.image:
         raise SweepError(f"training.augment: got {augment!r}; none is allowed: the records of {where} are no images")
 
@@ -119,7 +120,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
     split = check(sweep, records)
     member = split.member
     offers = _offers(sweep, records, split)
-    (models, targets), epochs, trials = sweep.shape, sweep.recipe().run_epochs, sweep.search.trials
+    (models, targets), epochs, trials = sweep.shape, sweep.schedule().run_epochs, sweep.search.trials
     return {
         "name": sweep.name,
         "dataset": {"name": sweep.dataset.name, "records": len(records.y), "classes": records.classes},
@@ -145,7 +146,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
 
 def _arm(sweep: Sweep, index: int) -> dict[str, Any]:
     parts = sweep.arms[index]
-    fixed = {f"{part.name}.{knob}": value for part in parts for knob, value in part.knobs.items()}
+    fixed = {columns.knob(part.name, knob): value for part in parts for knob, value in part.knobs.items()}
     fixed = {key: value for key, value in fixed.items() if not isinstance(value, Range | Choice)}
     free = {key: plain(value) for key, value in sweep.space(index).items()}
     return {"arm": index, "defense": "+".join(p.name for p in parts) or "none", "fixed": plain(fixed), "free": free}
@@ -190,7 +191,7 @@ def measured(folder: Path) -> float | None:
 def domain(value: Mapping[str, Any] | Sequence[Any]) -> str:
     """A range or the choices of a knob, for people."""
     if not isinstance(value, Mapping):
-        return f"{{{', '.join(map(json_word, value))}}}"
+        return f"{{{', '.join(map(word, value))}}}"
     return f"[{value['low']:g}, {value['high']:g}]" + " log" * bool(value["log"])
 
 
@@ -227,6 +228,6 @@ def _names(parts: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
     spelled = []
     for part in parts:
         for name, knobs in part.items():
-            inside = ", ".join(f"{k}={json_word(v)}" for k, v in knobs.items())
+            inside = ", ".join(f"{k}={word(v)}" for k, v in knobs.items())
             spelled.append(f"{name}({inside})" if inside else name)
     return ", ".join(spelled)

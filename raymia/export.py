@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from raymia import card, results, search, sweep
+from raymia import card, columns, results, search, sweep
 from raymia.errors import EnvironmentFault, SweepError
+from raymia.objectives import COLUMNS, OBJECTIVES
 from raymia.point import Point
 from raymia.remote import Location, locate
 from raymia.results import Folder, Row
-
-_TEXT = ("digest", "signals", "state", "reason", "dataset", "network", "defense", "worst_attack", "attack", "notes")
-_WHOLE = ("trial", "seed", "models", "targets", "members", "nonmembers", "target")
 
 
 def write(folder: Folder, rows: Sequence[Row], tool: str, out: Path | None = None, **which: int | None) -> str:
@@ -77,7 +75,7 @@ def _parquet(folder: Folder, rows: Sequence[Row], out: Path) -> None:
     from pyarrow import csv, parquet
 
     # The cells say what a column is; where they may mislead (a digest of digits alone) or are all empty, its name does.
-    types = dict.fromkeys(_TEXT, pa.string()) | dict.fromkeys(_WHOLE, pa.int64())
+    types = dict.fromkeys(columns.TEXT, pa.string()) | dict.fromkeys(columns.WHOLE, pa.int64())
     for name, text in results.tables(rows, folder.confirmed()).items():
         content = text.encode()
         table = csv.read_csv(
@@ -106,10 +104,10 @@ def _optuna(folder: Folder, rows: Sequence[Row], out: Path) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it logs every study to stderr
     storage = optuna.storages.RDBStorage(f"sqlite:///{out.resolve()}/study.db")
     try:
-        study = optuna.create_study(storage=storage, study_name=asked.name, directions=["maximize", "minimize"])
+        study = optuna.create_study(storage=storage, study_name=asked.name, directions=[o.direction for o in OBJECTIVES])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # it means the names
-            study.set_metric_names(["test_accuracy", "max_attack_auc"])
+            study.set_metric_names(list(COLUMNS))
         for row in rows:
             outcome = search.Outcome.of(row)
             arm, knobs = search.locate(asked, Point.from_json(row.point).recipe)
@@ -119,7 +117,7 @@ def _optuna(folder: Folder, rows: Sequence[Row], out: Path) -> None:
                 state=optuna.trial.TrialState.COMPLETE if outcome.known else optuna.trial.TrialState.FAIL,
                 params={"arm": arm} | {search.name(arm, key): value for key, value in knobs.items()},
                 distributions={"arm": arms} | free,
-                values=[outcome.accuracy, outcome.auc] if outcome.known else None,
+                values=list(outcome.values) if outcome.known else None,
                 user_attrs={name: getattr(row, name) for name in attributes},
             )
             study.add_trial(made)
@@ -191,7 +189,7 @@ def _tensorboard(folder: Folder, rows: Sequence[Row], out: Path) -> None:
         for row in rows:
             metrics = _metrics(row)
             board.add_hparams(_params(row), metrics, run_name=f"trial-{row.trial}-{row.digest[:8]}", global_step=row.trial)
-            for name in sorted({"test_accuracy", "max_attack_auc"} & metrics.keys()):
+            for name in sorted(set(COLUMNS) & metrics.keys()):
                 board.add_scalar(name, metrics[name], row.trial)
 
 

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from raymia import columns
+from raymia.objectives import AUC
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -65,7 +68,7 @@ class Metrics:
 
 def _cells(name: str, rate: Rate | None) -> dict[str, float | None]:
     value, low, high = (rate.value, rate.lo, rate.hi) if rate else (None, None, None)
-    return {name: value, f"{name}_lo": low, f"{name}_hi": high}
+    return columns.interval(name, value, low, high)
 
 
 def _checked(score: Any, member: Any) -> tuple[Floats, Bools]:
@@ -252,10 +255,10 @@ class Summary:
 
     def numbers(self) -> dict[str, float | None]:
         """The numeric cells of `trials.csv`."""
-        out = _cells("max_attack_auc", self.max_attack) | {"plain_max_auc": self.plain_max_auc}
+        out = _cells(AUC.column, self.max_attack) | {"plain_max_auc": self.plain_max_auc}
         for name, mean in self.attacks.items():
             low, high = mean.over_targets or (None, None)
-            out |= {f"auc.{name}": mean.rate.value, f"auc_lo.{name}": mean.rate.lo, f"auc_hi.{name}": mean.rate.hi}
+            out |= columns.interval(columns.auc(name), mean.rate.value, mean.rate.lo, mean.rate.hi)
             out |= {f"auc_targets_lo.{name}": low, f"auc_targets_hi.{name}": high}
         return out
 
@@ -271,8 +274,8 @@ class _Pooled(NamedTuple):
 def _mean_area(scores: Floats, member: Bools, judged: Bools) -> float:
     """The mean AUC over targets by counting: to choose by, at a fifth of scikit-learn's cost."""
     total = 0.0
-    for score, inside, columns in zip(scores, member, judged, strict=True):
-        levels = _levels(*_checked(score[columns], inside[columns]))
+    for score, inside, judged_on in zip(scores, member, judged, strict=True):
+        levels = _levels(*_checked(score[judged_on], inside[judged_on]))
         below = np.cumsum(levels.others) - levels.others / 2
         total += float(levels.members @ below) / (levels.members.sum() * levels.others.sum())
     return total / len(scores)
@@ -282,13 +285,13 @@ def _pool(name: str, scores: Floats, member: Bools, judged: Bools) -> _Pooled:
     """Raises ScoreError and ValueError as `auc`, naming the attack and the target."""
     targets = len(scores)
     aucs, moved, fewest = np.empty(targets), np.zeros(scores.shape[1]), scores.shape[1]
-    for t, (of, who, columns) in enumerate(zip(scores, member, judged, strict=True)):
-        score, inside = of[columns], who[columns]
+    for t, (of, who, judged_on) in enumerate(zip(scores, member, judged, strict=True)):
+        score, inside = of[judged_on], who[judged_on]
         try:
             aucs[t] = auc(score, inside)
         except ValueError as error:
             raise type(error)(f"{name}, target {t}: {error}") from None
-        moved[columns] += influence(score, inside) / targets
+        moved[judged_on] += influence(score, inside) / targets
         fewest = min(fewest, int(inside.sum()), int((~inside).sum()))
     return _Pooled(aucs, moved, fewest)
 

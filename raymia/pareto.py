@@ -2,50 +2,33 @@
 
 import io
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from raymia import columns
+from raymia import front as fronts
 from raymia.errors import EnvironmentFault, SweepError
+from raymia.objectives import COLUMNS
 from raymia.remote import Location, storage
 from raymia.storage import Storage
 
-ACCURACY = "test_accuracy"
-AUC = "max_attack_auc"
-_TEXT = ("digest", "signals", "state", "reason", "dataset", "network", "defense", "worst_attack", "notes")
+ACCURACY, AUC = COLUMNS
 
 
-def front(frame: pd.DataFrame, maximise: str = ACCURACY, minimise: str = AUC) -> pd.DataFrame:
-    """The rows that no other row beats on both numbers, best accuracy first; of equal ones the first (by trial).
+def front(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
+    """The rows that no other row beats on accuracy and on the number to minimise, most accurate first; of equal ones the first.
 
     Only rows whose state is `done` and that have both numbers, finite, can stand on it. The index is the frame's.
     """
-    numbers = frame[[maximise, minimise]].apply(pd.to_numeric, errors="coerce").astype("float64")
-    possible = np.isfinite(numbers).all(axis=1)
+    frame = frame.sort_values("trial", kind="stable") if "trial" in frame else frame
+    numbers = frame[[ACCURACY, minimise]].apply(pd.to_numeric, errors="coerce").astype("float64")
     if "state" in frame:
-        possible &= frame["state"] == "done"
-    numbers = numbers[possible]
-    if "trial" in frame:
-        numbers = numbers.loc[frame.loc[possible, "trial"].sort_values(kind="stable").index]
-    numbers = numbers.sort_values([maximise, minimise], ascending=[False, True], kind="stable")
-    least_so_far = numbers[minimise].cummin().shift(fill_value=np.inf)
-    best: pd.DataFrame = frame.loc[numbers.index[numbers[minimise] < least_so_far]]
-    return best
-
-
-def hypervolume(
-    frame: pd.DataFrame, reference: tuple[float, float] = (0.0, 1.0), maximise: str = ACCURACY, minimise: str = AUC
-) -> float:
-    """The area that the front dominates, seen from `reference` (accuracy, AUC): 1 for a perfect point, 0 for none."""
-    area, ceiling = 0.0, reference[1]
-    for accuracy, leak in front(frame, maximise, minimise)[[maximise, minimise]].to_numpy(dtype=np.float64):
-        if accuracy > reference[0] and leak < ceiling:  # each next point adds the strip below the last
-            area += (accuracy - reference[0]) * (ceiling - leak)
-            ceiling = leak
-    return float(area)
+        numbers = numbers.where(frame["state"] == "done")
+    return frame.iloc[fronts.front([(a, b) for a, b in numbers.to_numpy().tolist()])]
 
 
 def read(folder: Path | str | Location) -> pd.DataFrame:
@@ -63,7 +46,7 @@ def written(folder: Path | str | Location) -> pd.DataFrame:
     if frame is None:
         raise SweepError(f"{folder} has no trials.csv: is it a results folder? `raymia report {folder}` rebuilds it")
     best = _table(store, "pareto.csv", folder)
-    confirmed = [] if best is None else [name for name in best.columns if name.startswith("confirmed_")]
+    confirmed = [] if best is None else [name for name in best.columns if name.startswith(columns.CONFIRMED)]
     if best is None or not confirmed:
         return frame
     return frame.merge(best[["digest", *confirmed]], on="digest", how="left").fillna("")
@@ -81,7 +64,7 @@ def _table(store: Storage, name: str, folder: Path | str | Location) -> pd.DataF
 
 def typed(cells: pd.DataFrame) -> pd.DataFrame:
     """Written cells as numbers, truth values and texts. The type of a column is that of all its cells."""
-    types = {name: "str" for name in _TEXT}
+    types = {name: "str" for name in columns.TEXT}
     text = io.StringIO(cells.to_csv(index=False))
     frame = pd.read_csv(text, dtype=types, keep_default_na=False, na_values=[""], float_precision="round_trip")
     for name in frame.columns[frame.dtypes == "float64"]:
@@ -119,14 +102,9 @@ def query(
     return best
 
 
-def full_name(columns: Collection[str], metric: str) -> str:
-    """`lira` is short for `auc.lira`."""
-    return metric if metric in columns else f"auc.{metric}"
-
-
 def _metric(frame: pd.DataFrame, given: str) -> str:
     """The column that `given` names. Raises SweepError where no front can be drawn with it."""
-    name = _column(frame, full_name(frame.columns, given), given)
+    name = _column(frame, columns.full(given, frame.columns), given)
     if name == AUC:  # empty where no trial has finished: then no point is on the front, and nothing is wrong
         return name
     if name == ACCURACY:
@@ -166,11 +144,11 @@ def _equals(cells: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
             return (cells == float(value)).fillna(False).astype(bool)
         except ValueError:
             return cells.isna() & False
-    text, shown = _plain(value), cells.map(_plain)
+    text, shown = _word(value), cells.map(_word)
     if text.lower() in ("true", "false"):  # in Python's spelling too
         text, shown = text.lower(), shown.str.lower()
     return cells.notna() & shown.isin([text, f"'{text}"])  # ' as it stands before what could be taken for a formula
 
 
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool | np.bool_) else str(value)
+def _word(value: Any) -> str:
+    return columns.word(bool(value) if isinstance(value, np.bool_) else value)

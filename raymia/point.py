@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
-from raymia import catalog
+from raymia import catalog, columns
+from raymia.columns import word
 from raymia.errors import SweepError
 from raymia.schedule import Training
 from raymia.space import Choice, Knobs, Part, Range, Scalar, frozen
@@ -39,7 +40,7 @@ class Point:
     @property
     def knobs(self) -> dict[str, Scalar]:
         """`{"srcm.d": 1, ...}` over the recipe."""
-        return {f"{part.name}.{knob}": value for part in self.recipe for knob, value in part.knobs.items()}
+        return {columns.knob(part.name, knob): value for part in self.recipe for knob, value in part.knobs.items()}
 
     @property
     def defense(self) -> str:
@@ -91,8 +92,7 @@ def strength(knobs: Mapping[str, Any]) -> str:
         except (SweepError, KeyError):
             known = None
         if known is None or isinstance(known.domain, Range) or value != known.default:
-            word = f"{value:.3g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
-            said.setdefault(part, []).append(f"{name}={word}")
+            said.setdefault(part, []).append(f"{name}={word(value, 3)}")
     return " ".join((f"{part}: " if len(said) > 1 else "") + " ".join(words) for part, words in said.items())
 
 

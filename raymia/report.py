@@ -11,12 +11,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from raymia import pareto
+from raymia import columns
+from raymia.objectives import ACCURACY, AUC, COLUMNS
 from raymia.point import strength
 from raymia.remote import Location
-from raymia.results import Folder, Row, interval_columns
+from raymia.results import Folder, Row, best
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 68rem; margin: 2rem auto;
@@ -57,14 +56,14 @@ def write(folder: Folder | Path | str | Location, digests: Sequence[str] | None 
 
 def page(name: str, rows: Sequence[Row], confirmed: Sequence[Row], sweep: str) -> str:
     """The HTML of a report."""
-    best, found = front(rows), {row.digest: row for row in confirmed}
+    front, found = best(rows), {row.digest: row for row in confirmed}
     body = [
         f"<h1>{escape(name)}</h1>",
-        _opening(rows, best),
-        f"<h2>The front</h2><figure>{plot(rows, best, found)}<figcaption>{escape(_CAPTION)}</figcaption></figure>",
-        _front_table(best, found),
+        _opening(rows, front),
+        f"<h2>The front</h2><figure>{plot(rows, front, found)}<figcaption>{escape(_CAPTION)}</figcaption></figure>",
+        _front_table(front, found),
         _help(),
-        _limits(rows, best, found),
+        _limits(rows, front, found),
         "<h2>All trials</h2>" + _trials_table(rows),
         "<h2>AUC of every attack</h2>" + _attacks_table(rows),
         f"<h2>What was run</h2><pre>{escape(sweep or 'sweep.yaml is not there')}</pre>" + _versions(rows),
@@ -72,13 +71,6 @@ def page(name: str, rows: Sequence[Row], confirmed: Sequence[Row], sweep: str) -
     head = f'<meta charset="utf-8"><title>{escape(name)}: raymia</title><style>{_STYLE}</style>'
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}{viewport}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
-
-
-def front(rows: Sequence[Row]) -> list[Row]:
-    """The rows that stand on the front, best accuracy first."""
-    lines = [[row.trial, row.state, _number(row, pareto.ACCURACY), _number(row, pareto.AUC)] for row in rows]
-    frame = pd.DataFrame(lines, columns=["trial", "state", pareto.ACCURACY, pareto.AUC])
-    return [rows[int(i)] for i in pareto.front(frame).index]
 
 
 def _count(trials: int) -> str:
@@ -93,7 +85,7 @@ def _said(row: Row | None, name: str) -> str:
     """`0.612 (0.590 to 0.634)`; empty where unknown."""
     if row is None or (value := _number(row, name)) is None:
         return ""
-    low, high = (_number(row, end) for end in interval_columns(name))
+    low, high = (_number(row, end) for end in columns.ends(name))
     return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
 
 
@@ -107,15 +99,15 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>\n{body}</tbody></table></div>'
 
 
-def _opening(rows: Sequence[Row], best: Sequence[Row]) -> str:
+def _opening(rows: Sequence[Row], front: Sequence[Row]) -> str:
     states = Counter(row.state for row in rows)
     counted = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "no trial has finished yet"
     subjects = sorted({f"{row.dataset} with {row.network}" for row in rows})
     out = f"<p>{_count(len(rows))} on {escape(', '.join(subjects) or 'nothing yet')}: {escape(counted)}. "
-    out += f"{len(best)} of them stand on the front: no other trial has a better accuracy and a lower attack AUC.</p>"
+    out += f"{len(front)} of them stand on the front: no other trial has a better accuracy and a lower attack AUC.</p>"
     bare = [row for row in rows if row.state == "done" and row.defense == "none"]
-    if bare and _said(bare[0], pareto.ACCURACY):
-        accuracy, auc = _said(bare[0], pareto.ACCURACY), _said(bare[0], pareto.AUC)
+    if bare and _said(bare[0], ACCURACY.column):
+        accuracy, auc = _said(bare[0], ACCURACY.column), _said(bare[0], AUC.column)
         out += f"<p>Without any defense: test accuracy {accuracy}, max attack AUC {auc or 'unknown'}.</p>"
     return out
 
@@ -126,7 +118,7 @@ _CAPTION = (
 )
 
 
-def plot(rows: Sequence[Row], best: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
+def plot(rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
     """The front as an inline SVG element, the same bytes for the same rows."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -136,22 +128,22 @@ def plot(rows: Sequence[Row], best: Sequence[Row], confirmed: Mapping[str, Row])
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({"svg.hashsalt": "raymia", "svg.fonttype": "none", "font.size": 10})
         figure = Figure(figsize=(9, 5.5), layout="constrained")
-        _draw(figure.add_subplot(), rows, best, confirmed)
+        _draw(figure.add_subplot(), rows, front, confirmed)
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _inline(text.getvalue())
 
 
-def _draw(axes: Any, rows: Sequence[Row], best: Sequence[Row], confirmed: Mapping[str, Row]) -> None:
+def _draw(axes: Any, rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[str, Row]) -> None:
     whole = [row for row in rows if row.state == "done" and _point(row)]
     for i, defense in enumerate(sorted({row.defense for row in whole})):
         mine = [row for row in whole if row.defense == defense]
         bare = defense == "none"
         style = {"marker": "*" if bare else _MARKERS[i % len(_MARKERS)], "color": "black" if bare else f"C{i % 10}"}
         _scatter(axes, mine, label="no defense" if bare else _plain(defense), markersize=13 if bare else 6, **style)
-    points = [point for row in best if (point := _point(row))]
+    points = [point for row in front if (point := _point(row))]
     steps = {"where": "post", "color": "black", "linewidth": 1, "zorder": 1}  # between two points nothing is promised
     axes.step([x for x, _ in points], [y for _, y in points], label="front", **steps)
-    again = [confirmed[row.digest] for row in best if row.digest in confirmed and _point(confirmed[row.digest])]
+    again = [confirmed[row.digest] for row in front if row.digest in confirmed and _point(confirmed[row.digest])]
     if again:
         _scatter(axes, again, label="confirmed", marker="x", color="crimson", markersize=8)
     axes.axhline(0.5, color="grey", linestyle="--", linewidth=1)
@@ -161,7 +153,7 @@ def _draw(axes: Any, rows: Sequence[Row], best: Sequence[Row], confirmed: Mappin
 
 
 def _point(row: Row) -> tuple[float, float] | None:
-    x, y = _number(row, pareto.ACCURACY), _number(row, pareto.AUC)
+    x, y = (_number(row, name) for name in COLUMNS)
     return None if x is None or y is None else (x, y)
 
 
@@ -171,14 +163,13 @@ def _plain(text: str) -> str:
 
 def _scatter(axes: Any, rows: Sequence[Row], **style: Any) -> None:
     x, y = zip(*[point for row in rows if (point := _point(row))], strict=True)
-    bars = {"xerr": _bars(rows, pareto.ACCURACY, x), "yerr": _bars(rows, pareto.AUC, y)}
+    bars = {"xerr": _bars(rows, ACCURACY.column, x), "yerr": _bars(rows, AUC.column, y)}
     axes.errorbar(x, y, **bars, linestyle="none", elinewidth=0.6, alpha=0.8, **style)
 
 
 def _bars(rows: Sequence[Row], name: str, values: Sequence[float]) -> list[list[float]]:
     """How far each interval reaches below and above its value; 0 where there is none."""
-    low = [_number(row, f"{name}_lo") for row in rows]
-    high = [_number(row, f"{name}_hi") for row in rows]
+    low, high = ([_number(row, end) for row in rows] for end in columns.ends(name))
     below = [0.0 if end is None else max(v - end, 0.0) for v, end in zip(values, low, strict=True)]
     return [below, [0.0 if end is None else max(end - v, 0.0) for v, end in zip(values, high, strict=True)]]
 
@@ -191,14 +182,14 @@ def _inline(svg: str) -> str:
     return svg.replace("<svg", '<svg role="img" aria-label="test accuracy against max attack AUC"', 1).strip()
 
 
-def _front_table(best: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
+def _front_table(front: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
     head = ["trial", "digest", "defense", "knobs", "test accuracy", "max attack AUC", "worst attack", "epsilon"]
     lines = [
-        [*_name(row), row.defense, strength(row.knobs), _said(row, pareto.ACCURACY), _said(row, pareto.AUC)]
+        [*_name(row), row.defense, strength(row.knobs), _said(row, ACCURACY.column), _said(row, AUC.column)]
         + [row.worst_attack, _said(row, "epsilon")]
-        + [_said(confirmed.get(row.digest), name) for name in (pareto.ACCURACY, pareto.AUC)]
-        + [_change(row, confirmed.get(row.digest), name) for name in (pareto.ACCURACY, pareto.AUC)]
-        for row in best
+        + [_said(confirmed.get(row.digest), name) for name in COLUMNS]
+        + [_change(row, confirmed.get(row.digest), name) for name in COLUMNS]
+        for row in front
     ]
     return _table([*head, "confirmed accuracy", "confirmed AUC", "change of accuracy", "change of AUC"], lines)
 
@@ -218,11 +209,11 @@ def _help() -> str:
     return f"<details open><summary>What the columns mean</summary><dl>{words}</dl></details>"
 
 
-def _limits(rows: Sequence[Row], best: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
+def _limits(rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
     """What the numbers do not say."""
-    missing = sum(row.digest not in confirmed for row in best)
+    missing = sum(row.digest not in confirmed for row in front)
     said = [
-        f"{missing} of the {len(best)} points of the front are not confirmed. A point stands there partly because it "
+        f"{missing} of the {len(front)} points of the front are not confirmed. A point stands there partly because it "
         "was lucky: the best of many noisy numbers looks better than it is (the winner's curse). `raymia confirm` "
         "trains the front again with fresh seeds; decide on those numbers."
         if missing
@@ -247,7 +238,7 @@ def _trials_table(rows: Sequence[Row]) -> str:
     head = ["trial", "digest", "state", "reason", "defense", "knobs", "train accuracy", "test accuracy"]
     lines = (
         [*_name(row), row.state, row.reason, row.defense, strength(row.knobs), _said(row, "train_accuracy")]
-        + [_said(row, pareto.ACCURACY), _said(row, pareto.AUC), _said(row, "plain_max_auc")]
+        + [_said(row, ACCURACY.column), _said(row, AUC.column), _said(row, "plain_max_auc")]
         + [row.worst_attack, "; ".join(row.notes)]
         for row in rows
     )
@@ -256,10 +247,10 @@ def _trials_table(rows: Sequence[Row]) -> str:
 
 def _attacks_table(rows: Sequence[Row]) -> str:
     """Means over targets; one line a trial, one column an attack."""
-    names = sorted({name for row in rows for name in row.numbers if name.startswith("auc.")})
+    attacks = columns.attacks({name for row in rows for name in row.numbers})
     done = [row for row in rows if row.state == "done"]
-    lines = ([*_name(row), row.defense, *(_said(row, name) for name in names)] for row in done)
-    return _table(["trial", "digest", "defense", *(name.removeprefix("auc.") for name in names)], lines)
+    lines = ([*_name(row), row.defense, *(_said(row, columns.auc(attack)) for attack in attacks)] for row in done)
+    return _table(["trial", "digest", "defense", *attacks], lines)
 
 
 def _versions(rows: Sequence[Row]) -> str:

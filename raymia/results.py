@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from raymia import columns, objectives
 from raymia.errors import EnvironmentFault
+from raymia.front import Values, front
 from raymia.remote import Location, Remote, locate
 from raymia.storage import Local, Storage
 from raymia.streams import key
@@ -68,6 +70,12 @@ class Row:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"row {self.digest[:12]}: {name} is {value}; finite numbers are allowed, or None")
 
+    @property
+    def values(self) -> Values:
+        """Its value of each objective; none where it is not done."""
+        first, second = (self.numbers.get(name) if self.state == "done" else None for name in objectives.COLUMNS)
+        return first, second
+
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
@@ -75,6 +83,12 @@ class Row:
     def from_json(cls, data: dict[str, Any]) -> "Row":
         """Raises TypeError or ValueError where `data` is not a row."""
         return cls(**data)
+
+
+def best(rows: Sequence[Row]) -> list[Row]:
+    """The rows on the front, most accurate first."""
+    rows = sorted(rows, key=lambda row: row.trial)
+    return [rows[i] for i in front([row.values for row in rows])]
 
 
 def _canonical(data: Any) -> str:
@@ -228,19 +242,26 @@ class Folder:
 _HEAD = ("trial", "digest", "signals", "state", "reason", "dataset", "network", "defense")
 _SIZES = ("seed", "models", "targets", "members", "nonmembers")
 _RESULT = (
-    *("train_accuracy", "test_accuracy", "test_accuracy_lo", "test_accuracy_hi"),
-    *("max_attack_auc", "max_attack_auc_lo", "max_attack_auc_hi", "worst_attack", "plain_max_auc"),
+    "train_accuracy",
+    *columns.with_ends(objectives.ACCURACY.column),
+    *columns.with_ends(objectives.AUC.column),
+    "worst_attack",
+    "plain_max_auc",
 )
 _BUDGET = ("epsilon", "delta")
 ATTACK_COLUMNS = (
-    *("trial", "digest", "target", "attack", "auc", "auc_lo", "auc_hi", "balanced_accuracy", "advantage"),
-    *("tpr_at_fpr_0.01", "tpr_at_fpr_0.01_lo", "tpr_at_fpr_0.01_hi"),
-    *("tpr_at_fpr_0.001", "tpr_at_fpr_0.001_lo", "tpr_at_fpr_0.001_hi"),
-    *("ppv_at_0.01", "ppv_at_0.1", "ppv_at_0.5"),
-)
-_CONFIRMED = (
-    *("test_accuracy", "test_accuracy_lo", "test_accuracy_hi"),
-    *("max_attack_auc", "max_attack_auc_lo", "max_attack_auc_hi"),
+    "trial",
+    "digest",
+    "target",
+    "attack",
+    *columns.with_ends("auc"),
+    "balanced_accuracy",
+    "advantage",
+    *columns.with_ends("tpr_at_fpr_0.01"),
+    *columns.with_ends("tpr_at_fpr_0.001"),
+    "ppv_at_0.01",
+    "ppv_at_0.1",
+    "ppv_at_0.5",
 )
 
 Line = dict[str, Any]
@@ -250,19 +271,17 @@ def _cell(value: Any) -> str:
     """One cell: unknown is empty, a float its shortest exact form, a text on one line and never a formula."""
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    text = columns.word(value)
     if isinstance(value, int | float):
-        return repr(value)
-    text = str(value)
+        return text
     return ("'" if text.startswith(_TRIGGERS) else "") + re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", text)
 
 
-def _csv(columns: Sequence[str], lines: Iterable[Line]) -> str:
+def _csv(names: Sequence[str], lines: Iterable[Line]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(line.get(column)) for column in columns] for line in lines)
+    writer.writerow(names)
+    writer.writerows([_cell(line.get(name)) for name in names] for line in lines)
     return text.getvalue()
 
 
@@ -275,15 +294,9 @@ def trial_columns(rows: Sequence[Row]) -> list[str]:
     """The columns of `trials.csv`: those of the contract in its order, then every further number by name, notes
     last."""
     numbers = _names(row.numbers for row in rows)
-    aucs = [name for name in numbers if name.startswith("auc.")]
+    aucs = [columns.auc(attack) for attack in columns.attacks(numbers)]
     fixed = [*_HEAD, *_names(row.knobs for row in rows), *_SIZES, *_RESULT, *aucs, *_BUDGET]
     return [*fixed, *_names([dict.fromkeys(numbers)], fixed), "notes"]
-
-
-def interval_columns(name: str) -> tuple[str, str]:
-    """The columns of a number's interval: `auc.lira` has `auc_lo.lira`, everything else `<name>_lo`."""
-    attack = name.removeprefix("auc.")
-    return (f"{name}_lo", f"{name}_hi") if attack == name else (f"auc_lo.{attack}", f"auc_hi.{attack}")
 
 
 def trial_line(row: Row) -> Line:
@@ -294,42 +307,34 @@ def trial_line(row: Row) -> Line:
 
 def tables(rows: Sequence[Row], confirmed: Sequence[Row] = ()) -> dict[str, str]:
     """The text of every derived CSV by its name. Rows are taken as they are ordered."""
-    lines, columns = [trial_line(row) for row in rows], trial_columns(rows)
+    named = trial_columns(rows)
     attacks = (line | {"trial": row.trial, "digest": row.digest} for row in rows for line in row.attacks)
     measures = _names((line for row in rows for line in row.attacks), ATTACK_COLUMNS)
     timing = [row.timing | {"trial": row.trial, "digest": row.digest} for row in rows]
-    best, extra = _front_lines(lines), _confirmed_columns(confirmed)
+    extra = _confirmed_columns(confirmed)
     by_digest = {row.digest: row for row in confirmed}
     return {
-        "trials.csv": _csv(columns, lines),
+        "trials.csv": _csv(named, map(trial_line, rows)),
         "attacks.csv": _csv([*ATTACK_COLUMNS, *measures], attacks),
-        "pareto.csv": _csv([*columns, *extra], [line | _confirmation(line, by_digest) for line in best]),
+        "pareto.csv": _csv([*named, *extra], [trial_line(row) | _confirmation(row, by_digest) for row in best(rows)]),
         "timing.csv": _csv(["trial", "digest", *_names(row.timing for row in rows)], timing),
     }
 
 
-def _front_lines(lines: Sequence[Line]) -> list[Line]:
-    import pandas as pd
-
-    from raymia import pareto
-
-    needed = ("trial", "state", pareto.ACCURACY, pareto.AUC)
-    frame = pd.DataFrame([[line.get(name) for name in needed] for line in lines], columns=list(needed))
-    return [lines[int(i)] for i in pareto.front(frame).index]
-
-
 def _confirmed_columns(confirmed: Sequence[Row]) -> list[str]:
-    changes = ["test_accuracy_change", "max_attack_auc_change"]
-    return [f"confirmed_{name}" for name in (*_CONFIRMED, *changes)] if confirmed else []
+    if not confirmed:
+        return []
+    names = [name for column in objectives.COLUMNS for name in columns.with_ends(column)]
+    return [columns.confirmed(name) for name in names] + [columns.change(name) for name in objectives.COLUMNS]
 
 
-def _confirmation(line: Line, confirmed: Mapping[str, Row]) -> Line:
+def _confirmation(row: Row, confirmed: Mapping[str, Row]) -> Line:
     """What `confirm` found for a point of the front, and how far that is from what the search saw."""
-    if line["digest"] not in confirmed:
+    if row.digest not in confirmed:
         return {}
-    numbers = confirmed[line["digest"]].numbers
-    out = {f"confirmed_{name}": numbers.get(name) for name in _CONFIRMED}
-    for name in ("test_accuracy", "max_attack_auc"):
-        found, seen = numbers.get(name), line.get(name)
-        out[f"confirmed_{name}_change"] = None if found is None or seen is None else found - seen
+    numbers, out = confirmed[row.digest].numbers, Line()
+    for column in objectives.COLUMNS:
+        out |= {columns.confirmed(name): numbers.get(name) for name in columns.with_ends(column)}
+        found, seen = numbers.get(column), row.numbers.get(column)
+        out[columns.change(column)] = None if found is None or seen is None else found - seen
     return out

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raymia import columns
+from raymia.objectives import ACCURACY
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -16,13 +19,13 @@ def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     return [{str(name): value for name, value in line.items()} for line in known.to_dict(orient="records")]
 
 
-def print_csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+def print_csv(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(names)
     for row in rows:
-        writer.writerow([str(v).lower() if isinstance(v, bool) else v for v in row])
+        writer.writerow([columns.word(v) if isinstance(v, bool) else v for v in row])
 
 
 def print_front(frame: "pd.DataFrame", metric: str) -> None:
@@ -36,37 +39,31 @@ def print_front(frame: "pd.DataFrame", metric: str) -> None:
     for r in lines:
         own = tuple(f"{part}." for part in r["defense"].split("+"))
         knobs = strength({k: v for k, v in r.items() if k.startswith(own) and v is not None})
-        epsilon = "" if r.get("epsilon") is None else number(r["epsilon"])
-        rows.append([str(r["trial"]), r["defense"], knobs, interval(r, "test_accuracy"), interval(r, metric)])
+        epsilon = "" if r.get("epsilon") is None else columns.word(r["epsilon"], 4)
+        rows.append([str(r["trial"]), r["defense"], knobs, interval(r, ACCURACY.column), interval(r, metric)])
         rows[-1] += [r.get("worst_attack") or "", epsilon]
-    table(["trial", "defense", "knobs", "test_accuracy", metric, "worst_attack", "epsilon"], rows)
-
-
-def number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    table(["trial", "defense", "knobs", ACCURACY.column, metric, "worst_attack", "epsilon"], rows)
 
 
 def interval(record: Mapping[str, Any], name: str) -> str:
     """`0.612 [0.590, 0.634]`; empty where unknown."""
-    from raymia.results import interval_columns
-
-    value, low, high = (record.get(column) for column in (name, *interval_columns(name)))
+    value, low, high = (record.get(column) for column in columns.with_ends(name))
     if value is None:
         return ""
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Rows under their headings; columns that are empty in every row are left out."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     rows = list(rows)
-    used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    used = [i for i in range(len(names)) if any(row[i] for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i in used:
-        table.add_column(columns[i], overflow="fold")
+        table.add_column(names[i], overflow="fold")
     for row in rows:
         table.add_row(*(row[i] for i in used))
     console = Console(markup=False, highlight=False, emoji=False)

@@ -6,7 +6,6 @@ difference. Making it takes time for each row, and so does the sampler: of more 
 those before them the ones on their front. A suggestion then takes as long after 10,000 rows as after 500.
 """
 
-import json
 import math
 import warnings
 from collections import Counter
@@ -15,7 +14,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from raymia import columns
 from raymia.errors import EnvironmentFault
+from raymia.front import Values, front
+from raymia.objectives import OBJECTIVES
 from raymia.results import Row
 from raymia.space import Choice, Domain, Part, Range, Scalar
 from raymia.streams import seed_of
@@ -26,23 +28,20 @@ _WINDOW = 500  # rows with an outcome that a sampler is told of, beside the fron
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the search learns of a row: test accuracy (higher is better) and the attack's AUC (lower is better).
+    """What the search learns of a row: its value of each objective; None where the row has nothing to say of it.
 
-    Both are None where the row has nothing to say (failed, invalid, or a number that is missing or not finite).
+    That is so in a row that failed or is invalid, and where a number is missing.
     """
 
-    accuracy: float | None = None
-    auc: float | None = None
+    values: Values = (None, None)
 
     @property
     def known(self) -> bool:
-        return all(value is not None and math.isfinite(value) for value in (self.accuracy, self.auc))
+        return all(value is not None and math.isfinite(value) for value in self.values)
 
     @classmethod
     def of(cls, row: Row) -> "Outcome":
-        if row.state != "done":
-            return cls()
-        return cls(row.numbers.get("test_accuracy"), row.numbers.get("max_attack_auc"))
+        return cls(row.values)
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Suggestions:
         self._sweep = sweep
         self._known = dict(known or {})
         self._made: list[Suggestion] = []
-        self._seen: Counter[str] = Counter()
+        self._seen: Counter[tuple[Part, ...]] = Counter()
         self._prefix = 0  # the rows before this one have been seen finished
 
     def ready(self, index: int, outcomes: Mapping[int, Outcome]) -> bool:
@@ -78,7 +77,7 @@ class Suggestions:
         while len(self._made) <= index:
             i = len(self._made)
             self._made.append(self._known[i] if i in self._known else self._next(i, outcomes))
-            self._seen[_spelling(recipe_of(self._sweep, self._made[i]))] += 1
+            self._seen[self._sweep.recipe(self._made[i].arm, self._made[i].knobs)] += 1
         return self._made[index]
 
     def _next(self, index: int, outcomes: Mapping[int, Outcome]) -> Suggestion:
@@ -88,10 +87,10 @@ class Suggestions:
             arm, knobs = index, self._sweep.default(index)
         else:
             arm, knobs = self._sample(index, outcomes)
-        recipe = recipe_of(self._sweep, Suggestion(arm, knobs))
+        recipe = self._sweep.recipe(arm, knobs)
         # Of two arms that hold the same recipe the first one has it: a row does not say which arm proposed it.
         arm, knobs = locate(self._sweep, recipe)
-        return Suggestion(arm, knobs, self._seen[_spelling(recipe)])
+        return Suggestion(arm, knobs, self._seen[recipe])
 
     def _sample(self, index: int, outcomes: Mapping[int, Outcome]) -> tuple[int, dict[str, Scalar]]:
         """Ask Optuna, knowing the rows 0..index-lag and the knobs of those after them."""
@@ -103,7 +102,7 @@ class Suggestions:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # it means `group`
-                study = optuna.create_study(directions=["maximize", "minimize"], sampler=_sampler(self._sweep, index))
+                study = optuna.create_study(directions=[o.direction for o in OBJECTIVES], sampler=_sampler(self._sweep, index))
                 if self._sweep.search.sampler != "random":  # which looks at no row, and so takes no time for them
                     study.add_trials([self._frozen(i, outcomes[i] if i < told else None) for i in self._shown(told, outcomes)])
                 trial = study.ask()
@@ -128,7 +127,7 @@ class Suggestions:
             state=TrialState.RUNNING if outcome is None else TrialState.COMPLETE if told else TrialState.FAIL,
             params={"arm": suggestion.arm} | {name(suggestion.arm, k): v for k, v in suggestion.knobs.items()},
             distributions={"arm": self._arms} | self._domains[suggestion.arm],
-            values=[outcome.accuracy, outcome.auc] if outcome is not None and told else None,
+            values=list(outcome.values) if outcome is not None and told else None,
         )
 
     @cached_property
@@ -145,29 +144,16 @@ class Suggestions:
 
 
 def _front(outcomes: Mapping[int, Outcome]) -> list[int]:
-    """The rows that no other beats on both, in order; of equal ones the first."""
-    known = [(-o.accuracy, o.auc, i) for i, o in outcomes.items() if o.accuracy is not None and o.auc is not None and o.known]
-    best, least = [], math.inf
-    for _, auc, i in sorted(known):
-        if auc < least:
-            best.append(i)
-            least = auc
-    return sorted(best)
-
-
-def recipe_of(sweep: Sweep, suggestion: Suggestion) -> tuple[Part, ...]:
-    """The arm with its free knobs filled in."""
-    return tuple(
-        Part(part.name, {k: suggestion.knobs.get(f"{part.name}.{k}", v) for k, v in part.knobs.items()})
-        for part in sweep.arms[suggestion.arm]
-    )
+    """The rows that no other beats, in order; of equal ones the first."""
+    rows = sorted(outcomes)
+    return sorted(rows[i] for i in front([outcomes[row].values for row in rows]))
 
 
 def locate(sweep: Sweep, recipe: Sequence[Part]) -> tuple[int, dict[str, Scalar]]:
     """The first arm that holds a recipe, and its free knobs there. Raises EnvironmentFault where none does."""
-    values = {f"{part.name}.{knob}": value for part in recipe for knob, value in part.knobs.items()}
+    values = {columns.knob(part.name, knob): value for part in recipe for knob, value in part.knobs.items()}
     for index, arm in enumerate(sweep.arms):
-        spelled = {f"{part.name}.{knob}": value for part in arm for knob, value in part.knobs.items()}
+        spelled = {columns.knob(part.name, knob): value for part in arm for knob, value in part.knobs.items()}
         same = [p.name for p in arm] == [p.name for p in recipe] and spelled.keys() == values.keys()
         if same and all(_holds(spelled[key], values[key]) for key in values):
             return index, {key: values[key] for key in sweep.space(index)}
@@ -180,10 +166,6 @@ def _holds(spelled: Any, value: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and spelled.low <= value <= spelled.high
     allowed = spelled.options if isinstance(spelled, Choice) else (spelled,)
     return any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in allowed)
-
-
-def _spelling(recipe: Sequence[Part]) -> str:
-    return json.dumps([part.plain() for part in recipe], sort_keys=True)
 
 
 def _sampler(sweep: Sweep, index: int) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import MISSING, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from raymia import catalog, lanes, spelling, yamlfile
+from raymia import catalog, columns, lanes, spelling, yamlfile
 from raymia.errors import SweepError
 from raymia.point import Point as Point
 from raymia.point import plain
@@ -85,14 +85,14 @@ class Sweep:
     def device(self) -> str:
         return "cuda" if self.resources.gpu > 0 else "cpu"
 
-    def recipe(self) -> Training:
+    def schedule(self) -> Training:
         """The data set's own training, with the file's overrides."""
         own: Training = catalog.made("datasets", self.dataset).training()
         return replace(own, **self.training)
 
     def space(self, arm: int) -> dict[str, Domain]:
         """The free knobs of an arm, `{"relaxloss.alpha": Range(0.0, 2.0)}`."""
-        every = ((f"{part.name}.{knob}", value) for part in self.arms[arm] for knob, value in part.knobs.items())
+        every = ((columns.knob(part.name, knob), value) for part in self.arms[arm] for knob, value in part.knobs.items())
         return {key: value for key, value in every if isinstance(value, Range | Choice)}
 
     def default(self, arm: int) -> dict[str, Scalar]:
@@ -107,23 +107,29 @@ class Sweep:
                 out[key] = domain.low if declared is MISSING or declared is None else domain.clip(declared)
         return out
 
+    def recipe(self, arm: int, knobs: Mapping[str, Scalar]) -> tuple[Part, ...]:
+        """The parts of an arm with its free knobs filled in."""
+        return tuple(
+            Part(part.name, {name: knobs.get(columns.knob(part.name, name), value) for name, value in part.knobs.items()})
+            for part in self.arms[arm]
+        )
+
     def point(self, arm: int, knobs: Mapping[str, Scalar], replicate: int, data: "Data") -> Point:
         """The arm with its free knobs set. Raises ValueError where `knobs` are not just those, inside their domains."""
         space = self.space(arm)
         if set(knobs) != set(space):
             raise ValueError(f"arm {arm} has the free knobs {sorted(space)}, got {sorted(knobs)}")
         chosen = {key: _inside(key, domain, knobs[key]) for key, domain in space.items()}
-        recipe = tuple(Part(p.name, {k: chosen.get(f"{p.name}.{k}", v) for k, v in p.knobs.items()}) for p in self.arms[arm])
         fused = lanes.auto(self.device, self.network.name, self.shape[0]) if self.lanes == "auto" else self.lanes
         return Point(
             data=data.sha256(),
             dataset=self.dataset,
             network=self.network,
             protocol=self.protocol,
-            recipe=recipe,
+            recipe=self.recipe(arm, chosen),
             attacks=self.attacks,
             attacker=self.attacker,
-            training=self.recipe(),
+            training=self.schedule(),
             canaries=self.canaries,
             seed=self.search.seed,
             replicate=replicate,

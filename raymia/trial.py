@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from raymia import attack as attacks
-from raymia import audit, canaries, catalog, metrics, privacy
+from raymia import audit, canaries, catalog, columns, metrics, privacy
 from raymia import world as worlds
 from raymia.attack import Attack, column
+from raymia.columns import PLAIN
 from raymia.data import Data
 from raymia.errors import RaymiaError
+from raymia.objectives import ACCURACY
 from raymia.observe import Work, keep_split, load
 from raymia.point import Point
 from raymia.results import Row
@@ -47,7 +49,7 @@ class Call:
 
     @property
     def column(self) -> str:
-        return column(self.attack) + ("@plain" if self.plain else "")
+        return column(self.attack) + (PLAIN if self.plain else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +240,7 @@ class _Said:
         columns = list(dict.fromkeys(v.column for v in verdicts))
         knowing = {column(p) for p in world.point.attacks if attacks.traits(p).informed}
         scores = {c: np.stack([v.scores for v in verdicts if v.column == c]) for c in columns}
-        return cls(scores, [c for c in columns if c.removesuffix("@plain") in knowing])
+        return cls(scores, [c for c in columns if c.removesuffix(PLAIN) in knowing])
 
     def judged_on(self, split: Split) -> dict[str, Array]:
         """By column, where each target is judged [T, S]: never on a record whose membership was shown."""
@@ -248,12 +250,7 @@ class _Said:
 def _accuracies(right: Array, member: Array, split: Split) -> dict[str, float | None]:
     train = metrics.accuracy_interval(right, split.judged & member).rate
     test = metrics.accuracy_interval(right, split.judged & ~member).rate
-    return {
-        "train_accuracy": train.value,
-        "test_accuracy": test.value,
-        "test_accuracy_lo": test.lo,
-        "test_accuracy_hi": test.hi,
-    }
+    return {"train_accuracy": train.value, **columns.interval(ACCURACY.column, test.value, test.lo, test.hi)}
 
 
 def _facts(world: World) -> dict[str, float | None]:
@@ -288,7 +285,7 @@ def _epsilon_bounds(scores: Array, member: Array, on: Array, half: Array, delta:
 
 def _means(verdicts: Sequence[Verdict]) -> dict[str, float | None]:
     """The further columns of the attacks, means over targets."""
-    extras = [v.extra for v in verdicts if not v.column.endswith("@plain")]
+    extras = [v.extra for v in verdicts if not v.column.endswith(PLAIN)]
     names = dict.fromkeys(name for extra in extras for name in extra)
     return {name: float(np.mean([extra[name] for extra in extras if name in extra])) for name in names}
 

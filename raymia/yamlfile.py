@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from raymia.columns import word
 from raymia.errors import SweepError
 from raymia.space import Scalar
 
@@ -31,14 +32,8 @@ def show(value: Any) -> str:
     """A value for one line of an error message."""
     if isinstance(value, Node):
         value = value.plain()
-    text = repr(value) if isinstance(value, str | list | dict | tuple) else json_word(value)
+    text = repr(value) if isinstance(value, str | list | dict | tuple) else word(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def json_word(value: Any) -> str:
-    """A scalar as the file spells it."""
-    words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def line(text: str) -> str:

@@ -10,8 +10,9 @@ import pytest
 
 from raymia import search
 from raymia.errors import EnvironmentFault
+from raymia.front import hypervolume
 from raymia.results import Row
-from raymia.search import Outcome, Suggestion, Suggestions, locate, recipe_of
+from raymia.search import Outcome, Suggestion, Suggestions, locate
 from raymia.space import Choice, Part, Range, Scalar
 from raymia.sweep import Resources, Search, Sweep
 
@@ -42,13 +43,13 @@ def toy(arms: tuple[tuple[Part, ...], ...] = ARMS, **search: Any) -> Toy:
 
 def measure(sweep: Sweep, s: Suggestion) -> Outcome:
     """Accuracy falls and privacy rises with the amount; steps cost both; one kind fails."""
-    recipe = {p.name: p.knobs for p in recipe_of(sweep, s)}
+    recipe = {p.name: p.knobs for p in sweep.recipe(s.arm, s.knobs)}
     amount = float(recipe.get("smooth", {}).get("amount", 0.0))
     clip = recipe.get("clip")
     if clip and clip["kind"] is None:
         return Outcome()
     cost = 0.0 if clip is None else 0.02 * clip["steps"]
-    return Outcome(0.9 - 0.5 * amount**2 - cost + 0.001 * s.replicate, 0.8 - 0.25 * amount - 3 * cost)
+    return Outcome((0.9 - 0.5 * amount**2 - cost + 0.001 * s.replicate, 0.8 - 0.25 * amount - 3 * cost))
 
 
 def run(sweep: Sweep, n: int, workers: int, order: random.Random, crash: float = 0.0) -> list[Suggestion]:
@@ -96,7 +97,7 @@ def test_a_suggestion_waits_for_the_rows_before_its_lag_and_reads_no_other() -> 
     sweep = toy(lag=4)
     first = run(sweep, 24, 1, random.Random(0))
     rows = {i: measure(sweep, s) for i, s in enumerate(first)}
-    lied = {i: o if i <= 20 else Outcome(0.0, 1.0) for i, o in rows.items()}
+    lied = {i: o if i <= 20 else Outcome((0.0, 1.0)) for i, o in rows.items()}
     known = dict(enumerate(first))
 
     assert Suggestions(sweep, known).suggest(24, lied) == Suggestions(sweep, known).suggest(24, rows)
@@ -115,7 +116,7 @@ def test_the_row_at_the_lag_and_the_knobs_of_the_peers_do_count() -> None:
     first = run(sweep, 24, 1, random.Random(0))
     rows, known = {i: measure(sweep, s) for i, s in enumerate(first)}, dict(enumerate(first))
     usual = Suggestions(sweep, known).suggest(24, rows)
-    assert Suggestions(sweep, known).suggest(24, rows | {20: Outcome(0.99, 0.5)}) != usual
+    assert Suggestions(sweep, known).suggest(24, rows | {20: Outcome((0.99, 0.5))}) != usual
     moved = known | {23: Suggestion(0, {"smooth.amount": usual.knobs["smooth.amount"]})}
     assert Suggestions(sweep, moved).suggest(24, rows) != usual
 
@@ -125,15 +126,15 @@ def test_of_many_rows_the_last_ones_and_the_front_count(monkeypatch: pytest.Monk
     sweep = toy(arms=(ARMS[1],), lag=4)
     first = run(sweep, 24, 1, random.Random(0))
     known = dict(enumerate(first))
-    rows = {i: Outcome(0.5 - 0.001 * i, 0.7) for i in range(24)} | {5: Outcome(0.9, 0.8), 6: Outcome(0.8, 0.6)}
+    rows = {i: Outcome((0.5 - 0.001 * i, 0.7)) for i in range(24)} | {5: Outcome((0.9, 0.8)), 6: Outcome((0.8, 0.6))}
 
     def next_one(changed: dict[int, Outcome]) -> Suggestion:
         return Suggestions(sweep, known).suggest(24, rows | changed)
 
     usual = next_one({})
-    assert next_one({3: Outcome(0.4, 0.75)}) == usual == next_one({3: Outcome()})  # old, and beaten before and after
-    assert next_one({6: Outcome(0.8, 0.9)}) != usual  # old, and no longer on the front
-    assert next_one({14: Outcome(0.99, 0.5)}) != usual  # one of the last eight
+    assert next_one({3: Outcome((0.4, 0.75))}) == usual == next_one({3: Outcome()})  # old, and beaten before and after
+    assert next_one({6: Outcome((0.8, 0.9))}) != usual  # old, and no longer on the front
+    assert next_one({14: Outcome((0.99, 0.5))}) != usual  # one of the last eight
 
 
 @pytest.mark.parametrize("workers", [1, 5])
@@ -146,21 +147,21 @@ def test_the_window_keeps_suggestions_apart_from_workers_and_crashes(monkeypatch
 def test_an_equal_suggestion_is_the_next_replicate_even_from_another_arm() -> None:
     sweep = toy(arms=((), (Part("smooth", {"amount": Choice((0.5, 1.0))}),), (Part("smooth", {"amount": 0.5}),)), lag=3)
     made = run(sweep, 30, 2, random.Random(3))
-    spelled = [str(recipe_of(sweep, s)) for s in made]
+    spelled = [str(sweep.recipe(s.arm, s.knobs)) for s in made]
     for i, s in enumerate(made):
         assert s.replicate == spelled[:i].count(spelled[i])
     assert len({(spelled[i], s.replicate) for i, s in enumerate(made)}) == 30
     assert made[2] == Suggestion(1, {"smooth.amount": 0.5}, 1)  # arm 2 proposed it, arm 1 holds it too and comes first
 
 
-@pytest.mark.parametrize("row", [Outcome(), Outcome(0.9, None), Outcome(float("nan"), 0.5), Outcome(0.9, float("inf"))])
+@pytest.mark.parametrize("row", [Outcome(), Outcome((0.9, None)), Outcome((float("nan"), 0.5)), Outcome((0.9, float("inf")))])
 def test_failed_and_unknown_rows_say_nothing(row: Outcome) -> None:
     sweep = toy(arms=(ARMS[1],), lag=2)
     known = {i: Suggestion(0, {"smooth.amount": i / 20}) for i in range(20)}
     rows = {i: measure(sweep, s) for i, s in known.items()}
     failed = Suggestions(sweep, known).suggest(20, rows | {3: row})
     assert failed == Suggestions(sweep, known).suggest(20, rows | {3: Outcome()})
-    assert failed != Suggestions(sweep, known).suggest(20, rows | {3: Outcome(0.99, 0.5)})
+    assert failed != Suggestions(sweep, known).suggest(20, rows | {3: Outcome((0.99, 0.5))})
 
 
 def test_outcome_of_a_row() -> None:
@@ -168,7 +169,7 @@ def test_outcome_of_a_row() -> None:
         trial=0, digest="0" * 64, signals="", state="done", reason="", point={}, dataset="d", network="n",
         defense="none", knobs={}, seed=0, models=2, targets=1, numbers={"test_accuracy": 0.75, "max_attack_auc": 0.625},
     )  # fmt: skip
-    assert Outcome.of(row) == Outcome(0.75, 0.625)
+    assert Outcome.of(row) == Outcome((0.75, 0.625))
     for state in ("failed", "invalid", "stopped"):
         assert not Outcome.of(dataclasses.replace(row, state=state)).known
 
@@ -177,7 +178,7 @@ def test_knobs_stay_in_their_domain_and_type(alone: list[Suggestion]) -> None:
     sweep = toy()
     seen = set()
     for s in alone:
-        assert locate(sweep, recipe_of(sweep, s)) == (s.arm, dict(s.knobs))
+        assert locate(sweep, sweep.recipe(s.arm, s.knobs)) == (s.arm, dict(s.knobs))
         seen.add(s.arm)
         if s.arm == 2:
             assert type(s.knobs["clip.steps"]) is int and type(s.knobs["clip.norm"]) is float
@@ -190,15 +191,6 @@ def test_a_recipe_in_no_arm_is_an_environment_fault() -> None:
             locate(toy(), recipe)
 
 
-def _hypervolume(points: list[Outcome]) -> float:
-    """The area between the front and accuracy 0, AUC 1."""
-    area, best = 0.0, 1.0
-    for accuracy, auc in sorted(((p.accuracy or 0.0, p.auc or 0.0) for p in points), reverse=True):
-        if accuracy > 0 and auc < best:
-            area, best = area + accuracy * (best - auc), auc
-    return area
-
-
 def _quality(sampler: str, seed: int) -> float:
     """One knob trades accuracy for privacy, five only have a right value each."""
     sweep = toy(arms=((Part("f", {f"k{i}": Range(0.0, 1.0) for i in range(6)}),),), sampler=sampler, seed=seed, lag=8)
@@ -206,8 +198,8 @@ def _quality(sampler: str, seed: int) -> float:
     for i in range(64):
         trade, *rest = (float(v) for v in suggestions.suggest(i, rows).knobs.values() if isinstance(v, float))
         miss = sum((v - 0.15 - 0.1 * k) ** 2 for k, v in enumerate(rest))
-        rows[i] = Outcome(1 - trade**2 - miss, 1 - trade + miss)
-    return _hypervolume(list(rows.values()))
+        rows[i] = Outcome((1 - trade**2 - miss, 1 - trade + miss))
+    return hypervolume([outcome.values for outcome in rows.values()])
 
 
 def test_tpe_finds_a_better_front_than_random_draws() -> None:

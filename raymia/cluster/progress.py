@@ -4,8 +4,9 @@ import sys
 import time
 from typing import Any
 
+from raymia.objectives import COLUMNS
 from raymia.point import Point, strength
-from raymia.results import Row
+from raymia.results import Row, best
 
 _FRONT_LINES = 8
 _EVERY = 0.5  # seconds between two live pictures
@@ -79,28 +80,10 @@ class Progress:
 
         table = Table("best so far", "accuracy", "max attack AUC", box=None, pad_edge=False)
         for row in best(list(self._rows.values()))[:_FRONT_LINES]:
-            table.add_row(Text(describe(row.defense, row.knobs)), _number(row, "test_accuracy"), _number(row, "max_attack_auc"))
+            table.add_row(Text(describe(row.defense, row.knobs)), *(_number(row, name) for name in COLUMNS))
         running = [Text(f"  {trial}: {what}", overflow="ellipsis", no_wrap=True) for trial, what in self._running.items()]
         head = f"trials {self._counts()}, {len(self._running)} running, {_span(time.monotonic() - self._started)} so far"
         return Group(Text(head), *running, table)
-
-
-def best(rows: list[Row]) -> list[Row]:
-    """The rows that no other beats, best accuracy first; what pareto.csv will say, without pandas."""
-    known = [
-        (-accuracy, auc, row)
-        for row in rows
-        if row.state == "done"
-        and (accuracy := row.numbers.get("test_accuracy")) is not None
-        and (auc := row.numbers.get("max_attack_auc")) is not None
-    ]
-    front: list[Row] = []
-    least = float("inf")
-    for _, auc, row in sorted(known, key=lambda item: (item[0], item[1], item[2].trial)):
-        if auc < least:
-            front.append(row)
-            least = auc
-    return front
 
 
 def describe(defense: str, knobs: Any) -> str:
@@ -113,8 +96,8 @@ def line(row: Row) -> str:
     what = f"trial {row.trial} {row.state}: {describe(row.defense, row.knobs)}"
     if row.state != "done":
         return f"{what}: {row.reason}"
-    numbers = f"accuracy {_number(row, 'test_accuracy')}, AUC {_number(row, 'max_attack_auc')} ({row.worst_attack})"
-    return f"{what}: {numbers}, {_span(row.timing.get('total', 0.0))}"
+    accuracy, auc = (_number(row, name) for name in COLUMNS)
+    return f"{what}: accuracy {accuracy}, AUC {auc} ({row.worst_attack}), {_span(row.timing.get('total', 0.0))}"
 
 
 def _number(row: Row, name: str) -> str:

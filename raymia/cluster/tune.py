@@ -24,14 +24,14 @@ from raymia import trial as trials
 from raymia.cluster.actors import MOST, Pool
 from raymia.cluster.agenda import Agenda
 from raymia.cluster.carry import blind, keeper
-from raymia.cluster.progress import Progress, best
+from raymia.cluster.progress import Progress
 from raymia.cluster.room import at_once, bundles
 from raymia.cluster.session import Session, scratch, session
 from raymia.cluster.stop import Stop, Stopped
 from raymia.cluster.worker import Lost, Trial
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.remote import Location
-from raymia.results import Folder, Row
+from raymia.results import Folder, Row, best
 from raymia.sweep import Sweep
 
 _RETRIES = 3  # of a trial whose worker or node was lost; an exception inside a trial is its result

@@ -1,0 +1,72 @@
+"""The grammar of column names, and how a value is written as a text."""
+
+from collections.abc import Iterable
+from typing import Any
+
+AUC = "auc."  # what the name of an attack's column begins with
+PLAIN = "@plain"  # what the name of an attack ends with whose shadows come from the undefended point
+CONFIRMED = "confirmed_"
+
+# columns of the tables that hold texts, and whole numbers, whatever their cells look like
+TEXT = ("digest", "signals", "state", "reason", "dataset", "network", "defense", "worst_attack", "attack", "notes")
+WHOLE = ("trial", "seed", "models", "targets", "members", "nonmembers", "target")
+
+
+def knob(part: str, name: str) -> str:
+    """`relaxloss.alpha`"""
+    return f"{part}.{name}"
+
+
+def auc(attack: str) -> str:
+    """`auc.lira[mode=online]`"""
+    return f"{AUC}{attack}"
+
+
+def attacks(columns: Iterable[str]) -> list[str]:
+    """The attacks that have an AUC among the columns, sorted by those columns."""
+    return [name.removeprefix(AUC) for name in sorted(columns) if name.startswith(AUC)]
+
+
+def full(name: str, columns: Iterable[str]) -> str:
+    """A column by its name or, of an attack's AUC, by the attack's: `lira` is short for `auc.lira`."""
+    return name if name in columns else auc(name)
+
+
+def ends(name: str) -> tuple[str, str]:
+    """The columns of a number's interval: `auc.lira` has `auc_lo.lira`, everything else `<name>_lo`."""
+    attack = name.removeprefix(AUC)
+    return (f"{name}_lo", f"{name}_hi") if attack == name else (f"auc_lo.{attack}", f"auc_hi.{attack}")
+
+
+def with_ends(name: str) -> tuple[str, str, str]:
+    """A number's column and those of its interval."""
+    return (name, *ends(name))
+
+
+def interval(name: str, value: Any, low: Any, high: Any) -> dict[str, Any]:
+    """A number and its interval under their columns."""
+    return dict(zip(with_ends(name), (value, low, high), strict=True))
+
+
+def confirmed(name: str) -> str:
+    """`confirmed_test_accuracy`: what training again with fresh seeds gave."""
+    return f"{CONFIRMED}{name}"
+
+
+def change(name: str) -> str:
+    """`confirmed_test_accuracy_change`: the confirmed number less that of the search."""
+    return f"{CONFIRMED}{name}_change"
+
+
+def canary(name: str, attack: str = "") -> str:
+    """`canary_auc.lira`: a number on the planted records; without an attack, of the strongest one."""
+    return f"canary_{name}" + (f".{attack}" if attack else "")
+
+
+def word(value: Any, digits: int | None = None) -> str:
+    """A value for people: true and false, null, and a float exactly, or to so many digits."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.{digits}g}" if digits is not None and isinstance(value, float) else str(value)
