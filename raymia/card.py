@@ -101,21 +101,12 @@ def load(folder: Path) -> Model:
 
     Needs neither the data nor the results folder. Raises EnvironmentFault where the weights are not those of the card.
     """
-    import torch
-    from safetensors.torch import load as state
-
-    from raymia.modules import Normalise
-    from raymia.training import Model
+    from raymia.training import builder, restored
 
     card, content = json.loads((folder / "card.json").read_text()), (folder / "model.safetensors").read_bytes()
     if sha256(content) != card["sha256"]:
         raise EnvironmentFault(f"{folder}/model.safetensors is damaged: its sha256 is not that of card.json; export it again")
     point = Point.from_json(card["point"] | _DRAWS)  # which do not decide what the network is
     shape, scale = tuple(card["input"]["shape"]), card["normalisation"]
-    network = catalog.made("networks", point.network).build(shape, card["classes"])
-    network.normalise = Normalise(tuple(scale["mean"]), tuple(scale["std"]), len(shape))
-    dtype = getattr(torch, point.training.precision)
-    network = recipes.recipe(point.recipe).network(network).to(dtype)
-    network.load_state_dict(state(content))
-    network.eval().requires_grad_(False)
-    return Model(network, dtype)
+    build = builder(catalog.made("networks", point.network), shape, card["classes"], tuple(scale["mean"]), tuple(scale["std"]))
+    return restored(content, recipes.recipe(point.recipe), build, point.training.precision)

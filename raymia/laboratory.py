@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load as load_state
-from safetensors.torch import save as save_state
 from torch import Tensor
 
 from raymia.data import Data
 from raymia.defense import Defense, Lesson, Owned, Predictor, Release
-from raymia.modules import Network, Normalise
 from raymia.queries import QUERIES, Subject
 from raymia.schedule import Training
 from raymia.streams import key, stream
-from raymia.training import Model, fit
+from raymia.training import Model, builder, fit, restored
 from raymia.world import World
 
 Array = np.ndarray[Any, Any]
@@ -36,14 +33,9 @@ class Bench:
         self.recipe, self.point = world.base.recipe, world.point
         self.x, self.y = resident(data, self.point.device)
         self.data = data.sha256()
-        self.shape, self.classes, self.mean, self.std = data.shape, data.classes, data.mean, data.std
+        self.classes = data.classes
+        self.build = builder(world.network, data.shape, data.classes, data.mean, data.std)
         self.key = (self.point.seed, self.point.replicate)
-
-    def build(self) -> Network:
-        """The point's network before any defense, with the data set's own normalisation in front."""
-        network = self.world.network.build(self.shape, self.classes)
-        network.normalise = Normalise(self.mean, self.std, len(self.shape))
-        return network
 
     def train(self) -> Mapping[int, Predictor]:
         lesson = Lesson(
@@ -66,18 +58,8 @@ class Bench:
         parts = [self.data, point.network, training, point.device, self.key, list(self.group), name, recipe, rows]
         return TEACHERS.get(key(repr(parts)), train)
 
-    def dump(self, model: Predictor) -> bytes:
-        """Weights as safetensors."""
-        assert isinstance(model, Model)
-        state = {n: t.contiguous() for n, t in model.network.state_dict().items()}
-        content: bytes = save_state(state)
-        return content
-
     def load(self, content: bytes) -> Model:
-        network = self.recipe.network(self.build()).to(self.x.device, getattr(torch, self.point.training.precision))
-        network.load_state_dict(load_state(content))
-        network.eval().requires_grad_(False)
-        return Model(network, getattr(torch, self.point.training.precision))
+        return restored(content, self.recipe, self.build, self.point.training.precision, self.x.device)
 
     def ask(
         self, model: Predictor, m: int, needs: Sequence[str], recipe: Defense, raw: Array | None = None

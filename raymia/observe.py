@@ -97,9 +97,11 @@ def _models(bench: Bench, store: Store, keys: Keys) -> Mapping[int, Predictor]:
     states = {m: store.get(f"model-{m}.safetensors", key) for m, key in keys.items()}
     if all(states.values()):
         return {m: bench.load(state) for m, state in states.items() if state}
+    from raymia.training import saved
+
     models = bench.train()
     for m, model in models.items():
-        store.put(f"model-{m}.safetensors", bench.dump(model), keys[m])
+        store.put(f"model-{m}.safetensors", saved(model), keys[m])
     return models
 
 

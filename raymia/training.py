@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load as load_state
+from safetensors.torch import save as save_state
 from torch import Tensor
 
 from raymia import images
 from raymia.defense import Batch, Clock, Defense, Fit, Gap, Lesson, Pass, Predictor, Reference
 from raymia.errors import RaymiaError
-from raymia.modules import Dropout, Network
-from raymia.network import Outputs
+from raymia.modules import Dropout, Network, Normalise
+from raymia.network import Architecture, Outputs
 from raymia.optimizer import Optimizer
 from raymia.schedule import Training
 from raymia.split import Ints
@@ -29,6 +31,7 @@ from raymia.stack import Stack
 from raymia.streams import Stream, seed_of, stream
 
 Build = Callable[[], Network]
+Floats = tuple[float, ...]
 # recipe, lesson, training, name, how
 Keep = Callable[[Defense, Lesson, Training, str, Callable[[], list[Predictor]]], list[Predictor]]
 CHUNK = 1024  # records a query; fixed, so that the same model gives the same bits
@@ -82,6 +85,33 @@ class Model:
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.network(pixels(x, self.dtype)).logits  # type: ignore[no-any-return]
+
+
+def builder(architecture: Architecture, shape: tuple[int, ...], classes: int, mean: Floats, std: Floats) -> Build:
+    """Builds fresh networks before any defense, with the data set's own normalisation in front."""
+
+    def build() -> Network:
+        network = architecture.build(shape, classes)
+        network.normalise = Normalise(mean, std, len(shape))
+        return network
+
+    return build
+
+
+def saved(model: Predictor) -> bytes:
+    """The weights of a trained network as safetensors."""
+    assert isinstance(model, Model)
+    content: bytes = save_state({name: tensor.contiguous() for name, tensor in model.network.state_dict().items()})
+    return content
+
+
+def restored(content: bytes, recipe: Defense, build: Build, precision: str, device: str | torch.device = "cpu") -> Model:
+    """The model whose weights were `saved`, trained under the recipe."""
+    dtype = getattr(torch, precision)
+    network = recipe.network(build()).to(device, dtype)
+    network.load_state_dict(load_state(content))
+    network.eval().requires_grad_(False)
+    return Model(network, dtype)
 
 
 def _groups(recipe: Defense, lesson: Lesson) -> list[list[int]]:
@@ -355,6 +385,3 @@ def _pools(lesson: Lesson) -> list[tuple[Ints, Ints, Ints]]:
             raise RaymiaError(f"the defender's reference has no record of class {missing[0]}; raise the protocol's reserve")
         pools.append((np.cumsum(count) - count, count, order))
     return pools
-
-
-__all__ = ["Diverged", "Model", "fit", "pixels", "predict"]
