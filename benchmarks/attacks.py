@@ -15,14 +15,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raymia import catalog, observe, sweep, trial, world
-from raymia.attack import make
-from raymia.attacker import Learned
-from raymia.data import Data
-from raymia.space import Part
-from raymia.storage import Local
-from raymia.store import Store, pack
-from raymia.world import World
+from raymia.attack.attack import make
+from raymia.attack.learned import Learned
+from raymia.point import catalog
+from raymia.point.space import Part
+from raymia.records.data import Data
+from raymia.results.local import Local
+from raymia.results.store import Store, pack
+from raymia.signals import observe, world
+from raymia.signals.world import World
+from raymia.study import sweep
+from raymia.trial import run as trial
 
 SWEEP = """
 name: cost
@@ -61,7 +64,7 @@ def main(records: int, classes: int) -> None:
     import scipy.special  # noqa: F401 -- what is imported once a process is no attack's cost
     import sklearn.metrics  # noqa: F401
 
-    import raymia.training  # noqa: F401
+    import raymia.training.fit  # noqa: F401
 
     with tempfile.TemporaryDirectory() as folder:
         made, size = signals(records, classes, Path(folder))

@@ -1,4 +1,4 @@
-"""Samples per second of `fit`, by network and lanes; `--write` turns the medians into raymia/lanes.csv.
+"""Samples per second of `fit`, by network and lanes; `--write` turns the medians into raymia/study/lanes.csv.
 
     python benchmarks/lanes.py [--device cpu] [--rounds 3] [--write]
 
@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raymia import catalog
-from raymia.defense import Lesson
-from raymia.modules import Network
-from raymia.recipe import Recipe
-from raymia.schedule import Training
-from raymia.training import fit
+from raymia.point import catalog
+from raymia.point.schedule import Training
+from raymia.training.defense import Lesson
+from raymia.training.fit import fit
+from raymia.training.network import Network
+from raymia.training.recipe import Recipe
 
 CASES = {  # network: (knobs, input shape, records a model, batch)
     "mlp": ({}, (1, 8, 8), 240, 64),
@@ -30,7 +30,7 @@ CASES = {  # network: (knobs, input shape, records a model, batch)
 }
 MODELS = 8
 LANES = (1, 2, 4, 8)
-TABLE = Path(__file__).parents[1] / "raymia" / "lanes.csv"
+TABLE = Path(__file__).parents[1] / "raymia" / "study" / "lanes.csv"
 
 
 def seconds(network: str, lanes: int, device: str, epochs: int) -> float:

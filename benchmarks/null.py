@@ -20,22 +20,24 @@ import numpy as np
 import torch
 from scipy.stats import binom
 
-from raymia import catalog, metrics, trial
-from raymia.attack import Attack, column, make
-from raymia.data import Data
+from raymia.attack.attack import Attack, column, make
 from raymia.datasets.digits import Digits
-from raymia.defense import Defense, Lesson
 from raymia.defenses.random_crop import RandomCrop
-from raymia.modules import Normalise
+from raymia.point import catalog
+from raymia.point.schedule import Training
+from raymia.point.space import Choice, Part
 from raymia.protocols.coin import Coin
-from raymia.queries import QUERIES, Subject
-from raymia.recipe import Recipe
-from raymia.schedule import Training
-from raymia.signals import Signals
-from raymia.space import Choice, Part
-from raymia.split import Split
+from raymia.records.data import Data
+from raymia.records.split import Split
+from raymia.signals.queries import QUERIES, Subject
+from raymia.signals.view import Signals
 from raymia.streams import stream
-from raymia.training import fit
+from raymia.training.defense import Defense, Lesson
+from raymia.training.fit import fit
+from raymia.training.modules import Normalise
+from raymia.training.recipe import Recipe
+from raymia.trial import run as trial
+from raymia.verdict import metrics
 
 MODELS, TARGETS, RECORDS = 8, 2, 400
 HURRIED = {"nn": 10, "nn_sorted": 15, "nn_fused": 5, "samia": 1, "salem": 20}  # epochs in the null runs

@@ -1,8 +1,9 @@
 """torch, imported when a tensor is first needed.
 
 Importing torch takes 2 to 4 s, and a sweep file that is wrong must be refused within 2. So the files that *declare* things
-(defenses, attacks, data sets, networks) take torch from here: reading their knobs costs nothing, using them imports it.
-Files that only run when a model is trained or queried (`training`, `layers`, `network`) import torch as everyone does.
+(defenses, attacks, data sets, networks) take torch, and raymia's own modules that are built of it, from here: reading their
+knobs costs nothing, using them imports it. Files that only run when a model is trained or queried import torch as everyone
+does.
 """
 
 import importlib
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch as torch
     import torch.nn.functional as F
+
+    from raymia.training import modules as modules
+    from raymia.training import network as network
 else:
 
     class _Lazy(ModuleType):
@@ -20,5 +24,7 @@ else:
 
     torch = _Lazy("torch")
     F = _Lazy("torch.nn.functional")
+    modules = _Lazy("raymia.training.modules")
+    network = _Lazy("raymia.training.network")
 
-__all__ = ["F", "torch"]
+__all__ = ["F", "modules", "network", "torch"]

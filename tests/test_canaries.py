@@ -7,9 +7,12 @@ import pytest
 from scipy.stats import binom
 from worlds import split
 
-from raymia import audit, canaries, sweep, trial
-from raymia.data import load
 from raymia.errors import SweepError
+from raymia.records import canaries
+from raymia.records.data import load
+from raymia.study import sweep
+from raymia.trial import run as trial
+from raymia.verdict import audit
 
 MANY = {"mislabelled": 6, "blank": 5, "out_of_distribution": 4, "near_duplicates": 3}
 TEXT = """

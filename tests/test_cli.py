@@ -15,9 +15,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 import raymia.cluster
-from raymia import catalog, cli, sweep
+from raymia import cli
 from raymia.errors import EnvironmentFault, Locked, SweepError
-from raymia.results import Folder, Row
+from raymia.point import catalog
+from raymia.report import page
+from raymia.results.folder import Folder
+from raymia.results.row import Row
+from raymia.study import sweep
 
 ROOT = Path(__file__).parent.parent
 QUICKSTART = str(ROOT / "sweeps" / "quickstart.yaml")
@@ -69,11 +73,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     def write(folder: Folder, digests: list[str] | None) -> Path:
         return folder.path / "report.html"
 
-    for package, name, function in ((raymia.cluster, "tune", run), (raymia, "report", write)):
-        module = ModuleType(f"{package.__name__}.{name}")
-        setattr(module, function.__name__, function)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        monkeypatch.setattr(package, name, module, raising=False)
+    driver: Any = ModuleType("raymia.cluster.driver")
+    driver.run = run
+    monkeypatch.setitem(sys.modules, driver.__name__, driver)
+    monkeypatch.setattr(raymia.cluster, "driver", driver, raising=False)
+    monkeypatch.setattr(page, "write", write)
     return seen
 
 
@@ -121,7 +125,7 @@ def test_a_report_is_of_the_sweep_as_it_is_now(asked: SimpleNamespace, tmp_path:
 
 
 def test_scores_are_printed_as_csv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from raymia import scores
+    from raymia.trial import record_scores as scores
 
     seen = []
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymia import columns
-from raymia.objectives import ACCURACY, AUC, COLUMNS, OBJECTIVES
+from raymia.point import columns
+from raymia.point.objectives import ACCURACY, AUC, COLUMNS, OBJECTIVES
 
 ATTACKS = st.from_regex(r"[a-z_]{1,9}(\[[a-z]=[a-z]\])?(@plain)?", fullmatch=True)
 

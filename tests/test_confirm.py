@@ -6,11 +6,16 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from raymia import catalog, confirm, sweep, trial, world
 from raymia.cli import main
-from raymia.data import Data, load
 from raymia.errors import RaymiaError, SweepError
-from raymia.results import Folder, Row
+from raymia.point import catalog
+from raymia.records.data import Data, load
+from raymia.results.folder import Folder
+from raymia.results.row import Row
+from raymia.signals import world
+from raymia.study import sweep
+from raymia.trial import confirm
+from raymia.trial import run as trial
 
 TEXT = """
 name: confirm

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raymia import catalog
-from raymia.data import Data, encode, load, take
 from raymia.datasets import image_folder
 from raymia.errors import EnvironmentFault, SweepError
-from raymia.space import Part
+from raymia.point import catalog
+from raymia.point.space import Part
+from raymia.records.data import Data, encode, load, take
 
 
 def read(name: str, **knobs: Any) -> Data:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from raymia import cli, estimate, sweep
-from raymia import data as datasets
+from raymia import cli
 from raymia.errors import SweepError
-from raymia.sweep import Sweep
+from raymia.records import data as datasets
+from raymia.study import preflight as estimate
+from raymia.study import sweep
+from raymia.study.sweep import Sweep
 
 FLAT, IMAGES, TINY = (120, 5), (120, 1, 8, 8), (120, 1, 3, 8)
 ADVREG = "defenses=[[], [advreg: {share: %s}]]"
@@ -99,7 +101,7 @@ def test_attacks_on_images_are_left_out_where_nobody_asked_for_them(asked: str, 
 
 
 def test_run_refuses_before_anything_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from raymia.cluster import tune
+    from raymia.cluster import driver as tune
 
     def started(*_: Any) -> None:
         raise AssertionError("Ray was to be started")

@@ -11,16 +11,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from raymia import card, cli, data, export, results, sweep, trial, world
+from raymia import cli
 from raymia.errors import EnvironmentFault
-from raymia.point import Point
-from raymia.results import Folder, Row
-from raymia.storage import Local
-from raymia.store import Store
+from raymia.point.point import Point
+from raymia.records import data
+from raymia.report import model_card as card
+from raymia.report.export import tools as export
+from raymia.results.folder import Folder
+from raymia.results.local import Local
+from raymia.results.row import Row
+from raymia.results.store import Store
+from raymia.results.tables import _cell
+from raymia.signals import world
+from raymia.study import sweep
+from raymia.trial import run as trial
 
 Lines = list[dict[str, str]]
 TEXT = """
@@ -96,8 +105,8 @@ def test_parquet_holds_the_cells_of_the_csv_typed(folder: Path, tmp_path: Path, 
     table, cells = parquet.read_table(tmp_path / "out" / f"{name}.parquet"), lines(folder, f"{name}.csv")
     assert table.num_rows == len(cells) and table.column_names == list(cells[0])
     for found, written in zip(table.to_pylist(), cells, strict=True):
-        assert {key: results._cell(value) for key, value in found.items()} == {
-            key: results._cell(text) if "'" in text else text for key, text in written.items()
+        assert {key: _cell(value) for key, value in found.items()} == {
+            key: _cell(text) if "'" in text else text for key, text in written.items()
         }
 
 
@@ -343,6 +352,6 @@ def test_the_default_place_and_a_uri(folder: Path, tmp_path: Path, monkeypatch: 
 
 
 def test_every_tool_of_the_command_is_written() -> None:
-    option = next(p for p in cli.main.commands["export"].params if p.name == "tool")
+    option = next(p for p in cli.main.get_command(click.Context(cli.main), "export").params if p.name == "tool")
     assert set(option.type.choices) == {*export.TOOLS, "model"}  # type: ignore[attr-defined]
-    assert importlib.util.find_spec("raymia.card")
+    assert importlib.util.find_spec("raymia.report.model_card")

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import worlds
 
-from raymia import catalog, laboratory, sweep, world
-from raymia.data import Data, Dataset
-from raymia.data import load as load_data
-from raymia.point import Point
+from raymia.point import catalog
+from raymia.point.point import Point
+from raymia.records.data import Data, Dataset
+from raymia.records.data import load as load_data
+from raymia.signals import ask as laboratory
+from raymia.signals import world
 from raymia.streams import stream
+from raymia.study import sweep
 
 GOLDEN = Path(__file__).with_name("golden.json")
 SWEEP = """
@@ -55,7 +58,8 @@ def network(name: str) -> list[float]:
     import torch
 
     from raymia.streams import seed_of
-    from raymia.training import _seeded, pixels
+    from raymia.training.batches import pixels
+    from raymia.training.fit import _seeded
 
     point, data = _point(network=name)
     bench = laboratory.Bench(world.of(point, len(data)), data, range(1))

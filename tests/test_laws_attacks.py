@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from worlds import Array, permuted, split, world
 
-from raymia import catalog, metrics, trial
-from raymia.attack import Attack, Rng, column, make
-from raymia.attacker import Learned
-from raymia.signals import Signals, View
-from raymia.space import Part
+from raymia.attack.attack import Attack, Rng, column, make
+from raymia.attack.learned import Learned
+from raymia.point import catalog
+from raymia.point.space import Part
+from raymia.signals.view import Signals, View
 from raymia.streams import stream
+from raymia.trial import run as trial
+from raymia.verdict import metrics
 
 NAMES = catalog.names("attacks")
 VARIANTS = [

@@ -11,16 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from raymia import catalog, laboratory, sweep, training, world
-from raymia import recipe as recipes
-from raymia.data import load
-from raymia.defense import Defense, Lesson, Owned, Predictor, Traits
 from raymia.errors import SweepError
-from raymia.modules import Network, classifier
-from raymia.recipe import Recipe
-from raymia.schedule import Training
-from raymia.space import Part, Range
-from raymia.training import Model, fit, predict
+from raymia.point import catalog
+from raymia.point.schedule import Training
+from raymia.point.space import Part, Range
+from raymia.records.data import load
+from raymia.signals import ask as laboratory
+from raymia.signals import world
+from raymia.study import sweep
+from raymia.training import recipe as recipes
+from raymia.training import teachers
+from raymia.training.defense import Defense, Lesson, Owned, Predictor, Traits
+from raymia.training.fit import fit
+from raymia.training.group import Group
+from raymia.training.model import Model, predict
+from raymia.training.network import Network, classifier
+from raymia.training.recipe import Recipe
 
 NAMES = catalog.names("defenses")
 TRAINING = Training(epochs=2, batch_size=8, precision="float64")
@@ -354,9 +360,9 @@ def bench(arms: str, i: int, group: range, knobs: dict[str, Any] | None = None) 
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many models each call to train has trained, from an empty shelf on."""
     out: list[int] = []
-    plain = training._Group.train
-    monkeypatch.setattr(training._Group, "train", lambda self: out.append(len(self.nets)) or plain(self))
-    monkeypatch.setattr(laboratory, "TEACHERS", laboratory.Shelf(1 << 29))
+    plain = Group.train
+    monkeypatch.setattr(Group, "train", lambda self: out.append(len(self.batch_streams)) or plain(self))
+    monkeypatch.setattr(laboratory, "TEACHERS", teachers.Shelf(1 << 29))
     return out
 
 
@@ -385,7 +391,7 @@ def test_sub_models_are_kept(trained: list[int]) -> None:
 
 
 def test_a_shelf_lets_go_of_what_was_longest_not_asked_for() -> None:
-    shelf, asked = laboratory.Shelf(2 * 44), []
+    shelf, asked = teachers.Shelf(2 * 44), []
 
     def model(key: str) -> list[Predictor]:
         asked.append(key)
@@ -407,5 +413,5 @@ def test_teachers_of_another_schedule_are_others(trained: list[int]) -> None:
     shared = [found(i) for i in (0, 1)]
     assert trained == [1, 1] and not torch.equal(*shared)
     for i in (0, 1):
-        laboratory.TEACHERS = laboratory.Shelf(1 << 29)  # the fixture puts the old one back
+        laboratory.TEACHERS = teachers.Shelf(1 << 29)  # the fixture puts the old one back
         assert torch.equal(found(i), shared[i])

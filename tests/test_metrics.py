@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from raymia import metrics
+from raymia.verdict import metrics
 
 NORMAL = NormalDist()
 

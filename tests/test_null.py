@@ -12,18 +12,20 @@ import pytest
 from scipy.stats import binom
 from worlds import Array, split, world
 
-from raymia import attack as attacks
-from raymia import metrics, sweep, trial
-from raymia.attack import Attack, Rng, make
+from raymia.attack import attack as attacks
+from raymia.attack.attack import Attack, Rng, make
 from raymia.attacks.loss import Loss
 from raymia.attacks.nn import Nn
 from raymia.attacks.nn_sorted import NnSorted
-from raymia.data import load as load_data
 from raymia.errors import SweepError
-from raymia.metrics import ScoreError
-from raymia.signals import Signals, View
-from raymia.space import Part
+from raymia.point.space import Part
+from raymia.records.data import load as load_data
+from raymia.signals.view import Signals, View
 from raymia.streams import stream
+from raymia.study import sweep
+from raymia.trial import run as trial
+from raymia.verdict import metrics
+from raymia.verdict.metrics import ScoreError
 
 RUNS, TARGETS = 80, 2
 NAMES = (

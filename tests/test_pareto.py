@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raymia import pareto
 from raymia.errors import EnvironmentFault, SweepError
-from raymia.front import Values, hypervolume
+from raymia.report import query as pareto
+from raymia.verdict.front import Values, hypervolume
 
 GRID = [0.0, 0.25, 0.5, 0.75, 1.0, math.nan, math.inf, -math.inf]
 points = st.lists(st.tuples(st.sampled_from(GRID), st.sampled_from(GRID), st.sampled_from(["done", "failed"])), max_size=12)

@@ -14,9 +14,9 @@ FILE = '''
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Mapping
 
-from raymia.defense import Defense
-from raymia.schedule import Training
-from raymia.space import Range
+from raymia.training.defense import Defense
+from raymia.point.schedule import Training
+from raymia.point.space import Range
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class SlowStart(Defense):
 '''
 RUN = """
 import json
-from raymia import sweep, trial
-from raymia.data import load
+from raymia.study import sweep
+from raymia.trial import run as trial
+from raymia.records.data import load
 file = sweep.parse('''
 name: dropped-in
 dataset: {digits: {records: 120}}

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raymia import catalog, sweep, trial
-from raymia.data import load
-from raymia.results import Row
+from raymia.point import catalog
+from raymia.records.data import load
+from raymia.results.row import Row
+from raymia.study import sweep
+from raymia.trial import run as trial
 
 # nn_fused: a tenth of these records is too few for its million weights; augmentation: shifted noise was never learned
 ELSEWHERE = {"nn_fused", "augmentation"}

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from raymia import catalog
-from raymia.defense import Batch, Clock, Defense, Owned, Reference, Traits
 from raymia.errors import SweepError
-from raymia.modules import classifier
-from raymia.network import Outputs
-from raymia.recipe import CLASHES, Recipe
-from raymia.schedule import Training
-from raymia.space import Part
+from raymia.point import catalog
+from raymia.point.schedule import Training
+from raymia.point.space import Part
 from raymia.streams import Stream, stream
+from raymia.training.defense import Batch, Clock, Defense, Owned, Reference, Traits
+from raymia.training.network import Outputs, classifier
+from raymia.training.recipe import CLASHES, Recipe
 
 CLOCK, TRAINING = Clock(1, 4, 7), Training(epochs=4)
 NAMES = [name for name in catalog.names("defenses") if name != "stacking"]

@@ -11,12 +11,13 @@ import pytest
 from click.testing import CliRunner
 from test_results import row as make_row
 
-from raymia import pareto
 from raymia.cli import main
 from raymia.errors import EnvironmentFault, Locked, SweepError
-from raymia.remote import LEASE, Location, Remote, locate, storage
-from raymia.results import Folder
-from raymia.storage import Local
+from raymia.report import query as pareto
+from raymia.results.folder import Folder
+from raymia.results.lease import SECONDS as LEASE
+from raymia.results.local import Local
+from raymia.results.remote import Location, Remote, locate, storage
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_who_cannot_renew_stops_in_time(place: Location, monkeypatch: pytest.Mon
     with one.lock():
 
         def fail(*_: Any) -> None:
-            raise OSError("unreachable")
+            raise EnvironmentFault("unreachable")
 
         monkeypatch.setattr(Remote, "_put", fail)
         assert one._lease is not None

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from raymia import report
-from raymia.results import Folder, Row
+from raymia.report import page as report
+from raymia.results.folder import Folder
+from raymia.results.row import Row
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 

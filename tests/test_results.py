@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raymia import results, storage
 from raymia.errors import EnvironmentFault, Locked
-from raymia.results import Folder, Row
+from raymia.results import folder as results
+from raymia.results import local as storage
+from raymia.results.folder import Folder
+from raymia.results.row import Row
 
 
 def row(trial: int, accuracy: float | None = 0.9, auc: float | None = 0.6, **changes: Any) -> Row:
@@ -233,8 +235,8 @@ def test_one_holds_the_folder(tmp_path: Path) -> None:
 
 def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
     hold = f"with Folder({str(tmp_path)!r}).lock():\n print('held', flush=True)\n input()"
-    code = f"from raymia.results import Folder\n{hold}"
-    root = Path(results.__file__).parents[1]
+    code = f"from raymia.results.folder import Folder\n{hold}"
+    root = Path(results.__file__).parents[2]
     child = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert child.stdout is not None and child.stdout.readline() == b"held\n"
@@ -297,7 +299,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 def test_reading_the_front_needs_neither_torch_nor_sklearn() -> None:
     heavy = ("torch", "sklearn", "scipy", "ray")
-    code = f"import sys, raymia.pareto, raymia.results; print([name for name in {heavy} if name in sys.modules])"
-    root = Path(results.__file__).parents[1]
+    code = f"import sys, raymia.report.query, raymia.results.folder; print([name for name in {heavy} if name in sys.modules])"
+    root = Path(results.__file__).parents[2]
     out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raymia import metrics, sweep, trial, world
-from raymia.canaries import KINDS
-from raymia.data import Data, load
 from raymia.errors import SweepError
-from raymia.point import Point
-from raymia.results import Row
-from raymia.scores import scores
+from raymia.point.point import Point
+from raymia.records.canaries import KINDS
+from raymia.records.data import Data, load
+from raymia.results.row import Row
+from raymia.signals import world
+from raymia.study import sweep
+from raymia.trial import run as trial
+from raymia.trial.record_scores import scores
+from raymia.verdict import metrics
 
 TEXT = """
 name: scores

@@ -8,13 +8,13 @@ from typing import Any
 import optuna
 import pytest
 
-from raymia import search
 from raymia.errors import EnvironmentFault
-from raymia.front import hypervolume
-from raymia.results import Row
-from raymia.search import Outcome, Suggestion, Suggestions, locate
-from raymia.space import Choice, Part, Range, Scalar
-from raymia.sweep import Resources, Search, Sweep
+from raymia.point.space import Choice, Part, Range, Scalar
+from raymia.results.row import Row
+from raymia.search import suggest as search
+from raymia.search.suggest import Outcome, Suggestion, Suggestions, locate
+from raymia.study.sweep import Resources, Search, Sweep
+from raymia.verdict.front import hypervolume
 
 
 @dataclasses.dataclass(frozen=True)

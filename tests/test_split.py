@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raymia import catalog
 from raymia.errors import SweepError
-from raymia.split import AUDITED, POPULATION, REFERENCE, Split
+from raymia.point import catalog
+from raymia.records.split import AUDITED, POPULATION, REFERENCE, Split
 
 PROTOCOLS = [
     ("coin", {}),

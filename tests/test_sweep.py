@@ -15,18 +15,20 @@ from hypothesis import strategies as st
 
 import raymia.attacks
 import raymia.defenses
-from raymia import catalog, lanes, sweep, yamlfile
 from raymia.errors import SweepError
-from raymia.schedule import Training
-from raymia.space import Choice, Part, Range
-from raymia.sweep import Point, Sweep
+from raymia.point import catalog
+from raymia.point.schedule import Training
+from raymia.point.space import Choice, Part, Range
+from raymia.study import lanes, sweep
+from raymia.study import strict_yaml as yamlfile
+from raymia.study.sweep import Point, Sweep
 
 PLUGINS = {
     "defenses/soft.py": """
         from dataclasses import dataclass
         from typing import Annotated
-        from raymia.defense import Defense
-        from raymia.space import Choice, Range
+        from raymia.training.defense import Defense
+        from raymia.point.space import Choice, Range
         @dataclass(frozen=True)
         class Soft(Defense):
             "Knobs of every type."
@@ -39,7 +41,7 @@ PLUGINS = {
         """,
     "defenses/swap.py": """
         from dataclasses import dataclass
-        from raymia.defense import Defense
+        from raymia.training.defense import Defense
         @dataclass(frozen=True)
         class Swap(Defense):
             "Owns the criterion, as trade does."
@@ -54,7 +56,7 @@ PLUGINS = {
         """,
     "defenses/trade.py": """
         from dataclasses import dataclass
-        from raymia.defense import Defense
+        from raymia.training.defense import Defense
         @dataclass(frozen=True)
         class Trade(Defense):
             "Needs its strength."
@@ -64,7 +66,7 @@ PLUGINS = {
         """,
     "defenses/kept.py": """
         from dataclasses import dataclass
-        from raymia.defense import Defense, Traits
+        from raymia.training.defense import Defense, Traits
         @dataclass(frozen=True)
         class Kept(Defense):
             "Wants the defender's reference."
@@ -74,8 +76,8 @@ PLUGINS = {
     "defenses/narrow.py": """
         from dataclasses import dataclass
         from typing import Annotated
-        from raymia.defense import Defense
-        from raymia.space import Range
+        from raymia.training.defense import Defense
+        from raymia.point.space import Range
         @dataclass(frozen=True)
         class Narrow(Defense):
             "Says what it allows in code."
@@ -88,7 +90,7 @@ PLUGINS = {
     "attacks/cheap.py": """
         from dataclasses import dataclass
         from typing import ClassVar
-        from raymia.attack import Attack
+        from raymia.attack.attack import Attack
         @dataclass(frozen=True)
         class Cheap(Attack):
             "Always applies."
@@ -98,7 +100,7 @@ PLUGINS = {
     "attacks/online.py": """
         from dataclasses import dataclass
         from typing import ClassVar
-        from raymia.attack import Attack, Traits
+        from raymia.attack.attack import Attack, Traits
         @dataclass(frozen=True)
         class Online(Attack):
             "Needs shadows that train on the record."
@@ -109,7 +111,7 @@ PLUGINS = {
     "attacks/crowd.py": """
         from dataclasses import dataclass
         from typing import ClassVar
-        from raymia.attack import Attack, Traits
+        from raymia.attack.attack import Attack, Traits
         @dataclass(frozen=True)
         class Crowd(Attack):
             "Needs a population; not standard."
@@ -119,7 +121,7 @@ PLUGINS = {
     "attacks/flips.py": """
         from dataclasses import dataclass
         from typing import ClassVar
-        from raymia.attack import Attack, Traits
+        from raymia.attack.attack import Attack, Traits
         @dataclass(frozen=True)
         class Flips(Attack):
             "Needs images; not standard."
@@ -748,7 +750,7 @@ HEAVY = "{'torch', 'ray', 'sklearn', 'scipy', 'optuna', 'opacus', 'torchvision',
 
 def test_loading_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("{name: a, dataset: digits, network: mlp, defenses: [[], [relaxloss, srcm]]}")
-    code = f"import sys; from raymia import sweep; sweep.load(sys.argv[1]); print({HEAVY} & set(sys.modules))"
+    code = f"import sys; from raymia.study import sweep; sweep.load(sys.argv[1]); print({HEAVY} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.yaml")], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
 

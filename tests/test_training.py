@@ -7,16 +7,19 @@ import pytest
 import torch
 from torch import nn
 
-from raymia import images
-from raymia.defense import Batch, Clock, Defense, Lesson, Pass, Reference
-from raymia.modules import Dropout, LinearNorm, Network, Normalise, SphereClip, classifier
-from raymia.network import Outputs
 from raymia.networks.resnet18 import Resnet18
-from raymia.optimizer import Optimizer
-from raymia.recipe import Recipe
-from raymia.schedule import Training
-from raymia.stack import Stack
-from raymia.training import Diverged, Model, fit, predict
+from raymia.point.schedule import Training
+from raymia.training import augment as images
+from raymia.training.backends.choice import backend
+from raymia.training.backends.wide import Wide, can_be_wide
+from raymia.training.defense import Batch, Clock, Defense, Lesson, Pass, Reference
+from raymia.training.fit import fit
+from raymia.training.group import Diverged
+from raymia.training.model import Model, predict
+from raymia.training.modules import Dropout, LinearNorm, Normalise, SphereClip
+from raymia.training.network import Network, Outputs, classifier
+from raymia.training.optimizer import Optimizer
+from raymia.training.recipe import Recipe
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
@@ -94,7 +97,7 @@ def test_weights_multiplied_at_once_are_those_of_single_models(layers: str) -> N
     def build() -> Network:
         return classifier(LAYERS[layers](), 8, 3)
 
-    assert Stack([build(), build()]).wide
+    assert isinstance(backend([build(), build()]), Wide)
     together = weights(Recipe(), [0, 1, 2], build)
     for m in range(3):
         assert torch.allclose(together[m], weights(Recipe(), [m], build)[0], atol=1e-9, rtol=0)
@@ -105,7 +108,7 @@ def test_rows_of_rows_are_multiplied_at_once_too() -> None:
         layers = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Tanh(), nn.Linear(3, 4), nn.Flatten())
         return classifier(layers, 12, 3)
 
-    assert Stack([build(), build()]).wide
+    assert isinstance(backend([build(), build()]), Wide)
     together = weights(Recipe(), [0, 1], build, shape=(3, 2))
     assert torch.allclose(together[1], weights(Recipe(), [1], build, shape=(3, 2))[0], atol=1e-9, rtol=0)
 
@@ -118,9 +121,9 @@ def test_a_layer_of_another_kind_is_mapped() -> None:
     def build() -> Network:
         return classifier(Odd(6, 8), 8, 3)
 
-    assert not Stack([build(), build()]).wide
+    assert not isinstance(backend([build(), build()]), Wide)
     for layer in (nn.Flatten(0), nn.Sequential(twice := nn.Tanh(), twice), nn.BatchNorm1d(6)):
-        assert not Stack([classifier(nn.Sequential(layer, nn.Linear(6, 8)), 8, 3) for _ in range(2)]).wide
+        assert not can_be_wide(classifier(nn.Sequential(layer, nn.Linear(6, 8)), 8, 3))
     assert torch.allclose(weights(Recipe(), [0, 1], build)[1], weights(Recipe(), [1], build)[0], atol=1e-9, rtol=0)
 
 

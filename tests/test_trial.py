@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raymia import observe, sweep, trial, world
-from raymia.data import Data
-from raymia.data import load as load_data
-from raymia.metrics import ScoreError
-from raymia.point import Point
-from raymia.space import Part
-from raymia.storage import Local
-from raymia.store import Store
+from raymia.point.point import Point
+from raymia.point.space import Part
+from raymia.records.data import Data
+from raymia.records.data import load as load_data
+from raymia.results.local import Local
+from raymia.results.store import Store
+from raymia.signals import observe, world
+from raymia.study import sweep
+from raymia.trial import run as trial
+from raymia.verdict import metrics
+from raymia.verdict.metrics import ScoreError
 
 TINY = """
 name: tiny
@@ -53,8 +56,8 @@ def test_the_gap_law_and_the_row(tiny: tuple[Point, Data]) -> None:
 
 
 def test_the_gap_law_is_checked(tiny: tuple[Point, Data], monkeypatch: pytest.MonkeyPatch) -> None:
-    right = trial.metrics.auc
-    monkeypatch.setattr(trial.metrics, "auc", lambda score, member: 1 - right(score, member) + 1e-3)
+    right = metrics.auc
+    monkeypatch.setattr(metrics, "auc", lambda score, member: 1 - right(score, member) + 1e-3)
     row = trial.attempt(*tiny)
     assert row.state == "failed" and "baseline" in row.reason
 
@@ -171,8 +174,8 @@ def test_a_row_says_what_a_defense_costs_in_records_and_which_bound_epsilon_is()
 
 def test_an_index_loses_no_entry_to_other_processes(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from raymia.storage import Local;"
-        "from raymia.store import Store; s = Store(Local(Path(sys.argv[1])), 'k');"
+        "import sys; from pathlib import Path; from raymia.results.local import Local;"
+        "from raymia.results.store import Store; s = Store(Local(Path(sys.argv[1])), 'k');"
         "[s.put(f'{sys.argv[2]}-{i}', b'x') for i in range(20)]"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(n)]) for n in range(3)]

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
-from raymia import catalog, observe, sweep, trial, world
-from raymia.data import Data, load
-from raymia.point import Point
+from raymia.point import catalog
+from raymia.point.point import Point
 from raymia.protocols.coin import Coin
+from raymia.records.data import Data, load
+from raymia.signals import observe, world
+from raymia.study import sweep
+from raymia.trial import run as trial
 
 TINY = """
 name: tiny

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from raymia.protocols.coin import Coin
-from raymia.signals import Signals
-from raymia.split import Split
+from raymia.records.split import Split
+from raymia.signals.view import Signals
 
 CLASSES = 5
 Array = np.ndarray[Any, Any]

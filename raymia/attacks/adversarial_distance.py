@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from raymia.attack import Array, Attack, Rng, Traits
-from raymia.signals import View
+from raymia.attack.attack import Array, Attack, Rng, Traits
+from raymia.signals.view import View
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,7 @@ class AdversarialDistance(Attack):
 
     Source: Del Grosso et al., Leveraging Adversarial Examples to Quantify Membership Information Leakage, CVPR 2022.
 
-    Departures: a DeepFool-like search of our own (`raymia.nearby`), where the paper uses AutoAttack.
+    Departures: a DeepFool-like search of our own (`signals.perturb`), where the paper uses AutoAttack.
     """
 
     cite: ClassVar[str] = (

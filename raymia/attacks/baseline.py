@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from raymia.attack import Array, Attack, Rng
-from raymia.signals import View
+from raymia.attack.attack import Array, Attack, Rng
+from raymia.signals.view import View
 
 
 @dataclass(frozen=True)

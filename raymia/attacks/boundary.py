@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from raymia.attack import Array, Attack, Rng, Traits
-from raymia.signals import View
+from raymia.attack.attack import Array, Attack, Rng, Traits
+from raymia.signals.view import View
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Boundary(Attack):
     Source: Choquette-Choo et al., Label-Only Membership Inference Attacks, ICML 2021, by the search of Chen, Jordan &
     Wainwright, HopSkipJumpAttack, S&P 2020.
 
-    Departures: a few hundred queries a record (`raymia.nearby`) instead of thousands; records that are no images, too.
+    Departures: a few hundred queries a record (`signals.perturb`) instead of thousands; records that are no images, too.
     """
 
     cite: ClassVar[str] = (

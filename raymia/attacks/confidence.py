@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from raymia.attack import Array, Metric
+from raymia.attack.attack import Array, Metric
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from raymia.attack import Array, Attack, Rng, Traits
-from raymia.signals import View
+from raymia.attack.attack import Array, Attack, Rng, Traits
+from raymia.signals.view import View
 
 
 @dataclass(frozen=True)
 class DistanceToConfident(Attack):
-    """Minus the l_inf distance to where the target is as sure as on its median member (the search: `raymia.nearby`).
+    """Minus the l_inf distance to where the target is as sure as on its median member (the search: `signals.perturb`).
 
     `dtc_gap` beside it is (mean over non-members - mean over members) / mean over non-members of that distance. The median loss
     is one number of the target's training set, so the attack is of those that know some members.

@@ -3,9 +3,9 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from raymia.attack import Array, Attack, Rng, Traits
-from raymia.signals import View
-from raymia.space import Range
+from raymia.attack.attack import Array, Attack, Rng, Traits
+from raymia.point.space import Range
+from raymia.signals.view import View
 
 SHRINK = 8.0  # how many models' worth of weight the common variance has beside a record's own
 

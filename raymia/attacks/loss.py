@@ -3,8 +3,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from raymia.attack import Array, Metric, Traits
-from raymia.signals import View, log_truth
+from raymia.attack.attack import Array, Metric, Traits
+from raymia.signals.view import View, log_truth
 
 
 @dataclass(frozen=True)

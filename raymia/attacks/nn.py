@@ -3,14 +3,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
-from raymia.attack import Array
-from raymia.attacker import Learned, perceptron
-from raymia.schedule import Training
-from raymia.signals import log_softmax
-from raymia.space import Range
+from raymia.attack.attack import Array
+from raymia.attack.learned import Learned, perceptron
+from raymia.point.schedule import Training
+from raymia.point.space import Range
+from raymia.signals.view import log_softmax
 
 if TYPE_CHECKING:
-    from raymia.modules import Network
+    from raymia.training.network import Network
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from raymia.attack import Array, Traits
-from raymia.attacker import Learned, two_branches
-from raymia.schedule import Training
-from raymia.signals import log_softmax
-from raymia.space import Range
+from raymia.attack.attack import Array, Traits
+from raymia.attack.learned import Learned, two_branches
+from raymia.point.schedule import Training
+from raymia.point.space import Range
+from raymia.signals.view import log_softmax
 
 if TYPE_CHECKING:
-    from raymia.modules import Network
+    from raymia.training.network import Network
 
 
 @dataclass(frozen=True)

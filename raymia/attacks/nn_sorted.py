@@ -3,13 +3,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from raymia.attack import Array
-from raymia.attacker import Learned, Pairs, perceptron
-from raymia.schedule import Training
-from raymia.space import Range
+from raymia.attack.attack import Array
+from raymia.attack.learned import Learned, Pairs, perceptron
+from raymia.point.schedule import Training
+from raymia.point.space import Range
 
 if TYPE_CHECKING:
-    from raymia.modules import Network
+    from raymia.training.network import Network
 
 
 @dataclass(frozen=True)

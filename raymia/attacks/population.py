@@ -3,8 +3,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from raymia.attack import Array, Attack, Rng, Traits
-from raymia.signals import View
+from raymia.attack.attack import Array, Attack, Rng, Traits
+from raymia.signals.view import View
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from raymia.attack import Array, Metric
+from raymia.attack.attack import Array, Metric
 
 
 @dataclass(frozen=True)

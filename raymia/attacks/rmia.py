@@ -3,9 +3,9 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from raymia.attack import Array, Attack, Rng, Traits
-from raymia.signals import View, log_truth
-from raymia.space import Range
+from raymia.attack.attack import Array, Attack, Rng, Traits
+from raymia.point.space import Range
+from raymia.signals.view import View, log_truth
 
 MARGIN = 0.6
 

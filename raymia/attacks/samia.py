@@ -3,21 +3,21 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from raymia.attack import Array, Traits
-from raymia.attacker import Learned, Pairs, attentive
-from raymia.schedule import Training
-from raymia.signals import log_softmax
-from raymia.space import Range
+from raymia.attack.attack import Array, Traits
+from raymia.attack.learned import Learned, Pairs, attentive
+from raymia.point.schedule import Training
+from raymia.point.space import Range
+from raymia.signals.view import log_softmax
 
 if TYPE_CHECKING:
-    from raymia.modules import Network
+    from raymia.training.network import Network
 
 
 @dataclass(frozen=True)
 class Samia(Learned):
     """A transformer that learns from the shadows; each class is a token: probability, sensitivity, whether it is the label.
 
-    The sensitivity of a class is how much its probability changes with the input (`raymia.queries.sensitivity`). Three layers
+    The sensitivity of a class is how much its probability changes with the input (`signals.queries`). Three layers
     of 64 numbers, 4 heads, 128 inside, dropout 0.2; then 64-2. Score: the log-odds of "member".
 
     Source: Yuan & Zhang, USENIX Security 2022 (SAMIA), and its code.

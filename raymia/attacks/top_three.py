@@ -4,10 +4,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from raymia.attack import Array, Metric, Rng, Traits
-from raymia.attacker import Pairs, draw_pairs
-from raymia.calibration import logistic, odds
-from raymia.signals import View, log_softmax
+from raymia.attack.attack import Array, Metric, Rng, Traits
+from raymia.attack.calibration import logistic, odds
+from raymia.attack.learned import Pairs, draw_pairs
+from raymia.signals.view import View, log_softmax
 
 
 @dataclass(frozen=True)

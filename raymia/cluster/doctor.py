@@ -16,9 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from raymia import estimate
+from raymia import machine
 from raymia.errors import EnvironmentFault
-from raymia.remote import Location, Remote, storage
+from raymia.results.remote import Location, Remote, storage
 
 _LIBRARIES = ("torch", "numpy", "ray", "optuna", "opacus", "pandas", "pyarrow", "scikit-learn", "torchvision", "safetensors")
 _PATIENCE = 5.0  # seconds for an HTTP answer
@@ -174,7 +174,7 @@ def _token() -> str:
 
 def _machine() -> Iterator[Finding]:
     """This machine, where no cluster is named."""
-    here = estimate.machine()
+    here = machine.here()
     yield Finding("cluster", "none is named: `raymia run` starts Ray here", advice="or set RAY_ADDRESS")
     yield Finding("CPUs", str(here["cpu"]))
     yield _gpus("GPUs", here["gpu"], look(None))

@@ -4,9 +4,9 @@ import sys
 import time
 from typing import Any
 
-from raymia.objectives import COLUMNS
-from raymia.point import Point, strength
-from raymia.results import Row, best
+from raymia.point.objectives import COLUMNS
+from raymia.point.point import Point, strength
+from raymia.results.row import Row, best
 
 _FRONT_LINES = 8
 _EVERY = 0.5  # seconds between two live pictures

@@ -16,14 +16,14 @@ from typing import Any
 
 import ray
 
-from raymia import estimate
-from raymia.cluster import leash
-from raymia.cluster.room import Node, at_once, reachable
-from raymia.cluster.stop import Stopped
+from raymia import machine
+from raymia.cluster import processes as leash
+from raymia.cluster.capacity import Node, at_once, reachable
+from raymia.cluster.interrupt import Stopped
 from raymia.errors import EnvironmentFault, SweepError
-from raymia.remote import Location
+from raymia.results.remote import Location
 from raymia.streams import key
-from raymia.sweep import Resources
+from raymia.study.sweep import Resources
 
 _LEAST_STORE = 128 * 2**20  # Ray asks for 75 MB
 _LONGEST_ROOT = 40  # the paths of Ray's sockets below it must stay under 107 characters
@@ -163,7 +163,7 @@ def _token() -> str:
 
 def _local(asked: Resources, folder: Path, data_bytes: int) -> dict[str, Any]:
     """What `ray.init` is told. Raises SweepError before anything is started where a trial could never be."""
-    here = {"CPU": float(estimate.cpus()), "GPU": float(_gpus() if asked.gpu else 0)}
+    here = {"CPU": float(machine.cpus()), "GPU": float(_gpus() if asked.gpu else 0)}
     at_once(asked, [here])
     return {
         "address": "local",

@@ -12,16 +12,16 @@ from typing import Any
 import ray
 from ray import tune
 
-from raymia import trial as trials
-from raymia.cluster import leash
-from raymia.cluster.actors import MOST, Pool
-from raymia.cluster.carry import FolderFault, Shelf, shelf
-from raymia.cluster.spread import Spread, settle
-from raymia.data import Data
+from raymia.cluster import processes as leash
+from raymia.cluster.groups import Spread, settle
+from raymia.cluster.pool import MOST, Pool
+from raymia.cluster.transport import FolderFault, Shelf, shelf
 from raymia.errors import EnvironmentFault
-from raymia.point import Point
-from raymia.results import Row
-from raymia.sweep import Resources
+from raymia.point.point import Point
+from raymia.records.data import Data
+from raymia.results.row import Row
+from raymia.study.sweep import Resources
+from raymia.trial import run as trials
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 

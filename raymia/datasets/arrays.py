@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymia.data import Data, Dataset, encode, existing
 from raymia.errors import SweepError
-from raymia.schedule import Training
+from raymia.point.schedule import Training
+from raymia.records.data import Data, Dataset, encode, existing
 
 
 @dataclass(frozen=True, kw_only=True)

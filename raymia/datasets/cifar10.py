@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from raymia.data import Data, Dataset
 from raymia.errors import EnvironmentFault, SweepError
-from raymia.schedule import Training
+from raymia.point.schedule import Training
+from raymia.records.data import Data, Dataset
 
 
 @dataclass(frozen=True, kw_only=True)

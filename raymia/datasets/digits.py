@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from raymia.data import Data, Dataset
-from raymia.schedule import Training
+from raymia.point.schedule import Training
+from raymia.records.data import Data, Dataset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from raymia.data import Data, Dataset, encode, existing
 from raymia.errors import EnvironmentFault, SweepError
-from raymia.schedule import Training
+from raymia.point.schedule import Training
+from raymia.records.data import Data, Dataset, encode, existing
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 PARTS = ("train", "test", "val", "valid", "validation")  # of a data set, where they hold folders; else classes

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from raymia.catalog import suggest
-from raymia.data import Data, Dataset, encode, existing
 from raymia.errors import SweepError
-from raymia.schedule import Training
+from raymia.point.catalog import suggest
+from raymia.point.schedule import Training
+from raymia.records.data import Data, Dataset, encode, existing
 
 if TYPE_CHECKING:
     import pandas as pd

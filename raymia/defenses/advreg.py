@@ -1,19 +1,21 @@
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from raymia.defense import Batch, Clock, Defense, Pass, Reference, Rng, Traits
 from raymia.lazy import F, torch
-from raymia.network import Outputs
-from raymia.schedule import Training
-from raymia.space import Range
+from raymia.point.schedule import Training
+from raymia.point.space import Range
+from raymia.training.defense import Batch, Clock, Defense, Pass, Reference, Rng, Traits
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from raymia.modules import Network
+    from raymia.training.network import Network, Outputs
+
 
 LOGITS, LABEL, JOINED = (100, 1024, 512, 64), (100, 512, 64), (128, 1)  # widths of the inner attacker's three branches
 
@@ -52,7 +54,7 @@ class Advreg(Defense):
     def traits(self) -> Traits:
         return Traits(couples=True, wants={"reference"}, share=self.share, share_knob="share")
 
-    def extra(self, network: "Network", rng: Rng) -> "dict[str, Tensor]":
+    def extra(self, network: Network, rng: Rng) -> dict[str, Tensor]:
         """Weights and biases of the inner attack, uniform in +-1/sqrt(inputs), as torch's linear layers start."""
         out = {}
         for name, widths in (("z", LOGITS), ("y", LABEL), ("h", JOINED)):
@@ -63,12 +65,12 @@ class Advreg(Defense):
                 out[f"{name}{i}.b"] = torch.as_tensor(rng.uniform(-bound, bound, after))
         return out
 
-    def extra_training(self) -> "Mapping[str, Training]":
+    def extra_training(self) -> Mapping[str, Training]:
         return {"": Training(optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=())}
 
     def penalty(
-        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: "Mapping[str, Tensor]", clock: Clock
-    ) -> "Tensor | None":
+        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+    ) -> Tensor | None:
         if not self.alpha:
             return None
         still = {name: weight.detach() for name, weight in extra.items()}
@@ -77,20 +79,20 @@ class Advreg(Defense):
     def passes(self, clock: Clock) -> list[Pass]:
         return [Pass(self._loss, moves="extra", reference="uniform", evaluation=True)] if self.alpha else []
 
-    def _loss(self, outputs: Outputs, batch: Batch, reference: Reference, extra: Any, clock: Clock) -> "Tensor":
+    def _loss(self, outputs: Outputs, batch: Batch, reference: Reference, extra: Any, clock: Clock) -> Tensor:
         inside = _suspicion(outputs.logits.detach(), batch.label, extra)
         outside = _suspicion(reference.outputs.logits.detach(), reference.batch.label, extra)
         return (F.softplus(-inside).mean() + F.softplus(outside).mean()) / 2
 
 
-def _suspicion(logits: "Tensor", label: "Tensor", weights: "Mapping[str, Tensor]") -> "Tensor":
+def _suspicion(logits: Tensor, label: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
     """The inner attack's log-odds of "member", [B]."""
     hot = 2.0 * F.one_hot(label, logits.shape[-1]).to(logits.dtype) - 1
     branches = [_branch(logits.sort(-1).values, "z", weights), _branch(hot, "y", weights)]
     return F.linear(torch.cat(branches, -1), weights["h0.w"], weights["h0.b"])[..., 0]
 
 
-def _branch(v: "Tensor", name: str, weights: "Mapping[str, Tensor]") -> "Tensor":
+def _branch(v: Tensor, name: str, weights: Mapping[str, Tensor]) -> Tensor:
     for i in range(sum(key.startswith(name) and key.endswith("w") for key in weights)):
         v = F.relu(F.linear(v, weights[f"{name}{i}.w"], weights[f"{name}{i}.b"]))
     return v

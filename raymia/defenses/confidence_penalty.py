@@ -1,13 +1,16 @@
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from raymia.defense import Batch, Clock, Defense, Reference
-from raymia.network import Outputs
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.defense import Batch, Clock, Defense, Reference
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from raymia.training.network import Outputs
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class ConfidencePenalty(Defense):
     alpha: Annotated[float, Range(0.05, 5.0, log=True, least=0.0)] = 0.1
 
     def penalty(
-        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: "Mapping[str, Tensor]", clock: Clock
-    ) -> "Tensor":
+        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+    ) -> Tensor:
         log_p = outputs.logits.log_softmax(-1)
         return self.alpha * (log_p.exp() * log_p).sum(-1)

@@ -1,18 +1,19 @@
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from raymia.defense import Batch, Clock, Defense, Reference, Rng, Traits, cross_entropy
 from raymia.lazy import torch
-from raymia.losses import flattened, relax
-from raymia.network import Outputs
-from raymia.schedule import Training
-from raymia.space import Range
+from raymia.point.schedule import Training
+from raymia.point.space import Range
+from raymia.training.defense import Batch, Clock, Defense, Reference, Rng, Traits, cross_entropy
+from raymia.training.losses import flattened, relax
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from raymia.modules import Network
+    from raymia.training.network import Network, Outputs
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,15 @@ class Crl(Defense):
     def traits(self) -> Traits:
         return Traits(couples=True)
 
-    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> "Tensor":
+    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
         z = _shrunk(outputs.logits, self.tau_rce)
         soft = flattened(outputs.logits.softmax(-1), batch.label, self.upper_rce)
         flat = cross_entropy(z, soft).mean()
         return relax(cross_entropy(z, batch.target).mean(), self.alpha_rce, _even(clock), flat)
 
     def penalty(
-        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: "Mapping[str, Tensor]", clock: Clock
-    ) -> "Tensor":
+        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+    ) -> Tensor:
         q = _shrunk(outputs.features, self.tau_rcl)
         centre = _shrunk(extra["centres"], self.tau_rcl)[batch.label]
         apart = (q - centre).square().sum(-1)
@@ -83,10 +84,10 @@ class Crl(Defense):
         flat = (keep * apart + (1 - keep) * q.square().sum(-1)).mean() / 2
         return self.lam * relax(apart.mean() / 2, self.alpha_rcl, _even(clock), flat)
 
-    def extra(self, network: "Network", rng: Rng) -> "dict[str, Tensor]":
+    def extra(self, network: Network, rng: Rng) -> dict[str, Tensor]:
         return {"centres": torch.as_tensor(rng.standard_normal((network.classes, network.features)))}
 
-    def extra_training(self) -> "Mapping[str, Training]":
+    def extra_training(self) -> Mapping[str, Training]:
         return {"": Training(lr=1e-3, momentum=0.9, weight_decay=5e-4, milestones=())}
 
 
@@ -94,7 +95,7 @@ def _even(clock: Clock) -> bool:
     return (clock.epoch + 1) % 2 == 0
 
 
-def _shrunk(v: "Tensor", tau: float) -> "Tensor":
+def _shrunk(v: Tensor, tau: float) -> Tensor:
     """v / (1 + tau (|v| + 1e-7)), norm over the last axis."""
     if not tau:
         return v

@@ -1,15 +1,18 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Rng, Traits, cross_entropy
 from raymia.lazy import F, torch
-from raymia.losses import divergence, softened
-from raymia.network import Outputs
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.defense import Batch, Clock, Defense, Fit, Lesson, Rng, Traits, cross_entropy
+from raymia.training.losses import divergence, softened
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from raymia.training.network import Outputs
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Distillation(Defense):
         teachers = fit(Defense(), lesson, "teacher")
         return replace(lesson, target=torch.stack([softened(teacher, lesson.x, self.t) for teacher in teachers]))
 
-    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> "Tensor":
+    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
         if self.form == "kaya":
             return super().criterion(outputs, batch, clock)
         soft = divergence(batch.target, outputs.logits, self.t).mean(-1)

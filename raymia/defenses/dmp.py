@@ -1,17 +1,20 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
-from raymia.defense import Batch, Clock, Defense, Fit, Lesson, Predictor, Rng, Traits
 from raymia.lazy import torch
-from raymia.losses import divergence, softened
-from raymia.network import Outputs
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.defense import Batch, Clock, Defense, Fit, Lesson, Predictor, Rng, Traits
+from raymia.training.losses import divergence, softened
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from raymia.training.network import Outputs
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Dmp(Defense):
         return replace(lesson, members=lesson.reference, target=target)
 
     def _on_pictures(self, lesson: Lesson, teachers: Sequence[Predictor], rngs: Sequence[Rng]) -> Lesson:
-        from raymia.gan import pictures
+        from raymia.training.gan import pictures
 
         byte = lesson.x.dtype == torch.uint8
         xs, targets, members = [lesson.x], [torch.zeros((len(lesson.x), lesson.classes), device=lesson.x.device)], []
@@ -93,6 +96,6 @@ class Dmp(Defense):
         # each model's pictures are its own rows: one table serves all
         return replace(lesson, x=torch.cat(xs), y=y, members=tuple(members), target=target.expand(len(lesson), *target.shape))
 
-    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> "Tensor":
+    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
         terms = divergence(batch.target, outputs.logits, self.tau)
         return terms.sum(-1) if self.average == "records" else terms.mean(-1)

@@ -1,17 +1,19 @@
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.defense import Defense, Private, Rng
 from raymia.lazy import torch
-from raymia.privacy import epsilon, poisson, sample_rate, steps
-from raymia.schedule import Training
-from raymia.space import Range
+from raymia.point.schedule import Training
+from raymia.point.space import Range
+from raymia.training.defense import Defense, Private, Rng
+from raymia.training.privacy import epsilon, poisson, sample_rate, steps
 
 if TYPE_CHECKING:
-    from raymia.modules import Network
+    from raymia.training.network import Network
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,11 @@ class Dpsgd(Defense):
             given = f"max_grad_norm {self.max_grad_norm}, delta {self.delta}"
             raise ValueError(f"got {given}; max_grad_norm more than 0, delta between 0 and 1 is allowed")
 
-    def network(self, network: "Network") -> "Network":
+    def network(self, network: Network) -> Network:
         return network.edit(_group_norm)
 
     def privatise(
-        self, network: "Network", parameters: "Sequence[torch.Tensor]", members: int, training: Training, rng: Rng
+        self, network: Network, parameters: Sequence[torch.Tensor], members: int, training: Training, rng: Rng
     ) -> Private:
         from opacus.grad_sample import GradSampleModuleFastGradientClipping
         from opacus.optimizers import DPOptimizerFastGradientClipping
@@ -77,7 +79,7 @@ class Dpsgd(Defense):
             generator=torch.Generator(parameters[0].device).manual_seed(int(rng.integers(2**62))),
         )
 
-        def gradients(losses: "Callable[[], torch.Tensor]", size: int) -> "list[torch.Tensor]":
+        def gradients(losses: Callable[[], torch.Tensor], size: int) -> list[torch.Tensor]:
             optimizer.zero_grad(set_to_none=True)
             for p in parameters:  # an empty Poisson batch still adds noise and counts as a step
                 p.grad = torch.zeros_like(p)
@@ -97,7 +99,7 @@ class Dpsgd(Defense):
         return {"epsilon": spent, "delta": delta, "sample_rate": rate}
 
 
-def _group_norm(module: "torch.nn.Module") -> "torch.nn.Module":
+def _group_norm(module: torch.nn.Module) -> torch.nn.Module:
     """GroupNorm of 32 groups in place of BatchNorm: fewer where 32 does not divide the channels, or would leave one a group."""
     if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
         channels = module.num_features

@@ -1,13 +1,16 @@
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.defense import Defense, Traits
-from raymia.lazy import torch
-from raymia.space import Range
+from raymia.lazy import modules, torch
+from raymia.lazy import network as networks
+from raymia.point.space import Range
+from raymia.training.defense import Defense, Traits
 
 if TYPE_CHECKING:
-    from raymia.modules import Network
+    from raymia.training.network import Network
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,9 @@ class Dropout(Defense):
     def traits(self) -> Traits:
         return Traits(wants={"convolutions"} if self.where == "convs" else set())
 
-    def network(self, network: "Network") -> "Network":
-        from raymia.modules import Dropout, after_convolutions
-
+    def network(self, network: Network) -> Network:
         if not self.p:
             return network
         if self.where == "convs":
-            return after_convolutions(network, lambda: Dropout(self.p))
-        return network.with_head(lambda head: torch.nn.Sequential(Dropout(self.p), head))
+            return networks.after_convolutions(network, lambda: modules.Dropout(self.p))
+        return network.with_head(lambda head: torch.nn.Sequential(modules.Dropout(self.p), head))

@@ -2,9 +2,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from raymia.defense import Defense
-from raymia.schedule import Training
-from raymia.space import Range
+from raymia.point.schedule import Training
+from raymia.point.space import Range
+from raymia.training.defense import Defense
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from raymia.defense import Batch, Clock, Defense, Rng
 from raymia.lazy import torch
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.defense import Batch, Clock, Defense, Rng
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from raymia.defense import Batch, Clock, Defense, Rng, Traits
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.defense import Batch, Clock, Defense, Rng, Traits
 
 
 @dataclass(frozen=True)

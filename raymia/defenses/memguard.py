@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from raymia.defense import Array, Defense, Owned, Predictor, Release, Traits
 from raymia.lazy import F, torch
-from raymia.losses import logarithm, probabilities
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.defense import Array, Defense, Owned, Predictor, Release, Traits
+from raymia.training.losses import logarithm, probabilities
 
 C2, STEP, SURE, C3 = 10.0, 0.1, 1e-5, [10.0**e for e in range(-1, 6)]  # C3: how much a small distortion counts
 

@@ -1,14 +1,17 @@
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from raymia.defense import Array, Batch, Clock, Defense, Gap, Pass, Reference, Traits
-from raymia.losses import mmd
-from raymia.network import Outputs
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.defense import Array, Batch, Clock, Defense, Gap, Pass, Reference, Traits
+from raymia.training.losses import mmd
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from raymia.training.network import Outputs
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ class Mmd(Defense):
         return Traits(couples=True, wants={"reference"}, beside=beside)
 
     def penalty(
-        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: "Mapping[str, Tensor]", clock: Clock
-    ) -> "Tensor | None":
+        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+    ) -> Tensor | None:
         if reference is None:
             return None
         # the root has no gradient at 0
@@ -66,10 +69,10 @@ class Mmd(Defense):
             return []
         return [Pass(self._loss, order="by_class", reference="by_class", evaluation=self.bn_mode == "eval", gate=self._open)]
 
-    def _square(self, outputs: Outputs, reference: Reference) -> "Tensor":
+    def _square(self, outputs: Outputs, reference: Reference) -> Tensor:
         return mmd(outputs.logits.softmax(-1), reference.outputs.logits.softmax(-1).detach(), self.sigma)
 
-    def _loss(self, outputs: Outputs, batch: Batch, reference: Reference, extra: Any, clock: Clock) -> "Tensor":
+    def _loss(self, outputs: Outputs, batch: Batch, reference: Reference, extra: Any, clock: Clock) -> Tensor:
         return self.weight * self._square(outputs, reference)
 
     def _open(self, gap: Gap) -> Array:

@@ -2,10 +2,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from raymia.defense import Batch, Clock, Defense, Rng, Traits
 from raymia.errors import SweepError
-from raymia.images import crop
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.augment import crop
+from raymia.training.defense import Batch, Clock, Defense, Rng, Traits
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.defense import Batch, Clock, Defense, Traits, cross_entropy
-from raymia.losses import flattened, relax
-from raymia.network import Outputs
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.defense import Batch, Clock, Defense, Traits, cross_entropy
+from raymia.training.losses import flattened, relax
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from raymia.training.network import Outputs
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Relaxloss(Defense):
     def traits(self) -> Traits:
         return Traits(couples=True)
 
-    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> "Tensor":
+    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
         base = 0 if self.variant.startswith("official") else 1
         even = (clock.epoch + base) % 2 == 0
         losses = cross_entropy(outputs.logits, batch.target)

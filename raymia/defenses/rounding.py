@@ -3,9 +3,9 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from raymia.defense import Array, Defense, Owned, Release
-from raymia.losses import logarithm, probabilities
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.defense import Array, Defense, Owned, Release
+from raymia.training.losses import logarithm, probabilities
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from raymia.defense import Defense, Fit, Lesson, Rng, Traits
 from raymia.lazy import torch
-from raymia.losses import softened
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.defense import Defense, Fit, Lesson, Rng, Traits
+from raymia.training.losses import softened
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from raymia.defense import Defense, Traits
-from raymia.space import Range
+from raymia.lazy import modules
+from raymia.lazy import network as networks
+from raymia.point.space import Range
+from raymia.training.defense import Defense, Traits
 
 if TYPE_CHECKING:
-    from raymia.modules import Network
+    from raymia.training.network import Network
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,5 @@ class SpatialDropout(Defense):
     def traits(self) -> Traits:
         return Traits(wants={"convolutions"})
 
-    def network(self, network: "Network") -> "Network":
-        from raymia.modules import Dropout, after_convolutions
-
-        return after_convolutions(network, lambda: Dropout(self.q, channels=True)) if self.q else network
+    def network(self, network: Network) -> Network:
+        return networks.after_convolutions(network, lambda: modules.Dropout(self.q, channels=True)) if self.q else network

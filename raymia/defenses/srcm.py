@@ -1,12 +1,14 @@
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.defense import Defense
-from raymia.lazy import torch
-from raymia.space import Range
+from raymia.lazy import modules, torch
+from raymia.point.space import Range
+from raymia.training.defense import Defense
 
 if TYPE_CHECKING:
-    from raymia.modules import Network
+    from raymia.training.network import Network
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,16 @@ class Srcm(Defense):
     design: Literal["a", "b", "c"] = "b"
     all_on: bool = True
 
-    def network(self, network: "Network") -> "Network":
-        from raymia.modules import LinearNorm, SphereClip
-
+    def network(self, network: Network) -> Network:
         nn, (width, classes) = torch.nn, (network.features, network.classes)
         if self.design == "a":
-            return network.with_head(lambda head: nn.Sequential(head, SphereClip(self.r1, self.d)))
-        normed = LinearNorm(width, classes, all_on=self.all_on and self.design == "b")
+            return network.with_head(lambda head: nn.Sequential(head, modules.SphereClip(self.r1, self.d)))
+        normed = modules.LinearNorm(width, classes, all_on=self.all_on and self.design == "b")
         return network.with_head(
-            lambda head: nn.Sequential(_before(head), nn.Linear(width, width), SphereClip(self.r1, self.d), normed)
+            lambda head: nn.Sequential(_before(head), nn.Linear(width, width), modules.SphereClip(self.r1, self.d), normed)
         )
 
 
-def _before(head: "torch.nn.Module") -> "torch.nn.Module":
+def _before(head: torch.nn.Module) -> torch.nn.Module:
     """What another part put in front of the last linear layer (dropout, say)."""
     return torch.nn.Sequential(*list(head)[:-1]) if isinstance(head, torch.nn.Sequential) else torch.nn.Identity()

@@ -1,15 +1,17 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from raymia.defense import Array, Defense, Fit, Lesson, Predictor, Rng
 from raymia.errors import SweepError
 from raymia.lazy import torch
-from raymia.losses import logarithm, softened
-from raymia.space import Range
-from raymia.split import Ints
+from raymia.point.space import Range
+from raymia.records.split import Ints
+from raymia.training.defense import Array, Defense, Fit, Lesson, Predictor, Rng
+from raymia.training.losses import logarithm, softened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,18 +58,18 @@ class Stacking(Defense):
         y = lesson.y.cpu().numpy()
         forest = RandomForestClassifier(self.trees, random_state=seed, n_jobs=1).fit(_flat(lesson.x[second]), y[second])
 
-        def both(x: "Tensor") -> Array:
+        def both(x: Tensor) -> Array:
             return np.hstack([softened(network, x, 1.0).cpu().numpy(), _aligned(forest, _flat(x), lesson.classes)])
 
         regression = LogisticRegression(max_iter=5000).fit(both(lesson.x[last]), y[last])
 
-        def predict(x: "Tensor") -> "Tensor":
+        def predict(x: Tensor) -> Tensor:
             return torch.as_tensor(logarithm(_aligned(regression, both(x), lesson.classes))).to(x.device)
 
         return predict
 
 
-def _flat(x: "Tensor") -> Array:
+def _flat(x: Tensor) -> Array:
     return x.flatten(1).cpu().numpy()
 
 

@@ -2,8 +2,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from raymia.defense import Defense, Owned, Release
-from raymia.space import Range
+from raymia.point.space import Range
+from raymia.training.defense import Defense, Owned, Release
 
 
 @dataclass(frozen=True)

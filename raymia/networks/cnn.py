@@ -1,12 +1,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from raymia.lazy import torch
-from raymia.network import Architecture
-from raymia.space import Range
+from raymia.lazy import network, torch
+from raymia.point.space import Range
+from raymia.training.architecture import Architecture
 
 if TYPE_CHECKING:
-    from raymia.modules import Network
+    from raymia.training.network import Network
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,6 @@ class Cnn(Architecture):
     width: Annotated[int, Range(4, 256, least=1)] = 32
 
     def build(self, shape: tuple[int, ...], classes: int) -> "Network":
-        from raymia.modules import classifier
-
         nn, (channels, height, width), w = torch.nn, shape, self.width
         flat = 2 * w * (height // 4) * (width // 4)
         backbone = nn.Sequential(
@@ -33,4 +31,4 @@ class Cnn(Architecture):
             *(nn.Conv2d(w, 2 * w, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Flatten(), nn.Linear(flat, 4 * w), nn.ReLU()),
         )
-        return classifier(backbone, 4 * w, classes)
+        return network.classifier(backbone, 4 * w, classes)

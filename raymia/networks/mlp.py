@@ -1,12 +1,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from raymia.lazy import torch
-from raymia.network import Architecture
-from raymia.space import Range
+from raymia.lazy import network, torch
+from raymia.point.space import Range
+from raymia.training.architecture import Architecture
 
 if TYPE_CHECKING:
-    from raymia.modules import Network
+    from raymia.training.network import Network
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,6 @@ class Mlp(Architecture):
     activation: Literal["relu", "tanh"] = "relu"
 
     def build(self, shape: tuple[int, ...], classes: int) -> "Network":
-        from raymia.modules import classifier
-
         sizes = [max(1, self.width >> i) for i in range(self.depth)]
         layers: list[torch.nn.Module] = [torch.nn.Flatten()]
         before = 1
@@ -32,4 +30,4 @@ class Mlp(Architecture):
             act = torch.nn.ReLU() if self.activation == "relu" else torch.nn.Tanh()
             layers += [torch.nn.Linear(before, size), act]
             before = size
-        return classifier(torch.nn.Sequential(*layers), before, classes)
+        return network.classifier(torch.nn.Sequential(*layers), before, classes)

@@ -1,12 +1,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from raymia.lazy import torch
-from raymia.network import Architecture
-from raymia.space import Range
+from raymia.lazy import modules, network, torch
+from raymia.point.space import Range
+from raymia.training.architecture import Architecture
 
 if TYPE_CHECKING:
-    from raymia.modules import Network
+    from raymia.training.network import Network
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,6 @@ class Resnet18(Architecture):
     width: Annotated[int, Range(4, 128, least=1)] = 64
 
     def build(self, shape: tuple[int, ...], classes: int) -> "Network":
-        from raymia.modules import classifier
-
         nn, w = torch.nn, self.width
         layers: list[torch.nn.Module] = [_conv(shape[0], w, 1), nn.BatchNorm2d(w), nn.ReLU()]
         before = w
@@ -37,7 +35,7 @@ class Resnet18(Architecture):
             layers += [_block(before, after, 1 if stage == 0 else 2), _block(after, after, 1)]
             before = after
         backbone = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        return classifier(backbone, before, classes)
+        return network.classifier(backbone, before, classes)
 
 
 def _conv(before: int, after: int, stride: int, kernel: int = 3) -> "torch.nn.Module":
@@ -45,8 +43,6 @@ def _conv(before: int, after: int, stride: int, kernel: int = 3) -> "torch.nn.Mo
 
 
 def _block(before: int, after: int, stride: int) -> "torch.nn.Module":
-    from raymia.modules import Residual
-
     nn = torch.nn
     body = nn.Sequential(
         *(_conv(before, after, stride), nn.BatchNorm2d(after), nn.ReLU()),
@@ -55,4 +51,4 @@ def _block(before: int, after: int, stride: int) -> "torch.nn.Module":
     shortcut: torch.nn.Module = nn.Identity()
     if stride > 1 or before != after:
         shortcut = nn.Sequential(_conv(before, after, stride, kernel=1), nn.BatchNorm2d(after))
-    return Residual(body, shortcut)
+    return modules.Residual(body, shortcut)

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from raymia.errors import SweepError
-from raymia.space import Range
-from raymia.split import AUDITED, Protocol, Split, assemble, reserve
+from raymia.point.space import Range
+from raymia.records.split import AUDITED, Protocol, Split, assemble, reserve
 from raymia.streams import stream
 
 

@@ -9,14 +9,14 @@ import pytest
 from scipy.stats import entropy as kl
 from worlds import Array, world
 
-from raymia import metrics
-from raymia.attack import make
-from raymia.calibration import by_class
+from raymia.attack.attack import make
+from raymia.attack.calibration import by_class
+from raymia.point.space import Part
 from raymia.protocols.coin import Coin
-from raymia.signals import Signals, View, log_odds, log_softmax, log_truth
-from raymia.space import Part
-from raymia.split import POPULATION
+from raymia.records.split import POPULATION
+from raymia.signals.view import Signals, View, log_odds, log_softmax, log_truth
 from raymia.streams import stream
+from raymia.verdict import metrics
 
 NORMAL = NormalDist()
 
@@ -130,7 +130,7 @@ def tiny(own: Any, others: Any, labels: Any, member: Any = None) -> View:
 
 
 def _split(records: int, shadows: int, inside: Array) -> Any:
-    from raymia.split import Split
+    from raymia.records.split import Split
 
     member = np.concatenate([np.zeros((1, records), bool), inside])
     row = np.ones((1, records), bool)

@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from raymia import nearby, norms, queries
-from raymia.modules import LinearNorm, Network, classifier
-from raymia.queries import QUERIES, Subject
+from raymia.signals import gradient_norms as norms
+from raymia.signals import perturb as nearby
+from raymia.signals import queries
+from raymia.signals.queries import QUERIES, Subject
 from raymia.streams import stream
-from raymia.training import Model
+from raymia.training.model import Model
+from raymia.training.modules import LinearNorm
+from raymia.training.network import Network, classifier
 
 Array = np.ndarray[Any, Any]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from raymia.cluster import session
-from raymia.cluster.actors import Pool
-from raymia.metrics import ScoreError
-from raymia.sweep import Resources
+from raymia.cluster.pool import Pool
+from raymia.study.sweep import Resources
+from raymia.verdict.metrics import ScoreError
 
 pytestmark = pytest.mark.cluster
 

@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raymia import sweep as files
-from raymia.cluster import actors, carry, spread, tune
-from raymia.cluster.carry import FolderFault, Keeper, Link, Shelf, arrays, of, sees
-from raymia.cluster.spread import Spread
-from raymia.data import Data
+from raymia.cluster import driver as tune
+from raymia.cluster import groups as spread
+from raymia.cluster import pool as actors
+from raymia.cluster import transport as carry
+from raymia.cluster.groups import Spread
+from raymia.cluster.transport import FolderFault, Keeper, Link, Shelf, arrays, of, sees
 from raymia.errors import EnvironmentFault
-from raymia.remote import storage
-from raymia.storage import Local
-from raymia.store import Store
+from raymia.records.data import Data
+from raymia.results.local import Local
+from raymia.results.remote import storage
+from raymia.results.store import Store
+from raymia.study import sweep as files
 
 from .conftest import TINY
 
@@ -156,7 +159,7 @@ def test_a_node_sees_the_folder_only_by_the_drivers_number(tmp_path: Path) -> No
 
 
 def test_the_keys_are_those_that_a_trial_writes(tmp_path: Path) -> None:
-    from raymia import trial
+    from raymia.trial import run as trial
 
     rng = np.random.default_rng(0)
     data = Data("toy", rng.random((120, 64), dtype=np.float32), rng.integers(0, 10, 120), 10, False)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from raymia.results import Folder
+from raymia.results.folder import Folder
 
 from .clusters import RAY, RAYMIA, Cluster, cluster
 from .conftest import Driver, until

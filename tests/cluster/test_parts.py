@@ -15,17 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raymia import sweep as files
-from raymia import trial as trials
-from raymia.cluster import leash, room, session, tune, worker
-from raymia.cluster.agenda import Agenda
+from raymia.cluster import capacity as room
+from raymia.cluster import driver as tune
+from raymia.cluster import processes as leash
+from raymia.cluster import session, worker
+from raymia.cluster.interrupt import Stop, Stopped
 from raymia.cluster.progress import Progress, best, line
-from raymia.cluster.stop import Stop, Stopped
-from raymia.data import Data
+from raymia.cluster.queue import Agenda
 from raymia.errors import EnvironmentFault, SweepError
-from raymia.point import Point
-from raymia.results import Folder, Row
-from raymia.sweep import Resources, Sweep
+from raymia.point.point import Point
+from raymia.records.data import Data
+from raymia.results.folder import Folder
+from raymia.results.row import Row
+from raymia.study import sweep as files
+from raymia.study.sweep import Resources, Sweep
+from raymia.trial import run as trials
 
 from .conftest import TINY
 
@@ -242,7 +246,7 @@ def test_signals_that_are_not_asked_for_go(sweep: Sweep, data: Data, tmp_path: P
 def test_the_front_on_the_screen_is_that_of_the_table(sweep: Sweep, data: Data) -> None:
     import pandas as pd
 
-    from raymia.pareto import front
+    from raymia.report.query import front
 
     rng, point = np.random.default_rng(0), sweep.point(0, {}, 0, data)
     pairs = np.round(rng.random((40, 2)), 1)  # rounded, for ties

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from raymia.cluster import room
-from raymia.cluster.room import Node, at_once, bundles, reachable
+from raymia.cluster import capacity as room
+from raymia.cluster.capacity import Node, at_once, bundles, reachable
 from raymia.errors import EnvironmentFault, SweepError
-from raymia.sweep import Resources
+from raymia.study.sweep import Resources
 
 HEAD: Node = {"memory": 1.0}
 GPU: Node = {"CPU": 4.0, "GPU": 1.0}

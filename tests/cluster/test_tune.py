@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from raymia import confirm, data, estimate, sweep
+from raymia import machine
 from raymia.cluster import session as sessions
 from raymia.cluster.progress import best
-from raymia.results import Folder
+from raymia.records import data
+from raymia.results.folder import Folder
+from raymia.study import sweep
+from raymia.trial import confirm
 
 from .conftest import Driver, until
 
 pytestmark = pytest.mark.cluster
-CPUS = estimate.cpus()
+CPUS = machine.cpus()
 ALONE = ("--set", f"resources.cpu={CPUS}")
 PAIRED = ("--set", f"resources.cpu={CPUS / 2:g}")
 

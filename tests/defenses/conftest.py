@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from raymia.defense import Batch, Clock, Lesson
-from raymia.network import Outputs
+from raymia.training.defense import Batch, Clock, Lesson
+from raymia.training.network import Outputs
 
 Make = Callable[..., Batch]
 

@@ -5,16 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from raymia.catalog import make
-from raymia.defense import Reference
 from raymia.defenses.advreg import JOINED, LABEL, LOGITS, Advreg, _suspicion
 from raymia.errors import SweepError
-from raymia.modules import classifier
-from raymia.network import Outputs
-from raymia.recipe import Recipe
-from raymia.schedule import Training
-from raymia.split import assemble
-from raymia.training import fit
+from raymia.point.catalog import make
+from raymia.point.schedule import Training
+from raymia.records.split import assemble
+from raymia.training.defense import Reference
+from raymia.training.fit import fit
+from raymia.training.network import Outputs, classifier
+from raymia.training.recipe import Recipe
 
 Z = Outputs(torch.tensor([[2.0, 0.0, 1.0]]).double(), torch.zeros(1, 1))
 

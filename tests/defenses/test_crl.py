@@ -3,10 +3,10 @@ from math import exp, log
 import pytest
 import torch
 
-from raymia.catalog import make
 from raymia.defenses.crl import Crl
 from raymia.errors import SweepError
-from raymia.network import Outputs
+from raymia.point.catalog import make
+from raymia.training.network import Outputs
 
 # logits and features (3, 4), norm 5; at tau 1 both shrink to (3, 4) / 6 = (0.5, 2/3)
 SAID = Outputs(torch.tensor([[3.0, 4.0]]).double(), torch.tensor([[3.0, 4.0]]).double())

@@ -3,14 +3,14 @@ from math import log
 import pytest
 import torch
 
-from raymia.defense import Defense
 from raymia.defenses.distillation import Distillation
 from raymia.defenses.label_smoothing import LabelSmoothing
 from raymia.defenses.mixup import Mixup
 from raymia.defenses.relaxloss import Relaxloss
 from raymia.errors import SweepError
-from raymia.network import Outputs
-from raymia.recipe import Recipe
+from raymia.training.defense import Defense
+from raymia.training.network import Outputs
+from raymia.training.recipe import Recipe
 
 TEACHER = torch.tensor([4.0, 0.0, 2.0]).double()
 

@@ -7,8 +7,8 @@ import torch
 
 from raymia.defenses.dmp import Dmp
 from raymia.errors import SweepError
-from raymia.gan import pictures
-from raymia.network import Outputs
+from raymia.training.gan import pictures
+from raymia.training.network import Outputs
 
 TEACHER = torch.tensor([4.0, 0.0, 2.0]).double()
 

@@ -9,16 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from raymia.catalog import make
-from raymia.defense import Defense, Private
 from raymia.defenses.dpsgd import Dpsgd, _group_norm
 from raymia.errors import SweepError
-from raymia.modules import Network, classifier
-from raymia.privacy import epsilon, steps
-from raymia.recipe import Recipe, recipe
-from raymia.schedule import Training
-from raymia.space import Part
-from raymia.training import fit, predict
+from raymia.point.catalog import make
+from raymia.point.schedule import Training
+from raymia.point.space import Part
+from raymia.training.defense import Defense, Private
+from raymia.training.fit import fit
+from raymia.training.model import predict
+from raymia.training.network import Network, classifier
+from raymia.training.privacy import epsilon, steps
+from raymia.training.recipe import Recipe, recipe
 
 TRAINING = Training(epochs=2, batch_size=6, lr=0.1, momentum=0.0, weight_decay=0.0, precision="float64")
 
@@ -274,7 +275,7 @@ def test_srcms_own_layers_are_clipped_too() -> None:
 
 def test_unbounded_noise_leaves_chance(lesson) -> None:  # type: ignore[no-untyped-def]
     """S9: at sigma 1,000 accuracy is that of guessing, and outputs say nothing of membership."""
-    from raymia.metrics import auc
+    from raymia.verdict.metrics import auc
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

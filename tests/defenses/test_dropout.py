@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from raymia.catalog import make
 from raymia.defenses.dropout import Dropout
 from raymia.errors import SweepError
-from raymia.modules import Dropout as Layer
-from raymia.modules import Network
+from raymia.point.catalog import make
+from raymia.training.modules import Dropout as Layer
+from raymia.training.network import Network
 
 
 def build(network: str = "cnn") -> Network:

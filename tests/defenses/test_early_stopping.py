@@ -1,7 +1,7 @@
 import pytest
 
 from raymia.defenses.early_stopping import EarlyStopping
-from raymia.schedule import Training
+from raymia.point.schedule import Training
 
 
 @pytest.mark.parametrize(("fraction", "epochs", "run"), [(0.5, 60, 30), (1.0, 60, 60), (0.02, 10, 1), (1 / 3, 30, 10)])

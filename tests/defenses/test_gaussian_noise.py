@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from raymia.defense import Batch
 from raymia.defenses.gaussian_noise import GaussianNoise
+from raymia.training.defense import Batch
 
 
 def noisy(x: torch.Tensor, sigma: float, at) -> torch.Tensor:  # type: ignore[no-untyped-def]

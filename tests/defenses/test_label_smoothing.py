@@ -3,8 +3,8 @@ from math import log
 import pytest
 import torch
 
-from raymia.defense import Defense
 from raymia.defenses.label_smoothing import LabelSmoothing
+from raymia.training.defense import Defense
 
 
 def test_the_loss_is_the_weighted_sum(said, labelled, at):  # type: ignore[no-untyped-def]

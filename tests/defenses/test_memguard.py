@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from raymia.defense import Owned
 from raymia.defenses.memguard import Memguard, phase_one
-from raymia.losses import probabilities
+from raymia.training.defense import Owned
+from raymia.training.losses import probabilities
 
 
 def suspicious(p: torch.Tensor) -> torch.Tensor:

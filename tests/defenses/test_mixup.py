@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from raymia.defense import Batch
 from raymia.defenses.mixup import Mixup
+from raymia.training.defense import Batch
 
 
 class Fixed:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from raymia.catalog import make
-from raymia.defense import Clock, Gap, Reference
 from raymia.defenses.mmd import Mmd
-from raymia.network import Outputs
-from raymia.recipe import Recipe
-from raymia.schedule import Training
-from raymia.training import fit
+from raymia.point.catalog import make
+from raymia.point.schedule import Training
+from raymia.training.defense import Clock, Gap, Reference
+from raymia.training.fit import fit
+from raymia.training.network import Outputs
+from raymia.training.recipe import Recipe
 
 # members say (1, 0), the reference (0, 1): squared distance 2, kernel exp(-2 / (2 sigma^2))
 SURE = torch.tensor([[60.0, 0.0]]).double()

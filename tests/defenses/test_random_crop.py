@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from raymia.defense import Batch
 from raymia.defenses.random_crop import RandomCrop
 from raymia.errors import SweepError
+from raymia.training.defense import Batch
 
 
 class Offsets:

@@ -3,9 +3,9 @@ from math import log
 import pytest
 import torch
 
-from raymia.defense import Batch
 from raymia.defenses.relaxloss import Relaxloss
-from raymia.network import Outputs
+from raymia.training.defense import Batch
+from raymia.training.network import Outputs
 
 P = [[0.5, 0.25, 0.25]]  # cross-entropy ln 2 = 0.693147; softened at upper 0.3: 0.3 ln 2 + 0.7 ln 4 = 1.178350
 EVEN = {"paper": 1, "jek": 1, "official_nonimage": 0, "official_cifar": 0}  # clock epochs, from 0, that count as even

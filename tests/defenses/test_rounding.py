@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from raymia.defense import Owned
 from raymia.defenses.rounding import Rounding
-from raymia.losses import probabilities
+from raymia.training.defense import Owned
+from raymia.training.losses import probabilities
 
 OWNED = Owned(np.zeros((1, 4)), np.zeros(1, np.int64), np.zeros(1, np.int64), np.random.default_rng(0))
 

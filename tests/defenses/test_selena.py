@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from raymia.catalog import make
 from raymia.defenses.selena import Selena, left_out
 from raymia.errors import SweepError
+from raymia.point.catalog import make
 
 
 def test_each_record_is_left_out_of_so_many() -> None:

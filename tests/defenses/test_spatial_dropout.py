@@ -1,11 +1,11 @@
 import torch
 
-from raymia.catalog import make
 from raymia.defenses.spatial_dropout import SpatialDropout
-from raymia.modules import Dropout
-from raymia.recipe import Recipe
-from raymia.schedule import Training
-from raymia.training import fit
+from raymia.point.catalog import make
+from raymia.point.schedule import Training
+from raymia.training.fit import fit
+from raymia.training.modules import Dropout
+from raymia.training.recipe import Recipe
 
 
 def test_whole_channels_go_after_every_convolution(lesson, monkeypatch):  # type: ignore[no-untyped-def]

@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from raymia import catalog
 from raymia.defenses.srcm import Srcm
-from raymia.modules import LinearNorm, SphereClip, classifier
+from raymia.point import catalog
+from raymia.training.modules import LinearNorm, SphereClip
+from raymia.training.network import classifier
 
 
 def build() -> nn.Module:

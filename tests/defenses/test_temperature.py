@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from raymia.defense import Owned
 from raymia.defenses.temperature import Temperature
-from raymia.losses import probabilities
-from raymia.recipe import Recipe
+from raymia.training.defense import Owned
+from raymia.training.losses import probabilities
+from raymia.training.recipe import Recipe
 
 OWNED = Owned(np.zeros((1, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64), np.random.default_rng(0))
 

@@ -1,8 +1,8 @@
 import torch
 
 from raymia.defenses.weight_decay import WeightDecay
-from raymia.optimizer import Optimizer
-from raymia.schedule import Training
+from raymia.point.schedule import Training
+from raymia.training.optimizer import Optimizer
 
 
 def test_it_takes_the_place_of_the_trainings_own() -> None:

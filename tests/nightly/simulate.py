@@ -16,13 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raymia import sweep as files
-from raymia import trial
-from raymia.cluster import tune as driver
-from raymia.cluster import worker
+from raymia.cluster import driver, worker
 from raymia.cluster.progress import Progress
-from raymia.point import Point
-from raymia.results import Row
+from raymia.point.point import Point
+from raymia.results.row import Row
+from raymia.study import sweep as files
+from raymia.trial import run as trial
 
 SWEEP = """
 name: simulated

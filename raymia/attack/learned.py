@@ -1,0 +1,260 @@
+"""Attacks that learn: networks trained on (record, shadow) pairs by the same `fit` as the models that they attack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+
+from raymia.attack.attack import Attack, Rng, Scored, Traits
+from raymia.lazy import modules, network, torch
+from raymia.point.schedule import Training
+from raymia.point.space import Range
+from raymia.signals.view import View, log_odds, log_softmax
+from raymia.training.defense import Batch, Clock, Defense, Lesson
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from raymia.training.network import Network, Outputs
+
+Array = np.ndarray[Any, Any]
+NOTHING = np.zeros(0, np.int64)
+Pairs = Annotated[int, Range(1_000, 100_000, log=True, least=0)]  # most (record, shadow) pairs to fit on; 0: all
+STARTS = 3  # trainings of one network, at most: the first and two more where it collapsed
+HELD_OUT = 0.1  # of the records, which tell whether it did
+SEEN, SURE = 1.645, 3.0  # standard errors from which power counts as there, and as plain to see
+VERY_SURE = 6.0  # and from which half of it is asked for: the power of a network that sees as much is that, give or take 1 or 2
+
+
+@dataclass(frozen=True)
+class Learned(Attack):
+    """An attack with a network that answers "member or not" from what one model says of one record.
+
+    Subclasses say what it reads (`inputs`), its network and its training. Small networks of all targets are trained in one
+    fused group. At most `pairs` pairs are drawn (0: all, as in the papers). The score is the log-odds of "member".
+
+    A tenth of the records is held out of the training. A network has collapsed if it says the same of all of them, or finds no
+    members among them where one number of the same answers does (`plain`), or less than half of what that number finds, if
+    that is much. It is trained again from another seed, at most twice, and the best of them on the held-out records scores. If
+    that one has collapsed too, a note in the row says so. Where a tenth would hold fewer than five members or non-members (of
+    fewer than some 100 known records, say), none is held out, and only a constant counts as collapsed.
+    """
+
+    revision: ClassVar[int] = 2
+    fused: ClassVar[bool] = True
+    scaled: ClassVar[bool] = False  # features less their mean, by their standard deviation over the drawn pairs
+    labelled: ClassVar[bool] = True  # the network sees the label
+    squared: ClassVar[bool] = False  # squared error of the probability in place of the cross-entropy
+
+    pairs: Pairs = 20_000
+
+    def traits(self) -> Traits:
+        return Traits(wants={"out_shadows"})
+
+    def inputs(self, said: dict[str, Array], label: Array) -> Array:
+        """What a model said of P records, by name [P, ...], and their labels [P] -> features [P, F]."""
+        raise NotImplementedError
+
+    def plain(self, said: dict[str, Array], label: Array) -> Array:
+        """One number [P] of the same answers that tells members without learning: the least that the network should see."""
+        return log_odds(said["logits"], label) if self.labelled else np.asarray(log_softmax(said["logits"]).max(-1))
+
+    def network(self, inputs: int) -> Network:
+        """Features [B, F] -> two logits, the second for "member"."""
+        raise NotImplementedError
+
+    def training(self) -> Training:
+        raise NotImplementedError
+
+    def score(self, view: View, rng: Rng) -> Array:
+        return self.score_all([view], [rng])[0].scores
+
+    def cut(self, view: View) -> float:
+        return 0.0
+
+    def score_all(self, views: Sequence[View], rngs: Sequence[Rng]) -> list[Scored]:
+        """The log-odds of "member" for each target's asked records."""
+        tasks = [_Task.of(self, view, rng) for view, rng in zip(views, rngs, strict=True)]
+        best: dict[int, tuple[float, Array]] = {}
+        left = list(range(len(tasks)))
+        for _ in range(STARTS):
+            seeds = [int(rngs[i].integers(2**62)) for i in left]
+            for i, (power, scores) in zip(left, _learn(self, [tasks[i] for i in left], seeds), strict=True):
+                best[i] = max((power, scores), best.get(i, (-np.inf, scores)), key=lambda found: found[0])
+            left = [i for i in left if tasks[i].collapsed(best[i][0])]
+            if not left:
+                break
+        notes = [f"still without power after {STARTS} trainings" if i in left else "" for i in range(len(tasks))]
+        return [Scored(best[i][1], note) for i, note in enumerate(notes)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One target's pairs: features [P, F] and members [P] to fit, the same held out, features [A, F] of the asked records.
+
+    `plain`: the power of the attack's own plain number on the held-out pairs.
+    """
+
+    x: Array
+    member: Array
+    held: Array
+    held_member: Array
+    asked: Array
+    plain: float
+
+    @classmethod
+    def of(cls, attack: Learned, view: View, rng: Rng) -> _Task:
+        label = view.labels
+        if attack.traits().informed:
+            record = view.known[np.argsort(view.records[view.known], kind="stable")]
+            place = {int(c): i for i, c in enumerate(view.known)}
+            member = view.known_member[[place[int(c)] for c in record]]
+            said = {name: view.target[name][record] for name in view.target}
+        else:
+            shadow, record = draw_pairs(view, attack.pairs, rng)
+            member = view.member[shadow, record]
+            said = {name: view.shadows[name][shadow, record] for name in view.shadows}
+        features = attack.inputs(said, label[record]).astype(np.float32)
+        asked = attack.inputs({name: view.target[name][view.asked] for name in view.target}, label[view.asked])
+        out = _held_out(view.records[record], member, rng)
+        plain = _power(attack.plain(said, label[record])[out], member[out])
+        if attack.scaled:
+            centre, spread = features[~out].mean(0), features[~out].std(0)
+            spread = np.where(spread > 1e-9, spread, 1.0)
+            features, asked = (features - centre) / spread, (asked - centre) / spread
+        return cls(features[~out], member[~out], features[out], member[out], asked.astype(np.float32), plain)
+
+    def collapsed(self, power: float) -> bool:
+        """Whether a network with that power on the held-out pairs is a constant, or blind to what is plain to see."""
+        return power == -np.inf or (power < SEEN and self.plain > SURE) or VERY_SURE < self.plain > 2 * power
+
+
+def _held_out(record: Array, member: Array, rng: Rng) -> Array:
+    """Which pairs [P] are of held-out records; none where too few are left on either side of either part."""
+    ids = np.unique(record)
+    out = np.isin(record, ids[rng.permutation(len(ids))[: int(HELD_OUT * len(ids))]])
+    sides = [(on & (member == side)).sum() for on in (out, ~out) for side in (True, False)]
+    return out if min(sides) >= 5 else np.zeros_like(out)
+
+
+def _power(score: Array, member: Array) -> float:
+    """By how many standard errors the AUC exceeds 1/2; minus infinity for a constant, plus infinity without records."""
+    if not len(score):
+        return np.inf
+    if np.ptp(score) <= 1e-6 * max(1.0, float(np.abs(score).max())):
+        return -np.inf
+    _, level, count = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[level]
+    m, n = int(member.sum()), int((~member).sum())
+    excess = ranks[member].sum() - m * (m + n + 1) / 2
+    return float(excess / np.sqrt(m * n * (m + n + 1) / 12))
+
+
+def _learn(attack: Learned, tasks: Sequence[_Task], seeds: Sequence[int]) -> list[tuple[float, Array]]:
+    """Trains one network a target; returns its power on the held-out pairs and its scores of the asked records."""
+    from raymia.training.fit import fit
+    from raymia.training.model import predict
+
+    torch.set_num_threads(1)
+    edges = np.cumsum([0, *(len(task.x) for task in tasks)])
+    lesson = Lesson(
+        x=torch.tensor(np.concatenate([task.x for task in tasks])),
+        y=torch.tensor(np.concatenate([task.member for task in tasks]), dtype=torch.int64),
+        members=tuple(np.arange(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)),
+        reference=(NOTHING,) * len(tasks),
+        classes=2,
+    )
+    recipe = _Squared() if attack.squared else Defense()
+    models = fit(recipe, lambda: attack.network(tasks[0].x.shape[1]), lesson, attack.training(), ("attacker",), seeds)
+
+    def said(model: Any, x: Array) -> Array:
+        z = predict(model, torch.tensor(x)).astype(np.float64) if len(x) else np.zeros((0, 2))
+        return np.asarray(z[:, 1] - z[:, 0])
+
+    scores = [said(model, task.asked) for model, task in zip(models, tasks, strict=True)]
+    powers = [_power(said(model, task.held), task.held_member) for model, task in zip(models, tasks, strict=True)]
+    return [(-np.inf if np.ptp(s) == 0 else power, s) for power, s in zip(powers, scores, strict=True)]
+
+
+class _Squared(Defense):
+    """Squared error of the probability of "member"."""
+
+    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
+        return (outputs.logits.softmax(-1)[..., 1] - batch.target[..., 1]).square()
+
+
+def draw_pairs(view: View, most: int, rng: Rng) -> tuple[Array, Array]:
+    """(shadow, column) of every pair that may be fitted, at most `most` of them (0: all), members and non-members alike.
+
+    Ordered by record id, so that permuting the records changes nothing.
+    """
+    order = np.argsort(view.records, kind="stable")
+    place, shadow = np.nonzero(view.fit[:, order].T)
+    column = order[place]
+    if most and len(shadow) > most:
+        chosen = np.sort(rng.choice(len(shadow), most, replace=False))
+        shadow, column = shadow[chosen], column[chosen]
+    return shadow, column
+
+
+def perceptron(inputs: int, sizes: Sequence[int], dropout: float = 0.0, last_activation: bool = True) -> Network:
+    """Linear-ReLU-Dropout of the given sizes, then two logits."""
+    return network.classifier(_layers(inputs, sizes, dropout, last_activation), sizes[-1], 2)
+
+
+def _layers(inputs: int, sizes: Sequence[int], dropout: float = 0.0, last_activation: bool = True) -> Any:
+    layers: list[Any] = []
+    for i, size in enumerate(sizes):
+        layers.append(torch.nn.Linear(inputs, size))
+        if i < len(sizes) - 1 or last_activation:
+            layers += [torch.nn.ReLU(), *([modules.Dropout(dropout)] if dropout else [])]
+        inputs = size
+    return torch.nn.Sequential(*layers)
+
+
+def two_branches(classes: int, first: Sequence[int], second: Sequence[int], both: Sequence[int]) -> Network:
+    """Prediction [C] and label [C] through perceptrons of their own, then through a common one."""
+
+    class Branches(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = _layers(classes, first), _layers(classes, second)
+            self.both = _layers(first[-1] + second[-1], both)
+
+        def forward(self, x: Any) -> Any:
+            return self.both(torch.cat([self.first(x[..., :classes]), self.second(x[..., classes:])], -1))
+
+    return network.classifier(Branches(), both[-1], 2)
+
+
+def attentive(tokens: int, each: int, width: int, layers: int, heads: int, inside: int, dropout: float) -> Network:
+    """A transformer encoder over `tokens` of `each` numbers; its output, flattened, goes through `width` to two logits."""
+
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix, self.out = torch.nn.Linear(width, 3 * width), torch.nn.Linear(width, width)
+            self.feed = torch.nn.Sequential(torch.nn.Linear(width, inside), torch.nn.GELU(), torch.nn.Linear(inside, width))
+            self.norm1, self.norm2, self.drop = torch.nn.LayerNorm(width), torch.nn.LayerNorm(width), modules.Dropout(dropout)
+
+        def forward(self, x: Any) -> Any:
+            b, t, _ = x.shape
+            q, k, v = self.mix(x).reshape(b, t, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+            weight = torch.softmax(q @ k.transpose(-1, -2) / (width // heads) ** 0.5, -1)
+            x = self.norm1(x + self.out((weight @ v).transpose(1, 2).reshape(b, t, width)))
+            return self.norm2(x + self.drop(self.feed(x)))
+
+    class Encoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = torch.nn.Sequential(torch.nn.Linear(each, width), torch.nn.GELU())
+            self.layers = torch.nn.Sequential(*(Layer() for _ in range(layers)))
+            self.last = torch.nn.Sequential(torch.nn.Linear(tokens * width, width), torch.nn.GELU())
+
+        def forward(self, x: Any) -> Any:
+            return self.last(self.layers(self.embed(x.reshape(len(x), tokens, each))).flatten(1))
+
+    return network.classifier(Encoder(), width, 2)

@@ -1,0 +1,101 @@
+"""The commands that need Ray: run, confirm, doctor. They import it once the arguments are known to be right."""
+
+from pathlib import Path
+
+import click
+
+from raymia.point.objectives import ACCURACY, AUC, COLUMNS
+from raymia.records import data
+from raymia.report import page, query, terminal
+from raymia.report.commands import write_page
+from raymia.results.folder import Folder
+from raymia.results.remote import Location, storage
+from raymia.study import arguments, asked
+from raymia.study.tables import table
+from raymia.trial import confirm as again
+
+
+@click.command()
+@arguments.sweep_file
+@click.option(
+    "--out",
+    type=arguments.PLACE,
+    metavar="DIR",
+    help="A folder, s3://... or gs://...; default: results/<name>.",
+)
+@arguments.overrides
+@click.option("--retry-failed", is_flag=True, help="Run failed trials again; changes no suggestion.")
+@click.option(
+    "--mix-versions",
+    is_flag=True,
+    help="Go on although the folder holds rows of other library versions.",
+)
+def run(
+    sweep: Path,
+    out: Path | Location | None,
+    sets: tuple[str, ...],
+    trials: int | None,
+    retry_failed: bool,
+    mix_versions: bool,
+) -> int:
+    """Run a sweep, or go on where it stopped."""
+    wanted = arguments.load(sweep, sets, trials)
+    out = out or Path("results") / wanted.name
+    from raymia.cluster import driver  # imports ray
+
+    code: int = driver.run(wanted, out, retry_failed=retry_failed, mix_versions=mix_versions)
+    if code in (0, 1) and storage(out).read("trials.csv") is not None:
+        written = write_page(out)
+        terminal.print_front(query.query(out), AUC.column)
+        # the last line of a job's log says where the front is
+        click.echo(f"report: {written}\nfront:  {out / 'pareto.csv'}")
+    return code
+
+
+@click.command()
+@arguments.folder
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Fresh draws a point.",
+)
+def confirm(folder: Path | Location, seeds: int) -> None:
+    """Train the points of the front again with fresh seeds, and report both numbers."""
+    results = Folder(folder)
+    sweep = asked.existing(results)
+    from raymia.cluster.tasks import everywhere  # imports ray
+
+    with results.lock():
+        digests = asked.current(results)
+        again.front(results, digests)  # there is one, or nothing is started
+        records = data.load(sweep.dataset, sweep.search.seed)
+        with everywhere(sweep.resources, folder, records) as run:
+            found = again.run(results, records, seeds, run, digests)
+        page.write(results, digests)
+    seen, rows = {row.digest: row for row in results.rows()}, []
+    for row in again.best_first(found):
+        both = (seen[row.digest].numbers, row.numbers)
+        pairs = [terminal.interval(numbers, name) for name in COLUMNS for numbers in both]
+        rows.append([str(row.trial), row.defense, *pairs])
+    head = ["trial", "defense", ACCURACY.column, "confirmed", AUC.column, "confirmed "]
+    table(head, rows)
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=arguments.PLACE,
+    metavar="DIR",
+    help="A results folder: is it writable, does every node see it?",
+)
+@click.option("--insecure", is_flag=True, help="Only note a cluster that answers without a token.")
+def doctor(out: Path | Location | None, insecure: bool) -> int:
+    """Versions, authentication, nodes, GPUs and storage in one table; exit 3 where something is bad."""
+    from raymia.cluster.doctor import examine
+
+    found = examine(out, insecure)
+    table(["what", "found", "", "do"], [one.line() for one in found])
+    return 3 if any(one.state == "bad" for one in found) else 0

@@ -1,0 +1,59 @@
+"""Whole trials as tasks: `raymia confirm` on the cluster that `run` would use."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from raymia.cluster import processes as leash
+from raymia.cluster.groups import settle
+from raymia.cluster.interrupt import Stop
+from raymia.cluster.session import scratch, session
+from raymia.errors import EnvironmentFault
+from raymia.records.data import Data
+from raymia.results.remote import Location
+from raymia.study.sweep import Resources
+
+_RETRIES = 3  # of a task whose worker or node was lost
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+
+@contextlib.contextmanager
+def everywhere(asked: Resources, out: Path | Location, data: Data) -> Iterator[Map]:
+    """A `map` whose calls are tasks of Ray, each with one trial's CPUs and GPUs; results come in the order of the items.
+
+    Ray queues them, retries those whose worker was lost and has the cluster grow. The caller holds the lock of `out`.
+    Raises Stopped, SweepError where a trial could never start, EnvironmentFault.
+    """
+    one_bundle, size = replace(asked, spread=1), data.x.nbytes + data.y.nbytes
+    with Stop() as stop, scratch(out) as here, session(one_bundle, here, size) as cluster:
+        stop.listen()  # Ray has put its own handlers
+        stop.check()
+
+        def call(function: Callable[[Any], Any], item: Any) -> Any:
+            leash.hold(cluster.leash, "confirm")
+            settle(asked.gpu > 0)
+            return function(item)
+
+        task = ray.remote(num_cpus=asked.cpu, num_gpus=asked.gpu, max_retries=_RETRIES)(call)
+
+        def mapped(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+            ref = ray.put(function)
+            for one in [task.remote(ref, item) for item in items]:
+                while not ray.wait([one], timeout=0.5)[0]:
+                    stop.check()
+                try:
+                    found = ray.get(one)
+                except ray.exceptions.RayTaskError:
+                    raise
+                except ray.exceptions.RayError as error:
+                    why = str(error).strip().splitlines()[0]
+                    raise EnvironmentFault(
+                        f"a fresh draw was lost {_RETRIES + 1} times: {why}; the same command goes on"
+                    ) from error
+                yield found
+
+        yield mapped

@@ -1,0 +1,193 @@
+"""The folder is the registry: what stands in `raymia/defenses/` is a defense, and so on. Nothing is written down twice.
+
+Reading the catalogue imports the small files of one folder, never torch (see `lazy`).
+"""
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import pkgutil
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from raymia.errors import SweepError
+from raymia.point.space import Choice, Domain, Part, Range
+
+# kind -> the module or folder that holds its instances, and the class that they extend
+_KINDS = {
+    "defenses": ("raymia.defenses", "raymia.training.defense", "Defense"),
+    "attacks": ("raymia.attacks", "raymia.attack.attack", "Attack"),
+    "datasets": ("raymia.datasets", "raymia.records.data", "Dataset"),
+    "networks": ("raymia.networks", "raymia.training.architecture", "Architecture"),
+    "protocols": ("raymia.protocols", "raymia.records.split", "Protocol"),
+}
+KINDS = tuple(_KINDS)
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One argument of a catalogued thing. `domain` is None where a search has nothing to tune (a path, say)."""
+
+    name: str
+    annotation: Any
+    default: Any  # dataclasses.MISSING where it must be given
+    domain: Domain | None
+    help: str = ""
+
+    def check(self, value: Any) -> Any:
+        """`value`, in the field's type. Raises ValueError saying what is allowed."""
+        try:
+            value = TypeAdapter(self.annotation, config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            raise ValueError(f"{_type_name(self.annotation)} is allowed: {error.errors()[0]['msg'].lower()}") from None
+        if isinstance(value, float) and value != value or value in (float("inf"), float("-inf")):
+            raise ValueError("a finite number is allowed")
+        if isinstance(self.domain, Choice) and value not in self.domain.options:
+            raise ValueError(f"one of {', '.join(map(str, self.domain.options))} is allowed")
+        if isinstance(self.domain, Range) and value is not None:
+            least, most = self.domain.least, self.domain.most
+            if (least is not None and value < least) or (most is not None and value > most):
+                bounds = [f"at least {least:g}"] * (least is not None) + [f"at most {most or 0:g}"] * (most is not None)
+                raise ValueError(f"{' and '.join(bounds)} is allowed")
+        return value
+
+
+def _type_name(annotation: Any) -> str:
+    if isinstance(annotation, types.UnionType):
+        return " or ".join(_type_name(a) for a in typing.get_args(annotation))
+    if typing.get_origin(annotation) is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(annotation)))
+    names = {float: "a number", int: "a whole number", bool: "true or false", str: "a text", type(None): "null"}
+    return names.get(annotation, str(annotation))
+
+
+@cache
+def names(kind: str) -> tuple[str, ...]:
+    """The names of one kind, sorted."""
+    package = importlib.import_module(_KINDS[kind][0])
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")))
+
+
+@cache
+def find(kind: str, name: str) -> type[Any]:
+    """The one class that `<kind>/<name>.py` defines. Raises SweepError with the nearest spelling where there is none."""
+    if name not in names(kind):
+        raise SweepError(f"there is no {kind.removesuffix('s')} {name!r}; {suggest(name, names(kind))}")
+    folder, base_module, base_name = _KINDS[kind]
+    module = importlib.import_module(f"{folder}.{name}")
+    base = getattr(importlib.import_module(base_module), base_name)
+    found = [
+        c
+        for c in vars(module).values()
+        if inspect.isclass(c) and issubclass(c, base) and c.__module__ == module.__name__ and not c.__name__.startswith("_")
+    ]
+    if len(found) != 1:
+        raise SweepError(f"{module.__name__} must define exactly one {base_name}, it defines {len(found)}")
+    return typing.cast(type[Any], found[0])
+
+
+def suggest(given: str, allowed: Iterable[str]) -> str:
+    """`did you mean 'x'? allowed: ...`"""
+    allowed = sorted(allowed)
+    return nearest(str(given), allowed) + f"allowed: {', '.join(allowed) or 'nothing'}"
+
+
+def nearest(given: Any, options: Iterable[str], spell: Callable[[str], str] = repr) -> str:
+    """`did you mean 'x'? ` where one of the options is near; empty where none is, or no text was given."""
+    near = difflib.get_close_matches(given, list(options), n=1, cutoff=0.5) if isinstance(given, str) else []
+    return f"did you mean {spell(near[0])}? " if near else ""
+
+
+def knobs(cls: Any) -> Mapping[str, Knob]:
+    """The fields of a catalogued dataclass, in order."""
+    return _knobs(cls)
+
+
+@cache
+def _knobs(cls: Any) -> Mapping[str, Knob]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    out = {}
+    for field in dataclasses.fields(cls):
+        if not field.init:
+            continue
+        hint, domain = hints[field.name], None
+        if typing.get_origin(hint) is typing.Annotated:
+            hint, *extras = typing.get_args(hint)
+            domain = next((e for e in extras if isinstance(e, Range | Choice)), None)
+        if domain is None and hint is bool:
+            domain = Choice((False, True))
+        if domain is None and typing.get_origin(hint) is typing.Literal:
+            domain = Choice(typing.get_args(hint))
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        out[field.name] = Knob(field.name, hint, default, domain)
+    return out
+
+
+def make(kind: str, name: str, given: Mapping[str, Any]) -> Any:
+    """The instance that `{name: given}` spells. Raises SweepError naming the knob, the value and what is allowed."""
+    cls = find(kind, name)
+    known = knobs(cls)
+    values = {}
+    for key, value in given.items():
+        if key not in known:
+            raise SweepError(f"{name}.{key}: {name} has no such knob; {suggest(key, known)}")
+        try:
+            values[key] = known[key].check(value)
+        except ValueError as error:
+            raise SweepError(f"{name}.{key}: got {value!r}; {error}") from None
+    for knob in known.values():
+        if knob.default is dataclasses.MISSING and knob.name not in values:
+            raise SweepError(f"{name}.{knob.name} must be given")
+    try:
+        return cls(**values)
+    except ValueError as error:  # a rule over several knobs, in the class's own __post_init__
+        raise SweepError(f"{name}: {error}") from None
+
+
+def made(kind: str, part: Part) -> Any:
+    """The thing that a part spells, made once a process: equal parts have one. Raises SweepError."""
+    cls: Any = find(kind, part.name)
+    return _made(cls, kind, part)
+
+
+@lru_cache(maxsize=1024)
+def _made(cls: Any, kind: str, part: Part) -> Any:
+    return make(kind, part.name, part.knobs)
+
+
+def summary(cls: type[Any]) -> str:
+    """The first line of a class's docstring."""
+    return (inspect.getdoc(cls) or "").split("\n", 1)[0]
+
+
+def describe(kind: str, name: str) -> dict[str, Any]:
+    """What `raymia list` says of one thing: name, summary, knobs with ranges, source."""
+    cls = find(kind, name)
+    rows = []
+    for knob in knobs(cls).values():
+        row: dict[str, Any] = {"name": knob.name, "type": _type_name(knob.annotation)}
+        row["default"] = None if knob.default is dataclasses.MISSING else knob.default
+        row["required"] = knob.default is dataclasses.MISSING
+        if isinstance(knob.domain, Range):
+            row |= {"low": knob.domain.low, "high": knob.domain.high, "log": knob.domain.log}
+        elif isinstance(knob.domain, Choice):
+            row["choices"] = list(knob.domain.options)
+        rows.append(row)
+    return {"name": name, "summary": summary(cls), "knobs": rows, "source": source(cls)}
+
+
+def source(cls: type[Any]) -> str:
+    """The `Source:` paragraph of a docstring, on one line; empty where there is none."""
+    text = inspect.getdoc(cls) or ""
+    if "Source:" not in text:
+        return ""
+    return " ".join(text.split("Source:", 1)[1].split("\n\n", 1)[0].split())

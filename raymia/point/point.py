@@ -1,0 +1,116 @@
+"""One trial, as data: everything that decides its numbers, and the digest that names them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any
+
+from raymia.errors import SweepError
+from raymia.point import catalog, columns
+from raymia.point.columns import word
+from raymia.point.schedule import Training
+from raymia.point.space import Choice, Knobs, Part, Range, Scalar, frozen
+from raymia.streams import key
+
+
+@dataclass(frozen=True)
+class Point:
+    """Everything that decides the numbers of one trial. Every knob is a scalar, and written out.
+
+    `data` is the hash of the records. The digest takes it instead of `dataset`: in another folder they are the same.
+    """
+
+    data: str
+    dataset: Part
+    network: Part
+    protocol: Part
+    recipe: tuple[Part, ...]
+    attacks: tuple[Part, ...]
+    attacker: str
+    training: Training
+    canaries: Mapping[str, int]
+    seed: int
+    replicate: int
+    lanes: int
+    device: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "canaries", Knobs(self.canaries))
+
+    @property
+    def knobs(self) -> dict[str, Scalar]:
+        """`{"srcm.d": 1, ...}` over the recipe."""
+        return {columns.knob(part.name, knob): value for part in self.recipe for knob, value in part.knobs.items()}
+
+    @property
+    def defense(self) -> str:
+        return "+".join(part.name for part in self.recipe) or "none"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists and scalars, from which `from_json` makes an equal point."""
+        return {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Point":
+        ones = {name: _part(body[name]) for name in ("dataset", "network", "protocol")}
+        many = {name: tuple(_part(p) for p in body[name]) for name in ("recipe", "attacks")}
+        training = Training(**{k: frozen(v) for k, v in body["training"].items()})
+        return cls(
+            **{
+                **body,
+                **ones,
+                **many,
+                "training": training,
+            }
+        )
+
+    def canonical(self) -> dict[str, Any]:
+        """What the digest is taken of: the point without where its records lay, with the revision of each part."""
+        body = self.to_json()
+        del body["dataset"]
+        used = [("networks", self.network), ("protocols", self.protocol)]
+        used += [("defenses", p) for p in self.recipe] + [("attacks", p) for p in self.attacks]
+        revisions = {f"{kind}.{p.name}": catalog.find(kind, p.name).revision for kind, p in used}
+        return body | {"revisions": revisions | {"training": self.training.revision}}
+
+    def digest(self) -> str:
+        """sha256 of the canonical point, as hex."""
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return key(text)
+
+
+def strength(knobs: Mapping[str, Any]) -> str:
+    """`r1=10 d=1`: the knobs of a recipe (`part.knob`) that say something: those with a range, and those not at their default.
+
+    A part's name stands before its knobs where several parts have some. A part that is not installed shows all of them.
+    """
+    said: dict[str, list[str]] = {}
+    for full, value in knobs.items():
+        part, _, name = full.rpartition(".")
+        try:
+            known = catalog.knobs(catalog.find("defenses", part))[name]
+        except (SweepError, KeyError):
+            known = None
+        if known is None or isinstance(known.domain, Range) or value != known.default:
+            said.setdefault(part, []).append(f"{name}={word(value, 3)}")
+    return " ".join((f"{part}: " if len(said) > 1 else "") + " ".join(words) for part, words in said.items())
+
+
+def plain(value: Any) -> Any:
+    """`value` as dicts, lists and scalars, as the sweep file spells them."""
+    if isinstance(value, Part):
+        return {value.name: plain(value.knobs)}
+    if isinstance(value, Range):
+        return {"low": value.low, "high": value.high, "log": value.log}
+    if isinstance(value, Choice):
+        return list(value.options)
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+
+def _part(body: Mapping[str, Mapping[str, Any]]) -> Part:
+    ((name, knobs),) = body.items()
+    return Part(name, knobs)

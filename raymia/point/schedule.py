@@ -1,0 +1,40 @@
+"""How models are trained, before any defense has had its word."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from raymia.point.space import Range
+
+
+@dataclass(frozen=True)
+class Training:
+    """The optimiser and its schedule. Every data set brings its own; the sweep file and defenses override fields.
+
+    Units: `milestones` are (fraction of `epochs`, factor on `lr` from there on), so a shorter run keeps its shape; `stop` is
+    the number of epochs that are really run (None: all), without rescaling the schedule.
+    """
+
+    revision: ClassVar[int] = 2  # of how a group takes its steps; raised when the bits of a trained model change
+
+    epochs: Annotated[int, Range(1, 1000, least=1)] = 60
+    batch_size: Annotated[int, Range(1, 4096, least=1)] = 64
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: Annotated[float, Range(1e-5, 1.0, log=True, least=0.0)] = 0.1
+    momentum: Annotated[float, Range(0.0, 1.0, least=0.0, most=1.0)] = 0.9
+    weight_decay: Annotated[float, Range(0.0, 0.5, least=0.0)] = 5e-4
+    milestones: tuple[tuple[float, float], ...] = ((0.5, 0.1), (0.8, 0.01))
+    stop: Annotated[int | None, Range(1, 1000, least=1)] = None
+    augment: Literal["none", "crop_flip", "crop_flip_shared"] = "none"
+    precision: Literal["float32", "float64"] = "float32"
+
+    def lr_at(self, epoch: int) -> float:
+        """The learning rate of an epoch (0-based)."""
+        factor = 1.0
+        for fraction, value in self.milestones:
+            if epoch >= fraction * self.epochs:
+                factor = value
+        return self.lr * factor
+
+    @property
+    def run_epochs(self) -> int:
+        return self.epochs if self.stop is None else min(self.stop, self.epochs)

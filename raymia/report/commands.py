@@ -1,0 +1,138 @@
+"""The commands that read a results folder: pareto, report, gate, scores, export."""
+
+import json
+from dataclasses import fields
+from itertools import chain
+from pathlib import Path
+
+import click
+
+from raymia.errors import SweepError
+from raymia.point import columns
+from raymia.point.objectives import ACCURACY, AUC
+from raymia.report import page, query, terminal
+from raymia.report.export import tools
+from raymia.results.folder import Folder
+from raymia.results.remote import Location, storage
+from raymia.study import arguments
+from raymia.study.asked import current
+from raymia.trial import confirm, record_scores
+
+
+@click.command()
+@arguments.folder
+@click.option("--max-auc", type=float, callback=arguments.bound, metavar="X", help="At most this max attack AUC (or --metric).")
+@click.option("--min-accuracy", type=float, callback=arguments.bound, metavar="X", help="At least this test accuracy.")
+@click.option("--where", multiple=True, metavar="knob=value", help="Points of the front with this cell; repeatable.")
+@click.option("--metric", metavar="NAME", help=f"Another column than {AUC.column}, e.g. auc.lira.")
+@arguments.as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+def pareto(
+    folder: Path | Location,
+    max_auc: float | None,
+    min_accuracy: float | None,
+    where: tuple[str, ...],
+    metric: str | None,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Query the front of a results folder. Never writes."""
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv: one of them is allowed")
+    for pair in where:
+        if not pair.partition("=")[0] or "=" not in pair:
+            raise SweepError(f"--where: got {pair!r}; knob=value is allowed, e.g. srcm.d=1")
+    metric = AUC.column if metric is None else metric
+    written = query.written(folder)
+    wanted = {k: v for k, _, v in (w.partition("=") for w in where)}
+    best = query.query(query.typed(written), max_auc, min_accuracy, wanted, metric)
+    if as_json:
+        click.echo(json.dumps(terminal.records(best), indent=2, allow_nan=False))
+    elif as_csv:
+        terminal.print_csv(list(written.columns), written.loc[best.index].to_numpy().tolist())  # cells as they stand
+    else:
+        terminal.print_front(best, columns.full(metric, best.columns))
+
+
+@click.command()
+@arguments.folder
+def report(folder: Path | Location) -> None:
+    """Write DIR/report.html, one self-contained file."""
+    if not (folder / "trials").is_dir() if isinstance(folder, Path) else not storage(folder).names("trials"):
+        raise SweepError(f"{folder} has no trials: is it a results folder?")
+    click.echo(write_page(folder))
+
+
+def write_page(folder: Path | Location) -> Path | Location:
+    """The page and the CSVs, of the points of the sweep as it is now; files whose bytes are right stay untouched."""
+    results = Folder(folder)
+    with results.lock():
+        digests = current(results)
+        results.derive(digests)
+        return page.write(results, digests)
+
+
+@click.command()
+@arguments.folder
+@click.option(
+    "--max-auc",
+    type=float,
+    callback=arguments.bound,
+    required=True,
+    metavar="X",
+    help="At most this max attack AUC: the interval's upper end.",
+)
+@click.option(
+    "--min-accuracy", type=float, callback=arguments.bound, default=0.0, metavar="X", help="At least this test accuracy."
+)
+def gate(folder: Path | Location, max_auc: float, min_accuracy: float) -> int:
+    """Exit 0 if a confirmed point is this private and this accurate, else 1."""
+    results = Folder(folder)
+    if results.read_sweep() is None and not results.rows():
+        raise SweepError(f"{folder} has no sweep.yaml and no trials: is it a results folder?")
+    digests = current(results)
+    good = confirm.passes(results, max_auc, min_accuracy, digests)
+    for row in good:
+        auc, accuracy = (f"{o.column} {terminal.interval(row.numbers, o.column)}" for o in (AUC, ACCURACY))
+        click.echo(f"trial {row.trial} {row.defense}: confirmed {auc}, {accuracy}")
+    if not good:
+        confirmed = len(results.confirmed())
+        hint = "" if confirmed else f"; no point is confirmed: raymia confirm {folder}"
+        click.echo(
+            f"no confirmed point has {columns.ends(AUC.column)[1]} <= {max_auc:g} "
+            f"and {ACCURACY.column} >= {min_accuracy:g}{hint}",
+            err=True,
+        )
+    return 0 if good else 1
+
+
+@click.command()
+@arguments.folder
+@click.option("--trial", "number", type=int, required=True, metavar="N", help="The trial's number in trials.csv.")
+@click.option("--canaries", is_flag=True, help="Planted records alone.")
+def scores(folder: Path | Location, number: int, canaries: bool) -> None:
+    """Print the score of every record, target and attack of a trial as CSV. Needs the trial's signals; never writes."""
+    if not isinstance(folder, Path):
+        raise SweepError(f"{folder}: scores are made from a folder on a disk; copy it here first")
+    rows = Folder(folder).rows()
+    if not rows:
+        raise SweepError(f"{folder} has no trials: is it a results folder?")
+    row = next((row for row in rows if row.trial == number), None)
+    if row is None:
+        raise SweepError(f"--trial: got {number}; {folder} has no such trial")
+    names = [field.name for field in fields(record_scores.Score)]
+    found = record_scores.scores(row, folder / "signals", canaries)
+    found = chain([first] if (first := next(found, None)) else [], found)  # what is wrong is said before anything is printed
+    terminal.print_csv(names, ([getattr(s, name) for name in names] for s in found))
+
+
+@click.command()
+@arguments.folder
+@click.option("--to", "tool", required=True, type=click.Choice((*tools.TOOLS, "model")))
+@click.option("--out", type=click.Path(path_type=Path), metavar="PATH", help="A new folder; default: export-<name>-<tool>.")
+@click.option("--trial", type=int, metavar="N", help="With --to model: the trial's number in trials.csv.")
+@click.option("--model", type=int, metavar="M", help="With --to model: which of its models; default: the first target.")
+def export(folder: Path | Location, tool: str, out: Path | None, trial: int | None, model: int | None) -> None:
+    """Hand the results, or the model of a point, to other tools. Only reads DIR."""
+    results = Folder(folder)
+    click.echo(tools.write(results, results.shown(current(results)), tool, out, trial=trial, model=model))

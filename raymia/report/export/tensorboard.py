@@ -1,0 +1,23 @@
+"""Event files of TensorBoard."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from raymia.point.objectives import COLUMNS
+from raymia.report.export import entries
+from raymia.results.folder import Folder
+from raymia.results.row import Row
+
+
+def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
+    """A run with hparams and scalars a row, and the two numbers of the front over the trials."""
+    with entries.needs("tensorboard"):
+        from torch.utils.tensorboard import SummaryWriter
+    with SummaryWriter(str(out)) as board:
+        for row in rows:
+            metrics = entries.metrics(row)
+            board.add_hparams(
+                entries.params(row), metrics, run_name=f"trial-{row.trial}-{row.digest[:8]}", global_step=row.trial
+            )
+            for name in sorted(set(COLUMNS) & metrics.keys()):
+                board.add_scalar(name, metrics[name], row.trial)

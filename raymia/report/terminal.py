@@ -1,0 +1,52 @@
+"""What the commands print: tables and CSV on stdout. Nothing heavy is imported before it is needed."""
+
+import csv
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from raymia.point import columns
+from raymia.point.objectives import ACCURACY
+from raymia.point.point import strength
+from raymia.study.tables import table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """One mapping a line, unknown cells None; the type of a cell is that of its column, whichever lines are shown."""
+    known = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in line.items()} for line in known.to_dict(orient="records")]
+
+
+def print_csv(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([columns.word(v) if isinstance(v, bool) else v for v in row])
+
+
+def print_front(frame: "pd.DataFrame", metric: str) -> None:
+    lines = records(frame)
+    if not lines:
+        click.echo("no point of the front matches")
+        return
+    rows = []
+    for r in lines:
+        own = tuple(f"{part}." for part in r["defense"].split("+"))
+        knobs = strength({k: v for k, v in r.items() if k.startswith(own) and v is not None})
+        epsilon = "" if r.get("epsilon") is None else columns.word(r["epsilon"], 4)
+        rows.append([str(r["trial"]), r["defense"], knobs, interval(r, ACCURACY.column), interval(r, metric)])
+        rows[-1] += [r.get("worst_attack") or "", epsilon]
+    table(["trial", "defense", "knobs", ACCURACY.column, metric, "worst_attack", "epsilon"], rows)
+
+
+def interval(record: Mapping[str, Any], name: str) -> str:
+    """`0.612 [0.590, 0.634]`; empty where unknown."""
+    value, low, high = (record.get(column) for column in columns.with_ends(name))
+    if value is None:
+        return ""
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -1,0 +1,131 @@
+"""A results folder: one file per finished trial, which is the only truth, and the CSVs that are derived from those
+files."""
+
+import re
+import zlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from raymia.errors import EnvironmentFault
+from raymia.results.local import Storage
+from raymia.results.remote import Location, locate
+from raymia.results.remote import storage as storage_of
+from raymia.results.row import Row, decode, encode
+from raymia.results.tables import tables
+
+_RETRY = re.compile(r"([0-9a-f]{8,64})(?:\.retry-([0-9]+))?\.json")
+
+
+class Folder:
+    """`results/<name>`, or a URI. The driver alone writes, holding `lock()`; everyone may read."""
+
+    def __init__(self, path: Path | str | Location):
+        self.path = locate(path)
+        self._storage = storage_of(self.path)
+        self._seen: dict[str, bytes] = {}  # of a URI: a row's file never changes, and each reading is a request
+
+    @property
+    def storage(self) -> Storage:
+        return self._storage
+
+    @property
+    def signals(self) -> Path | Location:
+        return self.path / "signals"
+
+    def drop_signals(self, key: str) -> None:
+        """Remove the signals of a point; nothing where there are none."""
+        self._storage.delete(f"signals/{key}")
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the folder. Raises Locked naming pid, host and time of the process that holds it."""
+        return self._storage.lock()
+
+    def read_sweep(self) -> str | None:
+        """The text of `sweep.yaml`; None in a new folder."""
+        data = self._storage.read("sweep.yaml")
+        return None if data is None else data.decode()
+
+    def write_sweep(self, text: str) -> None:
+        self.put("sweep.yaml", text.encode())
+
+    def put(self, name: str, data: bytes) -> bool:
+        """Write a derived file whole, only where its bytes differ; True where it was written."""
+        if self._storage.read(name) == data:
+            return False
+        self._storage.replace(name, data)
+        return True
+
+    def write(self, row: Row, *, retry: bool = False) -> None:
+        """Keep a finished trial, for good. With `retry`, as the next `<digest>.retry-<n>.json` beside the first.
+
+        Raises EnvironmentFault where the row is there already (without `retry`), or the disk does not take it.
+        """
+        self._write("trials", row, retry)
+
+    def confirm(self, row: Row) -> None:
+        """Keep the confirmation of the front's point `row.digest`: fresh seeds, the numbers being means over them.
+
+        A later one stands beside it as a retry does, and counts.
+        """
+        self._write("confirm", row, retry=True)
+
+    def _write(self, folder: str, row: Row, retry: bool) -> None:
+        name = f"{row.digest}.json"
+        if retry:
+            taken = [n for digest, n, _ in self._versions(folder) if digest == row.digest]
+            name = f"{row.digest}.retry-{max(taken) + 1}.json" if taken else name
+        content = encode(row)
+        if not self._storage.create(f"{folder}/{name}", content):
+            raise EnvironmentFault(f"{self.path / folder / name} is there already; a written row is final")
+        self._remember(f"{folder}/{name}", content)
+
+    def _versions(self, folder: str) -> list[tuple[str, int, str]]:
+        """(digest, n, name) of every file, sorted: n is 0 for the first version."""
+        matches = (_RETRY.fullmatch(name) for name in self._storage.names(folder))
+        return sorted((m[1], int(m[2] or 0), m[0]) for m in matches if m)
+
+    def _read(self, folder: str, newest: bool) -> list[Row]:
+        versions = self._versions(folder)
+        chosen = {digest: name for digest, _, name in (versions if newest else versions[::-1])}
+        rows = [self._load(folder, digest, name) for digest, name in chosen.items()]
+        return sorted(rows, key=lambda row: (row.trial, row.digest))
+
+    def _load(self, folder: str, digest: str, name: str) -> Row:
+        where, file = str(self.path / folder / name), f"{folder}/{name}"
+        seen = self._seen.get(file)
+        content = zlib.decompress(seen) if seen else self._storage.read(file) or b""
+        row = decode(content, where)
+        self._remember(file, content)
+        if row.digest != digest:
+            raise EnvironmentFault(f"{where} holds the trial {row.digest}: it was renamed; restore or delete it")
+        return row
+
+    def _remember(self, file: str, content: bytes) -> None:
+        if isinstance(self.path, Location) and file not in self._seen:
+            self._seen[file] = zlib.compress(content)
+
+    def rows(self) -> list[Row]:
+        """The newest row of every point, by trial. Raises EnvironmentFault naming a file that does not verify."""
+        return self._read("trials", newest=True)
+
+    def first_rows(self) -> list[Row]:
+        """The row that each point got first, which is what the search goes by."""
+        return self._read("trials", newest=False)
+
+    def confirmed(self) -> list[Row]:
+        """The newest confirmation of every confirmed point; `digest` is that of the point on the front."""
+        return self._read("confirm", newest=True)
+
+    def shown(self, digests: Sequence[str] | None = None) -> list[Row]:
+        """The rows of the points of the current sweep (None: of all points)."""
+        rows = self.rows()
+        return rows if digests is None else [row for row in rows if row.digest in set(digests)]
+
+    def derive(self, digests: Sequence[str] | None = None) -> list[str]:
+        """Rebuild trials.csv, attacks.csv, pareto.csv and timing.csv from the rows; the names of those that changed.
+
+        The bytes depend on the rows alone, not on the order in which they were written.
+        """
+        made = tables(self.shown(digests), self.confirmed())
+        return [name for name, text in made.items() if self.put(name, text.encode())]

@@ -1,0 +1,113 @@
+"""One finished trial, and the file that it is kept in."""
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from raymia.errors import EnvironmentFault
+from raymia.point import objectives
+from raymia.streams import key
+from raymia.verdict.front import Values, front
+
+_DIGEST = re.compile(r"[0-9a-f]{8,64}")
+
+STATES = ("done", "failed", "invalid", "stopped")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Everything that is kept of one finished trial.
+
+    `point` is enough to run it again; `knobs` maps `part.knob` to a scalar; `numbers` holds every numeric column of
+    `trials.csv`, None where unknown; `attacks` the lines of `attacks.csv`; `timing` seconds, which go into
+    `timing.csv` alone.
+    Units: fractions in [0, 1]. Raises ValueError on a state, digest or number that cannot stand in a row.
+    """
+
+    trial: int
+    digest: str
+    signals: str
+    state: str
+    reason: str
+    point: dict[str, Any]
+    dataset: str
+    network: str
+    defense: str
+    knobs: dict[str, Any]
+    seed: int
+    models: int
+    targets: int
+    members: int | None = None
+    nonmembers: int | None = None
+    numbers: dict[str, float | None] = field(default_factory=dict)
+    worst_attack: str = ""
+    attacks: list[dict[str, Any]] = field(default_factory=list)
+    timing: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not _DIGEST.fullmatch(self.digest):
+            raise ValueError(f"a digest is 8 to 64 hexadecimal digits, got {self.digest!r}")
+        if self.state not in STATES:
+            raise ValueError(f"row {self.digest[:12]}: state {self.state!r} is none of {', '.join(STATES)}")
+        cells = [self.numbers, self.knobs, self.timing, *self.attacks]
+        for name, value in (item for cell in cells for item in cell.items()):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"row {self.digest[:12]}: {name} is {value}; finite numbers are allowed, or None")
+
+    @property
+    def values(self) -> Values:
+        """Its value of each objective; none where it is not done."""
+        first, second = (self.numbers.get(name) if self.state == "done" else None for name in objectives.COLUMNS)
+        return first, second
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Row":
+        """Raises TypeError or ValueError where `data` is not a row."""
+        return cls(**data)
+
+
+def best(rows: Sequence[Row]) -> list[Row]:
+    """The rows on the front, most accurate first."""
+    rows = sorted(rows, key=lambda row: row.trial)
+    return [rows[i] for i in front([row.values for row in rows])]
+
+
+def _canonical(data: Any) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_scalar)
+
+
+def _scalar(value: Any) -> Any:
+    """A numpy number as Python's own. Raises TypeError for what is no number."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{value!r} cannot stand in a row")
+
+
+def encode(row: Row) -> bytes:
+    """The file of a row: its fields, and `sha256` over the canonical JSON of everything else."""
+    plain = json.loads(_canonical(row.to_json()))
+    digest = key(_canonical(plain))
+    return (_canonical(plain | {"sha256": digest}) + "\n").encode()
+
+
+def decode(data: bytes, where: str) -> Row:
+    """The row in a file. Raises EnvironmentFault naming the file where its bytes are not what was written."""
+    try:
+        plain = json.loads(data)
+        claimed = plain.pop("sha256")
+        if key(_canonical(plain)) != claimed:
+            raise ValueError("its sha256 does not match")
+        return Row.from_json(plain)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise EnvironmentFault(
+            f"{where} is damaged or of another version ({error}); restore it, or delete it to have the trial run again"
+        ) from None

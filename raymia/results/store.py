@@ -1,0 +1,82 @@
+"""What the models of one world have said, and their weights, as files of a results folder that say what they are."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raymia.results.local import Files
+from raymia.streams import key
+
+Array = np.ndarray[Any, Any]
+Note = dict[str, str]  # {"sha256": of the content, "model": the key of the model that it is of}
+Index = dict[str, Note]  # file name -> note
+
+
+@dataclass(frozen=True)
+class Store:
+    """signals/<key>/: an npz and a safetensors for each model, each with its sha256 and the key of its model in index.json.
+
+    `place` is the folder's name inside `storage`. A file that the index does not name is not there. Two processes that write
+    the same model write the same bytes, and nobody else changes the index while one of them does.
+    """
+
+    storage: Files
+    place: str
+
+    def index(self) -> Index:
+        """Empty where there is none or it is damaged."""
+        return _parsed(self.storage.read(self._path("index.json")))
+
+    def put(self, name: str, content: bytes, model: str = "") -> None:
+        """Raises EnvironmentFault naming the path."""
+        self.write(name, content)
+        self.note({name: {"sha256": key(content), "model": model}})
+
+    def write(self, name: str, content: bytes) -> None:
+        """A file that is not in the index yet."""
+        self.storage.replace(self._path(name), content)
+
+    def note(self, notes: Mapping[str, Note]) -> None:
+        """Enter files that are there into the index."""
+
+        def entered(content: bytes | None) -> bytes:
+            return json.dumps(_parsed(content) | dict(notes), indent=1, sort_keys=True).encode()
+
+        self.storage.change(self._path("index.json"), entered)
+
+    def get(self, name: str, model: str = "") -> bytes | None:
+        """The content, or None where it is absent, damaged, or of another model: it is then made again."""
+        note = self.index().get(name)
+        return None if note is None or note["model"] != model else self.read(name, note)
+
+    def read(self, name: str, note: Note) -> bytes | None:
+        """The content, or None where it is absent or not what its note says."""
+        content = self.storage.read(self._path(name))
+        return content if content is not None and key(content) == note["sha256"] else None
+
+    def _path(self, name: str) -> str:
+        return f"{self.place}/{name}"
+
+
+def _parsed(content: bytes | None) -> Index:
+    try:
+        index = json.loads(content or b"{}")
+    except ValueError:
+        return {}
+    return index if isinstance(index, dict) else {}
+
+
+def pack(arrays: Mapping[str, Array]) -> bytes:
+    """Arrays as npz bytes; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **dict(arrays))
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> dict[str, Array]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

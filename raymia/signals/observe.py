@@ -1,0 +1,152 @@
+"""From a world to its signals: what is missing of its models is trained, and they are asked what was not asked yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raymia.point.point import Point
+from raymia.records.data import Data
+from raymia.results.local import Local
+from raymia.results.store import Store, pack, unpack
+from raymia.signals import world as worlds
+from raymia.signals.view import Signals
+from raymia.signals.world import Keys, World
+
+if TYPE_CHECKING:
+    from raymia.signals.ask import Bench
+    from raymia.training.defense import Predictor
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """The work of one world, a group of models at a time: the unit that is spread over GPUs.
+
+    `root` holds the folders of signals. A model whose file is there, whole and of the same key, is neither trained nor asked
+    again.
+    """
+
+    world: World
+    data: Data
+    needs: tuple[str, ...]
+    root: Path
+
+    def __call__(self, group: Sequence[int]) -> None:
+        """Trains what is missing of a group and asks its models what is missing."""
+        base, keys, bench = self.world.base, self.world.model_keys(group), None
+        for world in self._worlds:
+            store = _store(world, self.root)
+            held, missing = _missing(store, keys, self.needs)
+            if not any(missing.values()):
+                continue
+            if bench is None:
+                bench = _bench(self.world, self.data, group)
+                models = _models(bench, _store(base, self.root), keys)
+            for m in (m for m in group if missing[m]):
+                raw = None if world is base else _held(_store(base, self.root), m, keys[m])["logits"]
+                asked = bench.ask(models[m], m, missing[m], world.recipe, raw)
+                store.put(f"model-{m}.npz", pack({**held[m], **asked}), keys[m])
+
+    def lacks(self, group: Sequence[int]) -> bool:
+        """Whether there is anything to do for a group."""
+        keys = self.world.model_keys(group)
+        return any(any(_missing(_store(world, self.root), keys, self.needs)[1].values()) for world in self._worlds)
+
+    @property
+    def _worlds(self) -> list[World]:
+        return list(dict.fromkeys((self.world.base, self.world)))
+
+
+def _store(world: World, root: Path) -> Store:
+    return Store(Local(root), world.key)
+
+
+def _bench(world: World, data: Data, group: Sequence[int]) -> Bench:
+    from raymia.signals.ask import Bench  # torch: of no use where everything is there
+
+    return Bench(world, data, group)
+
+
+def answered(arrays: Iterable[str], need: str) -> bool:
+    """Whether a model's file holds the answer to a need: an array of its name, or several that begin with it."""
+    return any(name == need or name.startswith(f"{need}_") for name in arrays)
+
+
+def _missing(store: Store, keys: Keys, needs: Sequence[str]) -> tuple[dict[int, dict[str, Array]], dict[int, list[str]]]:
+    """What each model has said, and the needs that it has not answered."""
+    held = {m: _held(store, m, key) for m, key in keys.items()}
+    return held, {m: [n for n in needs if not answered(held[m], n)] for m in keys}
+
+
+def _held(store: Store, model: int, key: str) -> dict[str, Array]:
+    content = store.get(f"model-{model}.npz", key)
+    return unpack(content) if content else {}
+
+
+def _models(bench: Bench, store: Store, keys: Keys) -> Mapping[int, Predictor]:
+    """The trained models of a group, read where they are whole, else trained together and kept."""
+    if bench.recipe.owns("assemble"):  # what is put together has no weights of its own
+        return bench.train()
+    states = {m: store.get(f"model-{m}.safetensors", key) for m, key in keys.items()}
+    if all(states.values()):
+        return {m: bench.load(state) for m, state in states.items() if state}
+    from raymia.training.model import saved
+
+    models = bench.train()
+    for m, model in models.items():
+        store.put(f"model-{m}.safetensors", saved(model), keys[m])
+    return models
+
+
+def keep_split(world: World, data: Data, root: Path) -> None:
+    """Writes split.npz beside the signals."""
+    split, store = world.split, _store(world, root)
+    arrays = {
+        "records": np.arange(len(data)),
+        "labels": data.y,
+        "member": split.member,
+        "role": split.role,
+        "fit": split.fit,
+        "targets": split.targets,
+        "judged": split.judged,
+        "held": split.held,
+        "shadows": split.shadows,
+        "known": split.known,
+        "half": split.half,
+        "twin": split.twin,
+    }
+    content = pack(arrays)
+    if store.get("split.npz") != content:
+        store.put("split.npz", content)
+
+
+def kept(point: Point, root: Path) -> World:
+    """The world whose signals are kept. Raises FileNotFoundError where they are not."""
+    return worlds.of(point, len(_labels(Store(Local(root), worlds.signals_key(point)), root)))
+
+
+def _labels(store: Store, root: Path) -> Array:
+    content = store.get("split.npz")
+    if content is None:
+        raise FileNotFoundError(f"{root / store.place}/split.npz is missing or damaged; run the trial again")
+    return unpack(content)["labels"]
+
+
+@lru_cache(maxsize=2)
+def load(world: World, root: Path, needs: tuple[str, ...]) -> Signals:
+    """All models' signals of a world, for the needs given. Kept for the next attack on it."""
+    store = _store(world, root)
+    labels, rows = _labels(store, root), []
+    for group in world.groups:
+        for m, key in world.model_keys(group).items():
+            held = _held(store, m, key)
+            rows.append({name: a for name, a in held.items() if any(answered([name], n) for n in needs)})
+    names = rows[0].keys()
+    return Signals(world.split, labels, {name: np.stack([row[name] for row in rows]) for name in names})

@@ -1,0 +1,174 @@
+"""What is asked of one trained model: each function answers one of the `needs` that attacks declare.
+
+A query sees the released logits through `Subject.release`, and the network itself where an attack is white-box.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from raymia.records.split import Ints
+from raymia.signals import gradient_norms as norms
+from raymia.signals import perturb as nearby
+from raymia.signals.view import log_odds
+from raymia.training.batches import pixels
+from raymia.training.defense import Predictor, Release
+from raymia.training.losses import CHUNK
+from raymia.training.model import Model, predict
+from raymia.training.network import Network
+
+Array = np.ndarray[Any, Any]
+GRAD_CHUNK = 256  # records a backward pass
+DRAWS, STEP = 10, 1e-3  # of the sensitivity
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One model under question: how it predicts, how its logits are released, the records x [S, ...] and labels y [S].
+
+    `members`: its own, for the one measure that is defined by them (`confident_distance`).
+    """
+
+    model: Predictor
+    release: Release
+    x: Tensor
+    y: Tensor
+    rng: np.random.Generator
+    members: Ints
+
+    @cached_property
+    def network(self) -> Network:
+        """Raises TypeError where a defense releases no network."""
+        if not isinstance(self.model, Model):
+            raise TypeError("a white-box attack needs a network, and this defense releases none")
+        return self.model.network
+
+    @cached_property
+    def label(self) -> Array:
+        return np.asarray(self.y.cpu().numpy())
+
+    def released(self, x: Tensor) -> Array:
+        """Logits [S, C] of other records, as released."""
+        return np.asarray(self.release(predict(self.model, x)), np.float32)
+
+    def chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Records as the network sees them (bytes as [0, 1]) and their labels, a few at a time."""
+        dtype = self.model.dtype if isinstance(self.model, Model) else torch.float32
+        for i in range(0, len(self.x), GRAD_CHUNK):
+            yield pixels(self.x[i : i + GRAD_CHUNK], dtype), self.y[i : i + GRAD_CHUNK]
+
+
+def logits(subject: Subject) -> dict[str, Array]:
+    """`logits` [S, C], as released."""
+    return {"logits": subject.released(subject.x)}
+
+
+def input_grad(subject: Subject) -> dict[str, Array]:
+    """`input_grad_l1`, `input_grad_l2` [S]: norms of the gradient of the cross-entropy by the normalised input.
+
+    In evaluation mode every record is on its own, so the gradient of the summed losses holds each record's own.
+    Source: Rezaei & Liu, CVPR 2021.
+    """
+    network, first, second = subject.network, [], []
+    for x, y in subject.chunks():
+        x = network.normalise(x).detach().requires_grad_()
+        loss = F.cross_entropy(network.head(network.backbone(x)), y, reduction="sum")
+        (grad,) = torch.autograd.grad(loss, x)
+        flat = grad.flatten(1).double()
+        first.append(flat.abs().sum(1))
+        second.append(flat.square().sum(1).sqrt())
+    return {"input_grad_l1": _joined(first), "input_grad_l2": _joined(second)}
+
+
+def weight_grad_l1(subject: Subject) -> dict[str, Array]:
+    """`weight_grad_l1` [S]: the l1 norm of the gradient of the cross-entropy by all weights."""
+    return {"weight_grad_l1": _joined([norms.gradient(subject.network, x, y, 1) for x, y in subject.chunks()])}
+
+
+def weight_grad_l2(subject: Subject) -> dict[str, Array]:
+    """`weight_grad_l2` [S]: the l2 norm of that gradient."""
+    return {"weight_grad_l2": _joined([norms.gradient(subject.network, x, y, 2) for x, y in subject.chunks()])}
+
+
+def confident_distance(subject: Subject) -> dict[str, Array]:
+    """`confident_distance` [S]: the l_inf distance to a loss below the median of the model's own members.
+
+    Source: Kaya, Hong & Dumitras, arXiv:2006.05336 (DtC).
+    """
+    model = subject.network
+    losses = [F.cross_entropy(model(x).logits, y, reduction="none").detach() for x, y in subject.chunks()]
+    median = float(torch.cat(losses)[torch.as_tensor(subject.members)].median())
+    found = [nearby.confident(lambda x: model(x).logits, x, y, median) for x, y in subject.chunks()]
+    return {"confident_distance": _joined(found)}
+
+
+def adversarial_distance(subject: Subject) -> dict[str, Array]:
+    """`adversarial_distance_l2`, `adversarial_distance_linf` [S]: how far a record is moved to be predicted otherwise."""
+    model = subject.network
+    found = {n: [nearby.adversarial(lambda x: model(x).logits, x, y, n) for x, y in subject.chunks()] for n in ("l2", "linf")}
+    return {f"adversarial_distance_{norm}": _joined(parts) for norm, parts in found.items()}
+
+
+def sensitivity(subject: Subject) -> dict[str, Array]:
+    """`sensitivity` [S, C]: the mean of |p_c(x + s u) - p_c(x)| / s over ten normal u, s = 0.001, in float64.
+
+    Source: Yuan & Zhang, USENIX Security 2022 (SAMIA), and its code.
+    """
+    model = subject.model
+    if isinstance(model, Model):
+        model = Model(copy.deepcopy(model.network).double(), torch.float64)
+    dtype = torch.float64 if isinstance(model, Model) else torch.float32
+
+    def probabilities(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            z = torch.cat([model(x[i : i + CHUNK]) for i in range(0, len(x), CHUNK)])
+        return torch.as_tensor(subject.release(z.cpu().numpy())).double().softmax(-1)
+
+    x = pixels(subject.x, dtype)
+    at = probabilities(x)
+    moved = torch.zeros_like(at)
+    for _ in range(DRAWS):
+        u = torch.as_tensor(subject.rng.standard_normal(x.shape)).to(x)
+        moved = moved + (probabilities(x + STEP * u) - at).abs()
+    return {"sensitivity": np.asarray((moved / (DRAWS * STEP)).numpy())}
+
+
+def view_log_odds(subject: Subject) -> dict[str, Array]:
+    """`view_log_odds` [S, 18]: log-odds of the label on an image, its mirror image, and both shifted by one pixel."""
+    found = [log_odds(subject.released(x), subject.label) for x in nearby.shifted(subject.x, (0, 1, -1))]
+    return {"view_log_odds": np.stack(found, -1).astype(np.float32)}
+
+
+def augmented_right(subject: Subject) -> dict[str, Array]:
+    """`augmented_right` [S]: the share of 162 shifted and mirrored copies of an image that are predicted right."""
+    right = [subject.released(x).argmax(-1) == subject.label for x in nearby.shifted(subject.x, range(-4, 5))]
+    return {"augmented_right": np.mean(right, 0)}
+
+
+def boundary_distance(subject: Subject) -> dict[str, Array]:
+    """`boundary_distance` [S]: the l2 distance to the decision boundary, from the released labels alone."""
+    x = pixels(subject.x, torch.float32)
+    distances = nearby.boundary(lambda at: subject.released(at).argmax(-1), x.cpu(), subject.label, subject.rng)
+    return {"boundary_distance": distances}
+
+
+def _joined(parts: list[Tensor]) -> Array:
+    return np.asarray(torch.cat(parts).detach().double().cpu().numpy())
+
+
+QUERIES: dict[str, Callable[[Subject], dict[str, Array]]] = {
+    ask.__name__: ask
+    for ask in (
+        *(logits, input_grad, weight_grad_l1, weight_grad_l2, confident_distance, adversarial_distance),
+        *(sensitivity, view_log_odds, augmented_right, boundary_distance),
+    )
+}

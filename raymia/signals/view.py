@@ -1,0 +1,194 @@
+"""What the models say of the records, and the view of it that an attack on one target gets. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from raymia.records.split import AUDITED, POPULATION, Bools, Ints, Split
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What all models said, arrays [M, S, ...] by name, and what is computed of them once for all attacks."""
+
+    arrays: Mapping[str, Array]
+    labels: Ints
+
+    @cached_property
+    def log_odds(self) -> Array:
+        """Log-odds of the true class, float64 [M, S]."""
+        return np.stack([log_odds(one, self.labels) for one in self.arrays["logits"]])
+
+
+class Answers(Mapping[str, Array]):
+    """What one model (int) or several [K] said, of what an attack asked: taken when it is read, read-only."""
+
+    def __init__(self, said: Said, names: Sequence[str], models: int | Ints) -> None:
+        self._said, self._names, self._models = said, tuple(names), models
+        self._taken: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._names:
+            raise KeyError(f"{name!r} was not asked for; there is {', '.join(self._names)}")
+        if name not in self._taken:
+            self._taken[name] = _sealed(self._said.arrays[name][self._models])
+        return self._taken[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @cached_property
+    def log_odds(self) -> Array:
+        if "logits" not in self._names:
+            raise KeyError("'logits' was not asked for")
+        return _sealed(self._said.log_odds[self._models])
+
+    def take(self, rows: int | Ints) -> Answers:
+        """Of several models, these."""
+        assert not isinstance(self._models, int)
+        models = self._models[rows]
+        return Answers(self._said, self._names, int(models) if isinstance(rows, int) else models)
+
+
+def _sealed(array: Array) -> Array:
+    array = array.view()
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Everything that an attack on one target may know; the target's own row of the membership matrix is not in it.
+
+    Shapes: S records, K shadows, A asked. `records` [S] ids; `labels` [S]; `target` and `shadows`: what they said, by name,
+    [S, ...] and [K, S, ...]; `member` [K, S]: which shadow trained on what; `fit` [K, S]: where an attack may be fitted; `out`
+    [K, S]: shadows that can stand for a model without the record; `population` [S]; `asked` [A]: the columns to score; `known`
+    [Q] columns and `known_member` [Q], empty unless the attack declares `known_members`.
+    """
+
+    records: Ints
+    labels: Ints
+    target: Answers
+    shadows: Answers
+    member: Bools
+    fit: Bools
+    out: Bools
+    population: Bools
+    asked: Ints
+    twin: Ints
+    known: Ints
+    known_member: Bools
+
+    @cached_property
+    def log_p(self) -> Array:
+        """Log-probabilities of the target, float64 [S, C]."""
+        return log_softmax(self.target["logits"])
+
+    @property
+    def log_odds(self) -> Array:
+        """Log-odds of the true class at the target, float64 [S]: log p_y - log(1 - p_y)."""
+        return self.target.log_odds
+
+    @property
+    def shadow_log_odds(self) -> Array:
+        """Log-odds of the true class at the shadows, float64 [K, S]."""
+        return self.shadows.log_odds
+
+    def as_target(self, k: int) -> tuple[View, Bools]:
+        """The view in which shadow k is the target, asked where it may be fitted, and its membership there.
+
+        Thresholds come from here: chosen on a shadow, with the shadows that are left.
+        """
+        rest = np.array([i for i in range(len(self.member)) if i not in (k, self.twin[k])], np.int64)
+        asked = np.flatnonzero(self.fit[k])
+        place = {int(i): n for n, i in enumerate(rest)}
+        view = replace(
+            self,
+            target=self.shadows.take(k),
+            shadows=self.shadows.take(rest),
+            member=self.member[rest],
+            fit=self.fit[rest],
+            out=self.out[rest],
+            asked=asked,
+            twin=np.array([place.get(int(self.twin[i]), -1) for i in rest], np.int64),
+            known=self.known[:0],
+            known_member=self.known_member[:0],
+        )
+        return view, self.member[k, asked]
+
+
+def log_softmax(logits: Array) -> Array:
+    """float64, over the last axis; exact to the last digit where one class has nearly all."""
+    z = logits.astype(np.float64)
+    top = z.argmax(-1)[..., None]
+    z -= np.take_along_axis(z, top, -1)
+    others = np.exp(z)
+    np.put_along_axis(others, top, 0.0, -1)
+    z -= np.log1p(others.sum(-1, keepdims=True))
+    return z
+
+
+def log_odds(logits: Array, labels: Ints) -> Array:
+    """log p_y - log sum_{c != y} p_c in float64, never infinite (a log-sum-exp over the others). [..., S, C] -> [..., S]."""
+    z = logits.astype(np.float64)
+    rows = np.arange(len(labels))
+    right = z[..., rows, labels]
+    z[..., rows, labels] = -np.inf
+    top = z.max(-1)
+    z -= top[..., None]
+    np.exp(z, out=z)
+    return np.asarray(right - top - np.log(z.sum(-1)))
+
+
+def log_truth(odds: Array) -> Array:
+    """log p_y from the log-odds of y, without loss where p_y is nearly 1."""
+    return np.asarray(-np.logaddexp(0.0, -odds))
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """All models' signals [M, S, ...] by name, with the split that says how they may be used; `records` [S]: their ids."""
+
+    split: Split
+    labels: Ints
+    arrays: Mapping[str, Array]
+    records: Ints | None = None
+
+    @cached_property
+    def said(self) -> Said:
+        return Said(self.arrays, self.labels)
+
+    def view(self, t: int, needs: Iterable[str], known: bool = False, shadows: Signals | None = None) -> View:
+        """The view of target t, with only what the attack needs. `shadows`: signals of other models on the same split."""
+        split, m = self.split, int(self.split.targets[t])
+        models = np.flatnonzero(split.shadows[t])
+        names = [n for n in self.arrays if any(n == need or n.startswith(f"{need}_") for need in needs)]
+        judged = split.judged[t] & ~(split.known[t] if known else False)
+        shown = np.flatnonzero(split.known[t]) if known else np.zeros(0, np.int64)
+        place = {int(i): k for k, i in enumerate(models)}
+        free = (split.role == AUDITED) | (split.role == POPULATION)
+        records = np.arange(len(self.labels)) if self.records is None else self.records
+        return View(
+            records=_sealed(records),
+            labels=_sealed(self.labels),
+            target=Answers(self.said, names, m),
+            shadows=Answers((shadows or self).said, names, models),
+            member=_sealed(split.member[models]),
+            fit=_sealed(split.fit[models]),
+            out=_sealed(~split.member[models] & ~split.held[models] & free),
+            population=_sealed(split.role == POPULATION),
+            asked=_sealed(np.flatnonzero(judged)),
+            twin=np.array([place.get(int(split.twin[i]), -1) for i in models], np.int64),
+            known=shown,
+            known_member=split.member[m, shown],
+        )

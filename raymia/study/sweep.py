@@ -1,0 +1,299 @@
+"""The sweep file, checked and resolved: what was asked, everything left out filled in."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from raymia.errors import SweepError
+from raymia.point import catalog, columns
+from raymia.point.point import Point as Point
+from raymia.point.point import plain
+from raymia.point.schedule import Training
+from raymia.point.space import Choice, Domain, Part, Range, Scalar
+from raymia.study import lanes
+from raymia.study import reading as spelling
+from raymia.study import strict_yaml as yamlfile
+from raymia.study.strict_yaml import Node, show
+
+if TYPE_CHECKING:
+    from raymia.records.data import Data
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_REQUIRED = ("name", "dataset", "network", "defenses")
+_KEYS = tuple("name dataset network protocol defenses attacks attacker training search resources keep_signals canaries".split())
+_LATER: dict[str, Any] = {
+    "race": None,
+    "from": [],
+    "constraints": {},
+}  # keys of `search` that this version leaves empty
+_MOST = {"models": 4096, "trainings": 10_000_000, "epochs": 100_000, "batch_size": 10**7}
+_GROWS = re.compile(r"search\.trials|protocol\.\w+\.(models|shadows)")
+_CHANGES = re.compile(r"(attacks|resources|keep_signals)(\..*)?")
+
+
+@dataclass(frozen=True)
+class Search:
+    """How points are suggested: each sees the rows `lag` or more before it, so at most `lag` trials run at once."""
+
+    trials: Annotated[int, Range(1, 1000, least=1, most=100_000)] = 24
+    sampler: Annotated[str, Choice(("tpe", "random"))] = "tpe"
+    seed: Annotated[int, Range(0, 1000, least=0, most=2**53)] = 0
+    lag: Annotated[int, Range(1, 64, least=1, most=1024)] = 8
+    race: None = None
+    warm: tuple[str, ...] = ()  # `from` in the file
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial is given: `spread` bundles of so much each.
+
+    Units: CPU cores, GPUs (a fraction packs several trials on one), seconds.
+    """
+
+    cpu: Annotated[float, Range(0, 64, least=0, most=4096)] = 1.0
+    gpu: Annotated[float, Range(0, 8, least=0, most=1024)] = 0.0
+    spread: Annotated[int, Range(1, 8, least=1, most=1024)] = 1
+    time_limit: Annotated[float | None, Range(1, 1e6, least=1, most=1e9)] = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file with everything left out filled in. A knob in `arms` is a scalar, a Range or a Choice."""
+
+    name: str
+    dataset: Part
+    network: Part
+    protocol: Part
+    arms: tuple[tuple[Part, ...], ...]
+    attacks: tuple[Part, ...]
+    attacker: str
+    training: Mapping[str, Any]  # overrides of the data set's own recipe
+    lanes: int | str  # or "auto"
+    search: Search
+    resources: Resources
+    keep_signals: str
+    canaries: Mapping[str, int]
+    left_out: Mapping[str, str] = field(default_factory=dict, compare=False)  # attack -> why it was not taken
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(models, targets) of every point."""
+        models, targets = catalog.made("protocols", self.protocol).shape
+        return models, targets
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self.resources.gpu > 0 else "cpu"
+
+    def schedule(self) -> Training:
+        """The data set's own training, with the file's overrides."""
+        own: Training = catalog.made("datasets", self.dataset).training()
+        return replace(own, **self.training)
+
+    def space(self, arm: int) -> dict[str, Domain]:
+        """The free knobs of an arm, `{"relaxloss.alpha": Range(0.0, 2.0)}`."""
+        every = ((columns.knob(part.name, knob), value) for part in self.arms[arm] for knob, value in part.knobs.items())
+        return {key: value for key, value in every if isinstance(value, Range | Choice)}
+
+    def default(self, arm: int) -> dict[str, Scalar]:
+        """Each free knob at its declared default, clipped to the file's range; else the first of the choices."""
+        out: dict[str, Scalar] = {}
+        for key, domain in self.space(arm).items():
+            part, knob = key.split(".")
+            declared = catalog.knobs(catalog.find("defenses", part))[knob].default
+            if isinstance(domain, Choice):
+                out[key] = declared if declared in domain.options else domain.options[0]
+            else:
+                out[key] = domain.low if declared is MISSING or declared is None else domain.clip(declared)
+        return out
+
+    def recipe(self, arm: int, knobs: Mapping[str, Scalar]) -> tuple[Part, ...]:
+        """The parts of an arm with its free knobs filled in."""
+        return tuple(
+            Part(part.name, {name: knobs.get(columns.knob(part.name, name), value) for name, value in part.knobs.items()})
+            for part in self.arms[arm]
+        )
+
+    def point(self, arm: int, knobs: Mapping[str, Scalar], replicate: int, data: "Data") -> Point:
+        """The arm with its free knobs set. Raises ValueError where `knobs` are not just those, inside their domains."""
+        space = self.space(arm)
+        if set(knobs) != set(space):
+            raise ValueError(f"arm {arm} has the free knobs {sorted(space)}, got {sorted(knobs)}")
+        chosen = {key: _inside(key, domain, knobs[key]) for key, domain in space.items()}
+        fused = lanes.auto(self.device, self.network.name, self.shape[0]) if self.lanes == "auto" else self.lanes
+        return Point(
+            data=data.sha256(),
+            dataset=self.dataset,
+            network=self.network,
+            protocol=self.protocol,
+            recipe=self.recipe(arm, chosen),
+            attacks=self.attacks,
+            attacker=self.attacker,
+            training=self.schedule(),
+            canaries=self.canaries,
+            seed=self.search.seed,
+            replicate=replicate,
+            lanes=int(fused),
+            device=self.device,
+        )
+
+    def holds(self, point: Point) -> bool:
+        """Whether a point of this sweep's folder is still one of it: attacks and models may have changed since."""
+        return (point.attacks, point.protocol) == (self.attacks, self.protocol)
+
+    def resolved(self) -> dict[str, Any]:
+        """The sweep as a plain mapping, everything written out; `parse(dump(...))` makes an equal sweep of it."""
+        search = asdict(self.search)
+        body = {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        body["search"] = plain({("from" if key == "warm" else key): value for key, value in search.items()})
+        body["training"] = {**body["training"], "lanes": body.pop("lanes")}
+        body["defenses"] = body.pop("arms")
+        return {key: body[key] for key in _KEYS}
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
+    """The sweep of a file, with `a.b=value` overrides. Raises SweepError: where, key, value, what is allowed."""
+    return _overridden(yamlfile.read(path), overrides)
+
+
+def parse(text: str, label: str = "sweep.yaml", overrides: Iterable[str] = ()) -> Sweep:
+    """`load`, of a text that is said to stand in `label`."""
+    return _overridden(yamlfile.parse(text, label), overrides)
+
+
+def _overridden(tree: Node, overrides: Iterable[str]) -> Sweep:
+    for spelled in overrides:
+        tree = yamlfile.override(tree, spelled)
+    return _sweep(tree)
+
+
+def dump(resolved: Mapping[str, Any]) -> str:
+    """The text of a results folder's sweep.yaml."""
+    return yamlfile.dump(resolved)
+
+
+def _inside(key: str, domain: Domain, value: Any) -> Scalar:
+    """`value` as the Python scalar of its domain. Raises ValueError where it is outside."""
+    if isinstance(domain, Choice):
+        found = [o for o in domain.options if o == value and isinstance(o, bool) == isinstance(value, bool)]
+        if not found:
+            raise ValueError(f"{key}: got {value!r}; one of {domain.options} is allowed")
+        return found[0]
+    number = int(value) if isinstance(domain.low, int) else float(value)
+    if number != value or not domain.low <= number <= domain.high:
+        raise ValueError(f"{key}: got {value!r}; {domain.low} to {domain.high} is allowed")
+    return number
+
+
+def _sweep(tree: Node) -> Sweep:
+    top = tree.mapping()
+    spelling.all_known(top, _KEYS)
+    for key in _REQUIRED:
+        if key not in top:
+            raise Node(None, tree.where, (key,)).refuse("must be given", None)
+
+    def node(key: str, default: Any = None) -> Node:
+        return top.get(key, Node(default, tree.where, (key,)))
+
+    dataset, network = spelling.one("datasets", node("dataset")), spelling.one("networks", node("network"))
+    protocol = spelling.one("protocols", node("protocol", "coin"))
+    drawn = catalog.made("protocols", protocol)
+    image = catalog.find("datasets", dataset.name).image
+    if image is False and catalog.find("networks", network.name).images:
+        raise node("network").refuse(f"a network for records that are no images is allowed with dataset {dataset.name}")
+    if drawn.shape[0] > _MOST["models"]:
+        raise node("protocol").refuse(f"at most {_MOST['models']} models are allowed")
+    offers = drawn.offers | {"white_box"} | ({"images"} if image else set())
+    attacks, left_out = spelling.attacks(node("attacks", "standard"), offers, image is None)
+    training, fused = _training(node("training"))
+    if image is False and training.get("augment", "none") != "none":
+        raise node("training").mapping()["augment"].refuse(f"none is allowed: the records of {dataset.name} are no images")
+    search = Search(**spelling.fields(node("search"), Search, _LATER))
+    if search.trials * drawn.shape[0] > _MOST["trainings"]:
+        raise node("search").mapping()["trials"].refuse(f"at most {_MOST['trainings']} models in all are allowed")
+    return Sweep(
+        name=_name(node("name")),
+        dataset=dataset,
+        network=network,
+        protocol=protocol,
+        arms=spelling.arms(node("defenses"), offers | net_offers(network, image)),
+        attacks=attacks,
+        attacker=spelling.one_of(node("attacker", "adaptive"), ("adaptive", "plain")),
+        training=training,
+        lanes=fused,
+        search=search,
+        resources=_resources(node("resources")),
+        keep_signals=spelling.one_of(node("keep_signals", "all"), ("all", "front", "none")),
+        canaries=spelling.canaries(node("canaries")),
+        left_out=left_out,
+    )
+
+
+def net_offers(network: Part, image: bool | None) -> frozenset[str]:
+    """What defenses may need of network and records; where only the file can say that these are images, it will."""
+    offers = {"images": image is not False, "convolutions": catalog.find("networks", network.name).images}
+    return frozenset(name for name, there in offers.items() if there)
+
+
+def _name(node: Node) -> str:
+    if not isinstance(node.value, str) or not NAME.fullmatch(node.value):
+        quote = "put it in quotes, to make it a text; " if isinstance(node.value, int | float) else ""
+        raise node.refuse(f"{quote}1 to 64 letters, digits, dots, dashes or underscores are allowed, a letter or digit first")
+    return node.value
+
+
+def _resources(node: Node) -> Resources:
+    asked = Resources(**spelling.fields(node, Resources))
+    spelling.resources(node)
+    return asked
+
+
+def _training(node: Node) -> tuple[dict[str, Any], int | str]:
+    given = dict(node.mapping())
+    fused = given.pop("lanes", Node("auto", node.where))
+    if fused.value != "auto" and not (type(fused.value) is int and 1 <= fused.value <= _MOST["models"]):
+        near = catalog.nearest(fused.value, ("auto",))
+        raise fused.refuse(f"{near}auto, or a whole number from 1 to {_MOST['models']}, is allowed")
+    spelling.all_known(given, [*catalog.knobs(Training), "lanes"])
+    if "milestones" in given:
+        spelling.milestones(given["milestones"])
+    values = spelling.fields(replace(node, value=given), Training)
+    for key in values.keys() & _MOST.keys():
+        if values[key] > _MOST[key]:
+            raise given[key].refuse(f"at most {_MOST[key]} is allowed")
+    return values, fused.value
+
+
+def changed(old: Any, new: Any, at: str = "") -> list[str]:
+    """The dotted keys in which two resolved sweeps differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        pairs = [(key, old.get(key, ...), new.get(key, ...)) for key in dict.fromkeys([*old, *new])]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = [(str(i), a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
+    else:
+        return [at] if old != new or isinstance(old, bool) != isinstance(new, bool) else []
+    return [key for name, a, b in pairs for key in changed(a, b, f"{at}.{name}" if at else name)]
+
+
+def check_continues(old: Mapping[str, Any], sweep: Sweep) -> None:
+    """Raises SweepError, naming the keys, where a folder that holds the resolved `old` cannot go on with `sweep`."""
+    new, bad = sweep.resolved(), []
+    for key in changed(old, new):
+        before, after = _at(old, key), _at(new, key)
+        grows = bool(_GROWS.fullmatch(key)) and isinstance(before, int) and isinstance(after, int) and after > before
+        moves = key == "resources.gpu" and bool(before) != bool(after)  # the device is part of every point
+        if moves or not (grows or _CHANGES.fullmatch(key)):
+            bad.append(f"{key} was {show(before)} and is {show(after)}")
+    if bad:
+        allowed = "search.trials (up), models (up), attacks, resources (on the same kind of device), keep_signals"
+        said = "; ".join(bad)
+        raise SweepError(f"the results folder holds another sweep: {said}; may change: {allowed}; or name another --out")
+
+
+def _at(tree: Any, key: str) -> Any:
+    for name in key.split("."):
+        tree = tree[int(name)] if isinstance(tree, list) else tree.get(name) if isinstance(tree, Mapping) else None
+    return tree

@@ -1,0 +1,22 @@
+"""Tables on stdout."""
+
+from collections.abc import Iterable, Sequence
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows under their headings; columns that are empty in every row are left out."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = list(rows)
+    used = [i for i in range(len(names)) if any(row[i] for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i in used:
+        table.add_column(names[i], overflow="fold")
+    for row in rows:
+        table.add_row(*(row[i] for i in used))
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:  # a log has no width
+        console = Console(markup=False, highlight=False, emoji=False, width=max(160, console.width))
+    console.print(table)

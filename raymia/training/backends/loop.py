@@ -1,0 +1,38 @@
+"""One network, with its own modules: the plain loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from raymia.training.backends.backend import Loss, called, with_reference
+from raymia.training.defense import Batch
+from raymia.training.modules import Dropout
+from raymia.training.network import Network
+
+
+class Loop:
+    """A backend of one network."""
+
+    def __init__(self, net: Network) -> None:
+        self.template = net
+        self.params: dict[str, Tensor] = dict(net.named_parameters())
+        self.tensors = [p.data.unsqueeze(0) for p in self.params.values()]
+        self._modules = dict(net.named_modules())
+
+    def map(self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]) -> Tensor:
+        one = [Batch(*(t[0] for t in b)) for b in with_reference(batch, reference)]
+        own = {name: tensor[0] for name, tensor in extra.items()}
+        return called(loss, [self.template(b.x) for b in one], one, own).unsqueeze(0)
+
+    def stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
+        return [g.unsqueeze(0) for g in grads]
+
+    def mask(self, name: str, mask: Tensor) -> None:
+        layer = self._modules[name]
+        assert isinstance(layer, Dropout)
+        layer.mask = mask[0]
+
+    def nets(self) -> list[Network]:
+        return [self.template]

@@ -1,0 +1,22 @@
+"""Networks of any kind: one network's loss mapped over stacked parameters by vmap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from raymia.training.backends.backend import Loss, Stacked, called, with_reference
+from raymia.training.defense import Batch
+
+
+class Mapped(Stacked):
+    """A backend of K networks."""
+
+    def map(self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]) -> Tensor:
+        def mapped(params: Any, buffers: Any, batches: list[Batch], extra: Any) -> Tensor:
+            said = [functional_call(self.template, (params, buffers), (b.x,)) for b in batches]
+            return called(loss, said, batches, extra)
+
+        return vmap(mapped)(self.params, self.buffers, with_reference(batch, reference), extra)

@@ -1,0 +1,96 @@
+"""The records of a group's steps: which ones, in what order, and what is beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raymia.errors import RaymiaError
+from raymia.records.split import Ints
+from raymia.training.defense import Batch, Lesson, Rng
+
+
+def pixels(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Records as the batch seam and the network see them: bytes become [0, 1]."""
+    return x.to(dtype) / 255 if x.dtype == torch.uint8 else x.to(dtype)
+
+
+class Batches:
+    """What K models of a lesson see, step by step. Shapes: record numbers [K, B], batches [K, B, ...]."""
+
+    def __init__(self, lesson: Lesson, dtype: torch.dtype, order: Sequence[Rng], reference: Sequence[Rng]) -> None:
+        """`order` and `reference`: the streams of the models that shuffle members and draw reference records."""
+        self.lesson, self.dtype, self.device = lesson, dtype, lesson.x.device
+        self._order, self._reference = order, reference
+
+    def shuffled(self, size: int) -> Iterator[Ints]:
+        """Record numbers of each step of an epoch."""
+        pairs = zip(self._order, self.lesson.members, strict=True)
+        return _cut(np.stack([rng.permutation(members) for rng, members in pairs]), size)
+
+    def by_class(self, size: int) -> Iterator[Ints]:
+        """The same, in the order of the classes."""
+        order = [members[np.argsort(self._labels[members], kind="stable")] for members in self.lesson.members]
+        return _cut(np.stack(order), size)
+
+    def gather(self, idx: Ints) -> Batch:
+        """The records of these numbers."""
+        rows = torch.as_tensor(idx).to(self.device)
+        label = self.lesson.y[rows]
+        if self.lesson.target is None:
+            target = self._one_hot[label]
+        else:
+            models = torch.arange(len(idx), device=self.device)[:, None]
+            target = self.lesson.target[models, rows].to(self.dtype)
+        return Batch(pixels(self.lesson.x[rows], self.dtype), target, label)
+
+    def reference(self, idx: Ints, how: str) -> Batch:
+        """As many reference records, with replacement: "uniform", or "by_class", as many of each class as the batch has.
+
+        Raises RaymiaError where a class has none.
+        """
+        out = np.empty_like(idx)
+        for k, rng in enumerate(self._reference):
+            u = rng.random((idx.shape[1],))
+            if how == "uniform":
+                own = self.lesson.reference[k]
+                out[k] = own[(u * len(own)).astype(np.int64)]
+            else:
+                start, count, order = self._pools[k]
+                wanted = self._labels[idx[k]]
+                out[k] = order[start[wanted] + (u * count[wanted]).astype(np.int64)]
+        return self.gather(out)
+
+    @cached_property
+    def _labels(self) -> Ints:
+        labels: Ints = self.lesson.y.cpu().numpy()
+        return labels
+
+    @cached_property
+    def _one_hot(self) -> Tensor:
+        return torch.eye(self.lesson.classes, dtype=self.dtype, device=self.device)
+
+    @cached_property
+    def _pools(self) -> list[tuple[Ints, Ints, Ints]]:
+        """By model: where each class starts in its sorted reference, how many there are, and the sorted record numbers."""
+        labels, classes, pools = self._labels, self.lesson.classes, []
+        for members, own in zip(self.lesson.members, self.lesson.reference, strict=True):
+            order = own[np.argsort(labels[own], kind="stable")]
+            count = np.bincount(labels[own], minlength=classes)
+            missing = np.flatnonzero((np.bincount(labels[members], minlength=classes) > 0) & (count == 0))
+            if len(missing):
+                raise RaymiaError(f"the defender's reference has no record of class {missing[0]}; raise the protocol's reserve")
+            pools.append((np.cumsum(count) - count, count, order))
+        return pools
+
+
+def _cut(order: Ints, size: int) -> Iterator[Ints]:
+    """Steps of `size` records; the last one may be smaller."""
+    edges = list(range(0, order.shape[1], size))[1:]
+    if edges and order.shape[1] - edges[-1] == 1:
+        edges.pop()  # a last batch of one record has no variance for BatchNorm
+    yield from np.split(order, edges, axis=1)

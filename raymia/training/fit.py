@@ -1,0 +1,79 @@
+"""Trains K models in lockstep under one recipe, on tensors that stay on the device.
+
+`lanes: 1` is the plain loop (a group of one model, its own modules). A wider group keeps the parameters of K models
+side by side (`backends`); each model's random draws come from its own streams, so a model of an ensemble equals the
+same model trained alone (to rounding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from raymia.point.schedule import Training
+from raymia.streams import seed_of, stream
+from raymia.training.defense import Defense, Fit, Lesson, Predictor
+from raymia.training.group import Group, PrivateGroup
+from raymia.training.model import Build, Model
+from raymia.training.network import Network
+
+# recipe, lesson, training, name, how
+Keep = Callable[[Defense, Lesson, Training, str, Callable[[], list[Predictor]]], list[Predictor]]
+
+
+def fit(
+    recipe: Defense,
+    build: Build,
+    lesson: Lesson,
+    training: Training,
+    key: tuple[object, ...],
+    models: Sequence[int],
+    keep: Keep | None = None,
+) -> list[Predictor]:
+    """Trains one model per entry of `models` and returns them in evaluation mode, in that order.
+
+    `key` and the model's number name every random stream. `keep` may hold the teachers that a recipe asks for. Raises Diverged.
+    """
+
+    def fit_under(schedule: Training) -> Fit:
+        def sub_fit(part: Defense, sub: Lesson, name: str) -> list[Predictor]:
+            def train() -> list[Predictor]:
+                return fit(part, build, sub, schedule, (*key, name), models)
+
+            return keep(part, sub, schedule, name, train) if keep else train()
+
+        return sub_fit
+
+    rngs, own = [stream(*key, "teach", m) for m in models], recipe.training(training)
+    if recipe.owns("assemble"):  # there is no other network that the recipe's schedule could be for
+        return recipe.assemble(lesson, fit_under(own), rngs)
+    lesson = recipe.teach(lesson, fit_under(training), rngs)
+    out: dict[int, Predictor] = {}
+    kind = PrivateGroup if recipe.owns("privatise") else Group
+    for rows in _groups(recipe, lesson):
+        nets = [_seeded(lambda: recipe.network(build()), seed_of(*key, "init", models[k])) for k in rows]
+        group = kind(recipe, nets, _part(lesson, rows), own, key, [models[k] for k in rows])
+        out |= {k: Model(net, group.dtype) for k, net in zip(rows, group.train(), strict=True)}
+    return [out[k] for k in range(len(models))]
+
+
+def _groups(recipe: Defense, lesson: Lesson) -> list[list[int]]:
+    """Rows that can share a step: as many members each; one by one where gradients are private."""
+    if recipe.owns("privatise"):
+        return [[k] for k in range(len(lesson))]
+    pairs = [(len(m), len(r)) for m, r in zip(lesson.members, lesson.reference, strict=True)]
+    return [[k for k, p in enumerate(pairs) if p == size] for size in sorted(set(pairs))]
+
+
+def _part(lesson: Lesson, rows: Sequence[int]) -> Lesson:
+    target = None if lesson.target is None else lesson.target[list(rows)]
+    members, reference = (tuple(side[k] for k in rows) for side in (lesson.members, lesson.reference))
+    return Lesson(lesson.x, lesson.y, members, reference, lesson.classes, target)
+
+
+def _seeded(build: Build, seed: int) -> Network:
+    """A network whose initial weights depend on the seed alone; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()

@@ -1,0 +1,224 @@
+"""K models that take every step together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raymia.errors import RaymiaError
+from raymia.point.schedule import Training
+from raymia.records.split import Ints
+from raymia.streams import Stream, stream
+from raymia.training import augment
+from raymia.training.backends.choice import backend
+from raymia.training.batches import Batches, pixels
+from raymia.training.defense import Batch, Clock, Defense, Gap, Lesson, Pass, Reference
+from raymia.training.losses import CHUNK
+from raymia.training.modules import Dropout
+from raymia.training.network import Network, Outputs
+from raymia.training.optimizer import Optimizer
+
+_STREAMS = ("batches", "augment", "dropout", "reference", "noise")
+
+
+class Diverged(RaymiaError):
+    """A model's loss is no longer a number: the point is invalid, not failed."""
+
+
+class Group:
+    """Trains K models under one recipe; each model's random draws come from its own streams."""
+
+    def __init__(
+        self,
+        recipe: Defense,
+        nets: list[Network],
+        lesson: Lesson,
+        training: Training,
+        key: tuple[object, ...],
+        models: Sequence[int],
+    ) -> None:
+        self.recipe, self.schedule = recipe, training
+        self.device, self.dtype = lesson.x.device, getattr(torch, training.precision)
+        self.streams = {name: [stream(*key, name, m) for m in models] for name in _STREAMS}
+        self.batch_streams = [Stream((*key, "batch"), m) for m in models]
+        self.batches = Batches(lesson, self.dtype, self.streams["batches"], self.streams["reference"])
+        self.beside = recipe.traits().beside
+        self.step = 0
+        nets = [net.to(self.device, self.dtype) for net in nets]
+        self.backend = backend(nets)
+        self.template = self.backend.template
+        self.optimizer = Optimizer(self.backend.tensors, training)
+        self._add_extra([recipe.extra(net, Stream((*key, "extra"), m)) for net, m in zip(nets, models, strict=True)])
+        self.dropouts = {n: m for n, m in self.template.named_modules() if isinstance(m, Dropout)}
+        if self.dropouts:
+            self.template.eval()(pixels(lesson.x[:1], self.dtype))  # one look, so that they know their shapes
+
+    def _add_extra(self, own: list[dict[str, Tensor]]) -> None:
+        """What is trained beside the networks [K, ...], each part's by an optimizer of its own."""
+        stacked = {name: torch.stack([one[name] for one in own]) for name in own[0]}
+        self.extra = {name: t.to(self.device, self.dtype).requires_grad_() for name, t in stacked.items()}
+        self.owned: dict[str, list[str]] = {}
+        for name in self.extra:
+            self.owned.setdefault(name[: name.rfind("/") + 1], []).append(name)
+        how = self.recipe.extra_training() if self.extra else {}
+        self.extra_optimizers = {
+            owner: Optimizer([self.extra[name].data for name in names], how[owner]) for owner, names in self.owned.items()
+        }
+
+    def train(self) -> list[Network]:
+        """The trained networks, in evaluation mode. Raises Diverged."""
+        epochs = self.schedule.run_epochs
+        for epoch in range(epochs):
+            lr = self.schedule.lr_at(epoch)
+            total = torch.zeros((), dtype=torch.float64, device=self.device)
+            self.template.train()
+            for idx in self._epoch():
+                total = total + self._step(idx, Clock(epoch, epochs, self.step), lr)
+                self.step += 1
+            clock = Clock(epoch, epochs, self.step)
+            for further in self.recipe.passes(clock):
+                self._pass(further, clock, lr)
+            if not torch.isfinite(total):
+                raise Diverged(f"the training loss is not a number in epoch {epoch + 1} of {epochs}")
+        return self._finish()
+
+    def _finish(self) -> list[Network]:
+        return [net.eval().requires_grad_(False) for net in self.backend.nets()]
+
+    def _epoch(self) -> Iterator[Ints]:
+        return self.batches.shuffled(self.schedule.batch_size)
+
+    def _step(self, idx: Ints, clock: Clock, lr: float) -> Tensor:
+        """One step of the main pass; the sum of the losses."""
+        batch = self.batches.gather(idx)
+        if self.schedule.augment != "none":
+            batch = batch._replace(x=augment.crop_flip(batch.x, self.streams["augment"], 4, self.schedule.augment))
+        batch = self.recipe.batch(batch, self.batch_streams, clock)
+        reference = self.batches.reference(idx, self.beside) if self.beside else None
+        self._draw_masks(batch.x.shape[1])
+        return self._update(batch, reference, clock, lr).detach().double().sum()
+
+    def _update(self, batch: Batch, reference: Batch | None, clock: Clock, lr: float) -> Tensor:
+        """Moves the parameters by a batch; the losses [K]."""
+
+        def loss(outputs: Outputs, batch: Batch, reference: Reference | None, extra: dict[str, Tensor]) -> Tensor:
+            each = [one.mean() for one in self.recipe.losses(outputs, reference, batch, extra, clock)]
+            return sum(each[1:], each[0])
+
+        losses = self.backend.map(loss, batch, reference, self.extra)
+        params = list(self.backend.params.values())
+        found = _gradients(losses, [*params, *self.extra.values()])
+        self.optimizer.step(self.backend.stacked(_filled(found[: len(params)], params)), lr)
+        beside = dict(zip(self.extra, found[len(params) :], strict=True))
+        for owner, names in self.owned.items():
+            grads, optimizer = [beside[name] for name in names], self.extra_optimizers[owner]
+            if any(g is not None for g in grads):  # as in torch, what the loss does not reach is not moved
+                optimizer.step(_filled(grads, [self.extra[name] for name in names]), optimizer.training.lr)
+        return losses
+
+    def _pass(self, further: Pass, clock: Clock, lr: float) -> None:
+        on = further.gate(self._gap()) if further.gate else np.ones(len(self.batch_streams), bool)
+        if not on.any():
+            return
+        mask = torch.as_tensor(on, device=self.device)
+        self.template.train(not further.evaluation)
+        order = self.batches.by_class if further.order == "by_class" else self.batches.shuffled
+
+        def loss(outputs: Outputs, batch: Batch, reference: Reference | None, extra: dict[str, Tensor]) -> Tensor:
+            return further.loss(outputs, batch, reference, extra, clock)
+
+        for idx in order(self.schedule.batch_size):
+            batch = self.batches.gather(idx)
+            reference = self.batches.reference(idx, further.reference) if further.reference else None
+            self._draw_masks(batch.x.shape[1])
+            losses = self.backend.map(loss, batch, reference, self.extra)
+            if further.moves == "network":
+                params = list(self.backend.params.values())
+                grads = self.backend.stacked(_filled(_gradients(losses, params), params))
+                self.optimizer.step(grads, lr, mask)
+            else:
+                tensors = [self.extra[name] for name in self.owned[further.owner]]
+                optimizer = self.extra_optimizers[further.owner]
+                optimizer.step(_filled(_gradients(losses, tensors), tensors), optimizer.training.lr, mask)
+
+    def _draw_masks(self, size: int) -> None:
+        if not self.template.training:
+            return
+        for name, layer in self.dropouts.items():
+            shape = layer.mask_shape(size)
+            # 16-bit draws: four times cheaper than floats, and p is met to 1 in 65,536
+            floor = round(layer.p * (1 << 16))
+            masks = np.stack([g.integers(0, 1 << 16, shape, np.uint16) >= floor for g in self.streams["dropout"]])
+            self.backend.mask(name, torch.as_tensor(masks).to(self.device, self.dtype) / (1 - layer.p))
+
+    def _gap(self) -> Gap:
+        """Accuracy on members and on reference, in evaluation mode."""
+        self.template.eval()
+        lesson = self.batches.lesson
+        return Gap(self._accuracy(np.stack(lesson.members)), self._accuracy(np.stack(lesson.reference)))
+
+    def _accuracy(self, rows: Ints) -> np.ndarray[Any, Any]:
+        right: np.ndarray[Any, Any] = np.zeros(len(rows))
+        with torch.no_grad():
+            for i in range(0, rows.shape[1], CHUNK):
+                batch = self.batches.gather(rows[:, i : i + CHUNK])
+                right += self.backend.map(_right, batch, None, self.extra).cpu().numpy()
+        return np.asarray(right / rows.shape[1])
+
+
+class PrivateGroup(Group):
+    """One model, whose batches are drawn and whose gradients are made private by a part of the recipe."""
+
+    def __init__(
+        self,
+        recipe: Defense,
+        nets: list[Network],
+        lesson: Lesson,
+        training: Training,
+        key: tuple[object, ...],
+        models: Sequence[int],
+    ) -> None:
+        super().__init__(recipe, nets, lesson, training, key, models)
+        (self.members,), parameters = lesson.members, list(self.template.parameters())
+        self.private = recipe.privatise(self.template, parameters, len(self.members), training, self.streams["noise"][0])
+
+    def _epoch(self) -> Iterator[Ints]:
+        """Poisson draws [1, any], as many as there would be batches."""
+        for _ in range(math.ceil(len(self.members) / self.schedule.batch_size)):
+            yield self.members[self.private.sample(len(self.members), self.streams["batches"][0])][None]
+
+    def _update(self, batch: Batch, reference: Batch | None, clock: Clock, lr: float) -> Tensor:
+        one, losses = Batch(*(t[0] for t in batch)), list[Tensor]()
+
+        def per_example() -> Tensor:
+            each = self.recipe.losses(self.template(one.x), None, one, {}, clock)
+            losses.append(sum(each[1:], each[0]))
+            return losses[0]
+
+        grads = self.private.gradients(per_example, len(one.label))
+        self.optimizer.step(self.backend.stacked(grads), lr)
+        return losses[0] if losses else torch.zeros((), dtype=torch.float64)
+
+    def _finish(self) -> list[Network]:
+        self.private.close()
+        return super()._finish()
+
+
+def _gradients(losses: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
+    """None where the losses do not depend on a tensor."""
+    if not losses.requires_grad:
+        return [None] * len(tensors)
+    return list(torch.autograd.grad(losses.sum(), tensors, allow_unused=True))
+
+
+def _filled(grads: Sequence[Tensor | None], tensors: list[Tensor]) -> list[Tensor]:
+    return [torch.zeros_like(t) if g is None else g for g, t in zip(grads, tensors, strict=True)]
+
+
+def _right(outputs: Outputs, batch: Batch, reference: Reference | None, extra: object) -> Tensor:
+    return (outputs.logits.argmax(-1) == batch.label).sum()

@@ -1,0 +1,68 @@
+"""A trained network: how it predicts, and how its weights are written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_state
+from safetensors.torch import save as save_state
+from torch import Tensor
+
+from raymia.training.architecture import Architecture
+from raymia.training.batches import pixels
+from raymia.training.defense import Defense, Predictor
+from raymia.training.losses import CHUNK
+from raymia.training.modules import Normalise
+from raymia.training.network import Network
+
+Build = Callable[[], Network]
+Floats = tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network as a predictor of records in the data's own units: x [B, ...] -> logits [B, C]."""
+
+    network: Network
+    dtype: torch.dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.network(pixels(x, self.dtype)).logits  # type: ignore[no-any-return]
+
+
+def builder(architecture: Architecture, shape: tuple[int, ...], classes: int, mean: Floats, std: Floats) -> Build:
+    """Builds fresh networks before any defense, with the data set's own normalisation in front."""
+
+    def build() -> Network:
+        network = architecture.build(shape, classes)
+        network.normalise = Normalise(mean, std, len(shape))
+        return network
+
+    return build
+
+
+def saved(model: Predictor) -> bytes:
+    """The weights of a trained network as safetensors."""
+    assert isinstance(model, Model)
+    content: bytes = save_state({name: tensor.contiguous() for name, tensor in model.network.state_dict().items()})
+    return content
+
+
+def restored(content: bytes, recipe: Defense, build: Build, precision: str, device: str | torch.device = "cpu") -> Model:
+    """The model whose weights were `saved`, trained under the recipe."""
+    dtype = getattr(torch, precision)
+    network = recipe.network(build()).to(device, dtype)
+    network.load_state_dict(load_state(content))
+    network.eval().requires_grad_(False)
+    return Model(network, dtype)
+
+
+def predict(model: Predictor, x: Tensor) -> np.ndarray[Any, Any]:
+    """Logits float32 [S, C] of one model on records x [S, ...]."""
+    with torch.no_grad():
+        parts = [model(x[i : i + CHUNK]) for i in range(0, len(x), CHUNK)]
+    return torch.cat(parts).float().cpu().numpy()

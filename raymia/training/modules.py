@@ -1,0 +1,86 @@
+"""What networks are built of, beside torch's own modules."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std per channel, with constants that no record has decided."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], dims: int) -> None:
+        super().__init__()
+        self.mean, self.std, self.dims = mean, std, dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (self.dims - 1)
+        mean, std = x.new_tensor(self.mean), x.new_tensor(self.std)
+        return (x - mean.view(shape)) / std.view(shape)
+
+
+class Residual(nn.Module):
+    """relu(body(x) + shortcut(x))."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.shortcut(x))
+
+
+class Dropout(nn.Module):
+    """Dropout whose mask is drawn outside, from the stream of its model: an ensemble's models never share a mask.
+
+    `channels` drops whole channels (spatial dropout). The trainer calls `mask_shape` and fills `mask` before each step.
+    """
+
+    mask: Tensor
+
+    def __init__(self, p: float, channels: bool = False) -> None:
+        super().__init__()
+        self.p, self.channels = p, channels
+        self.shape: tuple[int, ...] = ()
+        self.register_buffer("mask", torch.ones(()), persistent=False)
+
+    def mask_shape(self, batch: int) -> tuple[int, ...]:
+        """Shape of the mask for a batch, known after one forward pass."""
+        shape = (self.shape[0], *(1 for _ in self.shape[1:])) if self.channels else self.shape
+        return (batch, *shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.shape = tuple(x.shape[1:])
+        return x * self.mask if self.training else x
+
+
+class SphereClip(nn.Module):
+    """The SR activation: x * clamp(|x|, r1, r1 + d) / |x|, the norm over the last axis; differentiated through the norm."""
+
+    def __init__(self, r1: float, d: float) -> None:
+        super().__init__()
+        self.r1, self.d = r1, d
+
+    def forward(self, x: Tensor) -> Tensor:
+        # sqrt has no gradient at 0: a zero vector is left as it is
+        norm = (x.square().sum(-1, keepdim=True) + 1e-24).sqrt()
+        return x * (norm.clamp(self.r1, self.r1 + self.d) / norm)
+
+
+class LinearNorm(nn.Linear):
+    """A linear layer whose weight is divided by its Frobenius norm (of the whole matrix, not per row); the bias is not.
+
+    `all_on` False normalises in training only.
+    """
+
+    def __init__(self, features: int, classes: int, all_on: bool) -> None:
+        super().__init__(features, classes)
+        self.all_on = all_on
+
+    def normed(self, weight: Tensor) -> Tensor:
+        """A weight, or a stack of them [..., out, in], as the layer uses it now."""
+        on = self.all_on or self.training
+        return weight / weight.square().sum((-2, -1), keepdim=True).sqrt() if on else weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.normed(self.weight), self.bias)

@@ -1,0 +1,57 @@
+"""SGD and Adam on stacks of parameters [K, ...], with a mask that leaves single models out of a step.
+
+torch's own optimizers do the same arithmetic, but share one step count and cannot skip one model of a stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from raymia.point.schedule import Training
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+
+
+class Optimizer:
+    """SGD with momentum, or Adam; weight decay is added to the gradient in both, as in torch.
+
+    Shapes: tensors and gradients [K, ...]; mask bool [K].
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], training: Training) -> None:
+        self.tensors, self.training = list(tensors), training
+        self.first = [torch.zeros_like(t) for t in self.tensors]
+        adam = training.optimizer == "adam"
+        self.second = [torch.zeros_like(t) for t in self.tensors] if adam else []
+        models = len(self.tensors[0]) if self.tensors else 0
+        self.count = torch.zeros(models, dtype=torch.float64, device=self.tensors[0].device if self.tensors else None)
+
+    @torch.no_grad()
+    def step(self, grads: Sequence[Tensor], lr: float, mask: Tensor | None = None) -> None:
+        """Moves the tensors in place; models where `mask` is False keep their tensors and their state."""
+        if mask is not None and bool(mask.all()):
+            mask = None
+        self.count += 1 if mask is None else mask
+        for i, (tensor, grad) in enumerate(zip(self.tensors, grads, strict=True)):
+            grad = grad.add(tensor, alpha=self.training.weight_decay) if self.training.weight_decay else grad
+            old = [s[i].clone() for s in (self.first, self.second) if s] if mask is not None else []
+            move = self._adam(i, grad) if self.second else self._sgd(i, grad)
+            if mask is None:
+                tensor.sub_(move, alpha=lr)
+                continue
+            on = mask.view(-1, *(1,) * (tensor.ndim - 1))
+            tensor.sub_(move * on, alpha=lr)
+            for state, before in zip([s for s in (self.first, self.second) if s], old, strict=True):
+                state[i].copy_(torch.where(on, state[i], before))
+
+    def _sgd(self, i: int, grad: Tensor) -> Tensor:
+        return self.first[i].mul_(self.training.momentum).add_(grad)
+
+    def _adam(self, i: int, grad: Tensor) -> Tensor:
+        m = self.first[i].mul_(BETA1).add_(grad, alpha=1 - BETA1)
+        v = self.second[i].mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+        t = self.count.clamp(min=1).to(grad.dtype).view(-1, *(1,) * (grad.ndim - 1))
+        return (m / (1 - BETA1**t)) / ((v / (1 - BETA2**t)).sqrt() + EPS)

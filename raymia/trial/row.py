@@ -1,0 +1,164 @@
+"""The row of a trial: what its attacks found, as numbers."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from raymia.attack import attack as attacks
+from raymia.attack.attack import column
+from raymia.errors import RaymiaError
+from raymia.point import columns
+from raymia.point.columns import PLAIN
+from raymia.point.objectives import ACCURACY
+from raymia.point.point import Point
+from raymia.records.data import Data
+from raymia.records.split import Split
+from raymia.results.row import Row
+from raymia.signals.world import World
+from raymia.training import privacy
+from raymia.trial.judge import Verdict
+from raymia.verdict import audit, metrics, planted
+
+Array = np.ndarray[Any, Any]
+LIBRARIES = ("raymia", "torch", "numpy", "scikit-learn", "opacus", "optuna", "ray")
+
+
+def finished(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -> Row:
+    """The row of a finished trial, from the logits [M, S, C] as released and what the attacks found."""
+    split, kinds = replace(world.split, judged=world.split.judged & (world.kinds == 0)), world.kinds
+    member, right = split.member[split.targets], logits[split.targets].argmax(-1) == data.y
+    _check_baseline(right, member, split)
+    said = _Said.of(world, verdicts)
+    judged = said.judged_on(split)
+    counts = [column(p) for p in world.point.attacks if attacks.traits(p).counts and column(p) in said.scores]
+    smaller = {c: judged[c] for c in said.informed}
+    summary = metrics.summarise(said.scores, member, split.judged, split.half, counts, smaller)
+    numbers = {**_accuracies(right, member, split), **summary.numbers(), **_facts(world)}
+    audited = said.judged_on(world.split)
+    numbers |= planted.numbers(said.scores, member, audited, kinds, summary.worst_attack)
+    if summary.chosen and (numbers.get("epsilon") is not None or kinds.any()):
+        chosen = summary.chosen[0]
+        on = audited[chosen] & (kinds > 0 if kinds.any() else kinds == 0)
+        numbers |= _epsilon_bounds(said.scores[chosen], member, on, split.half, numbers.get("delta") or 0.0)
+    numbers |= _means(verdicts) | _records_spent(world)
+    return replace(
+        unfinished(world.point, world.key, "done", "", split.models, len(split.targets)),
+        members=int((split.judged & member)[0].sum()),
+        nonmembers=int((split.judged & ~member)[0].sum()),
+        numbers=numbers,
+        worst_attack=summary.worst_attack,
+        attacks=[{"target": int(split.targets[v.target]), "attack": v.column, **v.line} for v in verdicts],
+        notes=[
+            *_about_epsilon(world.recipe.traits().voids_epsilon, numbers),
+            *_notes(world.point, list(said.scores), verdicts),
+        ],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """Of all verdicts: the scores by column [T, S], and the columns of attacks that were shown some of the members."""
+
+    scores: dict[str, Array]
+    informed: list[str]
+
+    @classmethod
+    def of(cls, world: World, verdicts: Sequence[Verdict]) -> _Said:
+        columns = list(dict.fromkeys(v.column for v in verdicts))
+        knowing = {column(p) for p in world.point.attacks if attacks.traits(p).informed}
+        scores = {c: np.stack([v.scores for v in verdicts if v.column == c]) for c in columns}
+        return cls(scores, [c for c in columns if c.removesuffix(PLAIN) in knowing])
+
+    def judged_on(self, split: Split) -> dict[str, Array]:
+        """By column, where each target is judged [T, S]: never on a record whose membership was shown."""
+        return {c: split.judged & ~split.known if c in self.informed else split.judged for c in self.scores}
+
+
+def _accuracies(right: Array, member: Array, split: Split) -> dict[str, float | None]:
+    train = metrics.accuracy_interval(right, split.judged & member).rate
+    test = metrics.accuracy_interval(right, split.judged & ~member).rate
+    return {"train_accuracy": train.value, **columns.interval(ACCURACY.column, test.value, test.lo, test.hi)}
+
+
+def _facts(world: World) -> dict[str, float | None]:
+    """What the defenses say of themselves, epsilon for example."""
+    members = len(world.split.members(int(world.split.targets[0])))
+    return world.recipe.facts(members, world.recipe.training(world.point.training))
+
+
+def _records_spent(world: World) -> dict[str, float]:
+    """What the defenses cost in records that nothing is trained on."""
+    split, target, numbers = world.split, int(world.split.targets[0]), {}
+    if world.recipe.traits().share:
+        numbers["held"] = float(split.held[target].sum())
+    if "reference" in world.recipe.traits().wants:
+        numbers["reference_records"] = float(len(split.reference(target)))
+    return numbers
+
+
+def _epsilon_bounds(scores: Array, member: Array, on: Array, half: Array, delta: float) -> dict[str, float | None]:
+    """What epsilon is at least, by the attack that was chosen on `half`, on the records `on` [T, S].
+
+    By Clopper-Pearson over all targets' records, the threshold from `half`, counted on the rest; and by one run, of the first
+    target, on the rest.
+    """
+    rest = on[0] & ~half
+    halves = np.broadcast_to(half, on.shape)
+    return {
+        "epsilon_lower": audit.cross_fitted(scores[on], member[on], halves[on], delta),
+        "epsilon_lower_one_run": audit.one_run(scores[0, rest], member[0, rest], delta),
+    }
+
+
+def _means(verdicts: Sequence[Verdict]) -> dict[str, float | None]:
+    """The further columns of the attacks, means over targets."""
+    extras = [v.extra for v in verdicts if not v.column.endswith(PLAIN)]
+    names = dict.fromkeys(name for extra in extras for name in extra)
+    return {name: float(np.mean([extra[name] for extra in extras if name in extra])) for name in names}
+
+
+def _about_epsilon(voids: str, numbers: Mapping[str, float | None]) -> list[str]:
+    if voids and "epsilon" in numbers:
+        return [voids]
+    large = (numbers.get("epsilon") or 0.0) >= privacy.PRV_UP_TO
+    return ["epsilon is RDP's bound: so large, PRV's cannot be computed"] if large else []
+
+
+def _notes(point: Point, columns: Sequence[str], verdicts: Sequence[Verdict]) -> list[str]:
+    left_out = [column(p) for p in point.attacks if column(p) not in columns]
+    notes = [f"{', '.join(left_out)}: left out, the defense releases no network"] if left_out else []
+    return notes + [f"{v.column}, target {v.target}: {v.note}" for v in verdicts if v.note]
+
+
+def _check_baseline(right: Array, member: Array, split: Split) -> None:
+    """The gap law: the AUC of being right is 0.5 + (train - test accuracy) / 2, for every target. Raises RaymiaError."""
+    for t, judged in enumerate(split.judged):
+        inside, outside = right[t, judged & member[t]].mean(), right[t, judged & ~member[t]].mean()
+        found = metrics.auc(right[t, judged].astype(float), member[t, judged])
+        if abs(found - (0.5 + (inside - outside) / 2)) > 1e-6:
+            raise RaymiaError(f"target {t}: the baseline's AUC is {found:.8f}, its gap says {0.5 + (inside - outside) / 2:.8f}")
+
+
+def unfinished(point: Point, key: str, state: str, reason: str, models: int, targets: int) -> Row:
+    return Row(
+        trial=-1,
+        digest=point.digest(),
+        signals=key,
+        state=state,
+        reason=reason,
+        point=point.to_json(),
+        dataset=point.dataset.name,
+        network=point.network.name,
+        defense=point.defense,
+        knobs=dict(point.knobs),
+        seed=point.seed,
+        models=models,
+        targets=targets,
+        versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+    )

@@ -1,0 +1,130 @@
+"""The whole of a trial: draw the split, train what is missing, attack, judge, make one row. It knows no Ray."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raymia.attack import attack as attacks
+from raymia.attack.attack import column
+from raymia.point import catalog
+from raymia.point.columns import PLAIN
+from raymia.point.point import Point
+from raymia.point.space import Part
+from raymia.records import canaries
+from raymia.records.data import Data
+from raymia.results.row import Row
+from raymia.signals import world as worlds
+from raymia.signals.observe import Work, keep_split, load
+from raymia.signals.world import World
+from raymia.trial.judge import Verdict, verdicts
+from raymia.trial.row import finished, unfinished
+
+Map = Callable[..., Iterable[Any]]
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One attack on one target (on all of them where it trains a network: those are fused); `plain`: its shadows come from the
+    undefended world."""
+
+    world: World
+    targets: tuple[int, ...]
+    attack: Part
+    plain: bool
+
+    @property
+    def column(self) -> str:
+        return column(self.attack) + (PLAIN if self.plain else "")
+
+
+def run(point: Point, data: Data, signals: Path | None = None, map: Map = map, spread: Map = map) -> Row:
+    """One point from split to row. `map` runs the attacks and `spread` trains the groups of models; both keep the order.
+
+    `signals` is the folder that keeps what the models said (None: nothing is kept). The row's `trial` is the caller's to set.
+    Raises training.Diverged and metrics.ScoreError where the point has no number, RaymiaError for what a user can mend.
+    """
+    start = time.monotonic()
+    world = worlds.of(point, len(data))
+    with nullcontext(str(signals)) if signals else tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        data = canaries.plant(data, world.kinds, point.seed, point.replicate)
+        for one in observed(world):
+            work = Work(one, data, needs(world), root)
+            list(spread(work, one.groups))
+            keep_split(one, data, root)
+        trained = time.monotonic()
+        found = [verdict for answer in map(partial(judge, root), calls(world)) for verdict in answer]
+        row = finished(world, data, load(world, root, ("logits",)).arrays["logits"], found)
+    timing = {"train": trained - start, "attack": time.monotonic() - trained, "total": time.monotonic() - start}
+    return replace(row, timing=timing)
+
+
+def attempt(point: Point, data: Data, signals: Path | None = None, map: Map = map, spread: Map = map) -> Row:
+    """`run`, with what goes wrong as a row: `invalid` where the point has no number, `failed` otherwise."""
+    start = time.monotonic()
+    try:
+        return run(point, data, signals, map, spread)
+    except Exception as error:  # every other fault of this point: it is kept with its reason, and the sweep goes on
+        return replace(failed(point, error), timing={"total": time.monotonic() - start})
+
+
+def failed(point: Point, error: Exception) -> Row:
+    """The row of a point that has no numbers, with the reason on one line."""
+    kind = type(error).__name__  # by name: training's Diverged lives beside torch
+    state = "invalid" if kind in ("Diverged", "ScoreError") else "failed"
+    models, targets = catalog.made("protocols", point.protocol).shape
+    return unfinished(point, worlds.signals_key(point), state, " ".join(f"{kind}: {error}".split())[:500], models, targets)
+
+
+def observed(world: World) -> list[World]:
+    """The worlds whose models a trial trains and asks: its own, and the undefended one where the attacker is plain."""
+    return [world] if world.point.attacker == "adaptive" else [world, world.plain]
+
+
+def folders(point: Point, records: int) -> list[str]:
+    """The folders of signals that a trial of a point writes or reads."""
+    every = (name for one in observed(worlds.of(point, records)) for name in one.folders)
+    return list(dict.fromkeys(every))
+
+
+def apply(world: World) -> list[Part]:
+    """The attacks that can be made on what the recipe releases: where it is no network, none that is white-box."""
+    if not world.recipe.owns("assemble"):
+        return list(world.point.attacks)
+    return [part for part in world.point.attacks if "white_box" not in attacks.traits(part).wants]
+
+
+def needs(world: World) -> tuple[str, ...]:
+    """What the models are asked, for all attacks together."""
+    return tuple(sorted({need for part in apply(world) for need in attacks.traits(part).needs} | {"logits"}))
+
+
+def calls(world: World) -> list[Call]:
+    """Every attack on every target that a trial makes, in the order of its columns."""
+    every = tuple(range(len(world.split.targets)))
+    return [
+        Call(world, group, part, plain)
+        for plain in ([False] if world.point.attacker == "adaptive" else [False, True])
+        for part in apply(world)
+        for group in ([every] if attacks.make(part).fused else [(t,) for t in every])
+    ]
+
+
+def judge(root: Path, call: Call) -> list[Verdict]:
+    """One attack on its targets, from the signals on disk."""
+    world, attack = call.world, attacks.make(call.attack)
+    asked = tuple(sorted(attack.traits().needs))
+    signals = load(world, root, asked)
+    others = load(world.plain, root, asked) if call.plain else None
+    key = (world.point.seed, world.point.replicate)
+    return verdicts(attack, call.column, signals, call.targets, key, others, world.kinds)
