@@ -1,9 +1,10 @@
-"""Samples per second of `fit`, by network and lanes; `--write` turns the medians into raymia/study/lanes.csv.
+"""Samples per second of `fit`, by network and lanes; `--write` turns the medians into
+raymia/study/lanes.csv.
 
     python benchmarks/lanes.py [--device cpu] [--rounds 3] [--write]
 
-The table is what `lanes: auto` reads: a stopwatch never decides inside a run. Rounds alternate over lanes, so that a machine
-that slows down slows all of them.
+The table is what `lanes: auto` reads: a stopwatch never decides inside a run. Rounds alternate
+over lanes, so that a machine that slows down slows all of them.
 """
 
 import argparse
@@ -49,7 +50,14 @@ def seconds(network: str, lanes: int, device: str, epochs: int) -> float:
     for first in range(0, MODELS, lanes):
         mine = tuple(members[first : first + lanes])
         lesson = Lesson(x, y, mine, (np.zeros(0, np.int64),) * lanes, 10)
-        fit(Recipe(), build, lesson, Training(epochs=epochs, batch_size=batch), (0,), range(first, first + lanes))
+        fit(
+            Recipe(),
+            build,
+            lesson,
+            Training(epochs=epochs, batch_size=batch),
+            (0,),
+            range(first, first + lanes),
+        )
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
@@ -69,14 +77,26 @@ def main() -> None:
         for _ in range(asked.rounds):
             for lanes in LANES:
                 taken[lanes].append(seconds(network, lanes, asked.device, epochs))
-        rate = {lanes: MODELS * records * epochs / statistics.median(times) for lanes, times in taken.items()}
-        print(f"{asked.device} {network}: " + ", ".join(f"lanes {k}: {v:,.0f} samples/s" for k, v in rate.items()), flush=True)
+        rate = {
+            lanes: MODELS * records * epochs / statistics.median(times)
+            for lanes, times in taken.items()
+        }
+        print(
+            f"{asked.device} {network}: "
+            + ", ".join(f"lanes {k}: {v:,.0f} samples/s" for k, v in rate.items()),
+            flush=True,
+        )
         best = max(LANES, key=lambda k: rate[k])
-        # a wider group is worth its memory and its coarser unit of work only where it is clearly faster
+        # a wider group is worth its memory and its coarser unit of work only where it is
+        # clearly faster
         narrow = next(k for k in LANES if rate[k] >= 0.9 * rate[best])
         rows += [(asked.device, network, narrow, narrow)] if narrow > 1 else []
     if asked.write:
-        kept = [row for row in csv.reader(TABLE.open()) if row and row[0] not in (asked.device, "device")]
+        kept = [
+            row
+            for row in csv.reader(TABLE.open())
+            if row and row[0] not in (asked.device, "device")
+        ]
         with TABLE.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerows([("device", "network", "models_at_least", "lanes"), *kept, *rows])

@@ -1,10 +1,12 @@
 """Is an attack's number right where the truth is known? Two tables for docs/attacks.md.
 
-Null: eight networks are trained once on other records; then the membership matrix is drawn again and again by the protocol,
-and every attack, its shadows and thresholds, and the maxima are judged on it. The true AUC is 0.5. Attacks that train a network
-train it anew in every run, for fewer epochs than by default.
+Null: eight networks are trained once on other records; then the membership matrix is drawn
+again and again by the protocol, and every attack, its shadows and thresholds, and the maxima
+are judged on it. The true AUC is 0.5. Attacks that train a network train it anew in every run,
+for fewer epochs than by default.
 
-Power: networks learn random labels of noise by heart, each on its own half; all attacks as they are by default.
+Power: networks learn random labels of noise by heart, each on its own half; all attacks as they
+are by default.
 
     python benchmarks/null.py [null | power] [--runs 400] [--variants]
 """
@@ -37,10 +39,11 @@ from raymia.training.fit import fit
 from raymia.training.modules import Normalise
 from raymia.training.recipe import Recipe
 from raymia.trial import run as trial
-from raymia.verdict import metrics
+from raymia.verdict import maximum
 
 MODELS, TARGETS, RECORDS = 8, 2, 400
-HURRIED = {"nn": 10, "nn_sorted": 15, "nn_fused": 5, "samia": 1, "salem": 20}  # epochs in the null runs
+# epochs in the null runs
+HURRIED = {"nn": 10, "nn_sorted": 15, "nn_fused": 5, "samia": 1, "salem": 20}
 DEFAULTS = [Part(name, {}) for name in catalog.names("attacks")]
 # every choice of every knob, one at a time, and some together
 VARIANTS = [
@@ -52,7 +55,10 @@ VARIANTS = [
         for option in knob.domain.options
         if option != knob.default
     ),
-    *(Part("lira", {"mode": "online", "variance": variance}) for variance in ("per_example", "shrunken")),
+    *(
+        Part("lira", {"mode": "online", "variance": variance})
+        for variance in ("per_example", "shrunken")
+    ),
     *(Part("lira", knobs) for knobs in ({"views": 2}, {"views": 18, "mode": "online"})),
 ]
 
@@ -66,7 +72,9 @@ def answers(
     recipe: Defense | None = None,
     needs: Sequence[str] = tuple(QUERIES),
 ) -> dict[str, Any]:
-    """What attacks ask of networks, each trained on its members, about the `asked` records: [M, S, ...]."""
+    """What attacks ask of networks, each trained on its members, about the `asked` records: [M,
+    S, ...].
+    """
 
     def build() -> Any:
         network = catalog.make("networks", "mlp", {"width": width}).build(data.shape, data.classes)
@@ -75,11 +83,14 @@ def answers(
 
     x, y = torch.tensor(data.x), torch.tensor(data.y)
     lesson = Lesson(x, y, tuple(members), (np.zeros(0, np.int64),) * len(members), data.classes)
-    models = fit(Recipe((recipe,) if recipe else ()), build, lesson, training, ("null",), range(len(members)))
+    models = fit(
+        Recipe((recipe,) if recipe else ()), build, lesson, training, ("null",), range(len(members))
+    )
     rows = []
     for m, model in enumerate(models):
         inside = members[m][(members[m] >= asked.start) & (members[m] < asked.stop)] - asked.start
-        own = inside if len(inside) else np.arange(0, asked.stop - asked.start, 2)  # the null: any records will do
+        # the null: any records will do
+        own = inside if len(inside) else np.arange(0, asked.stop - asked.start, 2)
         subject = Subject(model, lambda z: z, x[asked], y[asked], stream("null", m), own)
         rows.append({name: a for need in needs for name, a in QUERIES[need](subject).items()})
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -87,12 +98,18 @@ def answers(
 
 def hurried(part: Part) -> Attack:
     attack: Any = make(part)
-    quick: Attack = replace(attack, epochs=HURRIED[part.name], pairs=500) if part.name in HURRIED else attack
+    quick: Attack = (
+        replace(attack, epochs=HURRIED[part.name], pairs=500) if part.name in HURRIED else attack
+    )
     return quick
 
 
-def judged(signals: Signals, attacks: dict[str, Attack], run: int) -> tuple[list[metrics.Summary], dict[str, list[Any]]]:
-    """What a row would say of these signals, of all attacks and of the defaults alone, and the lines of attacks.csv."""
+def judged(
+    signals: Signals, attacks: dict[str, Attack], run: int
+) -> tuple[list[maximum.Summary], dict[str, list[Any]]]:
+    """What a row would say of these signals, of all attacks and of the defaults alone, and the
+    lines of attacks.csv.
+    """
     split: Split = signals.split
     scores, lines, smaller = {}, {}, {}
     for name, attack in attacks.items():
@@ -104,7 +121,9 @@ def judged(signals: Signals, attacks: dict[str, Attack], run: int) -> tuple[list
     counts = [name for name, attack in attacks.items() if not attack.traits().informed]
     few = {name: score for name, score in scores.items() if "[" not in name}
     return [
-        metrics.summarise(some, split.member[split.targets], split.judged, split.half, counts, smaller)
+        maximum.summarise(
+            some, split.member[split.targets], split.judged, split.half, counts, smaller
+        )
         for some in (scores, few)
     ], lines
 
@@ -112,21 +131,27 @@ def judged(signals: Signals, attacks: dict[str, Attack], run: int) -> tuple[list
 def null(runs: int, parts: Sequence[Part]) -> None:
     digits = Digits().read()
     others, asked = np.arange(600), slice(600, 600 + RECORDS)
-    members = [np.sort(stream("null", "rows", m).choice(others, 300, replace=False)) for m in range(MODELS)]
+    members = [
+        np.sort(stream("null", "rows", m).choice(others, 300, replace=False)) for m in range(MODELS)
+    ]
     training = Training(epochs=40, lr=0.1, weight_decay=0.0)
     arrays, labels = answers(digits, members, asked, training), digits.y[asked]
     attacks = {column(part): hurried(part) for part in parts}
     inside = {name: 0 for name in attacks}
     aucs: dict[str, list[float]] = {name: [] for name in attacks}
     balanced: dict[str, list[float]] = {name: [] for name in attacks}
-    maxima: tuple[list[metrics.Summary], list[metrics.Summary]] = ([], [])
+    maxima: tuple[list[maximum.Summary], list[maximum.Summary]] = ([], [])
     begin = time.process_time()
     for run in range(runs):
-        signals = Signals(Coin(models=MODELS, targets=TARGETS).draw(RECORDS, run, 0), labels, arrays)
+        signals = Signals(
+            Coin(models=MODELS, targets=TARGETS).draw(RECORDS, run, 0), labels, arrays
+        )
         summaries, lines = judged(signals, attacks, run)
         for name, mean in summaries[0].attacks.items():
             aucs[name].append(mean.rate.value)
-            balanced[name].append(float(np.mean([line["balanced_accuracy"] for line in lines[name]])))
+            balanced[name].append(
+                float(np.mean([line["balanced_accuracy"] for line in lines[name]]))
+            )
             rate: Any = mean.rate
             inside[name] += bool(rate.lo <= 0.5 <= rate.hi)
         for found, summary in zip(maxima, summaries, strict=True):
@@ -134,20 +159,35 @@ def null(runs: int, parts: Sequence[Part]) -> None:
         if run % 50 == 49:
             print(f"... {run + 1} runs, {time.process_time() - begin:.0f} CPU seconds", flush=True)
     low, high = binom.interval(1 - 0.05 / len(attacks), runs, 0.95)
-    print("\n| attack | mean AUC | +- | coverage of the 95% interval | mean balanced accuracy |\n|---|---|---|---|---|")
+    print(
+        "\n| attack | mean AUC | +- | coverage of the 95% interval | mean balanced accuracy "
+        "|\n|---|---|---|---|---|"
+    )
     for name in attacks:
         a, b = np.array(aucs[name]), np.array(balanced[name])
         outside = "" if low <= inside[name] <= high else " (!)"
-        print(f"| {name} | {a.mean():.4f} | {error(a):.4f} | {inside[name] / runs:.3f}{outside} | {b.mean():.4f} |")
+        print(
+            f"| {name} | {a.mean():.4f} | {error(a):.4f} | {inside[name] / runs:.3f}{outside} | "
+            f"{b.mean():.4f} |"
+        )
     pooled = sum(inside.values()) / runs / len(attacks)
-    print(f"\npooled coverage {pooled:.4f}; each attack's band after Bonferroni {low / runs:.3f} to {high / runs:.3f}")
+    print(
+        f"\npooled coverage {pooled:.4f}; each attack's band after Bonferroni {low / runs:.3f} to "
+        f"{high / runs:.3f}"
+    )
     for what, found in zip(("all of these attacks", "the defaults"), maxima, strict=True):
         rates: Any = [summary.max_attack for summary in found]
         values: Any
         print(f"\nthe maximum over {what}, less those that know members")
-        for name, values in (("max_attack_auc", [r.value for r in rates]), ("plain_max_auc", [s.plain_max_auc for s in found])):
+        for name, values in (
+            ("max_attack_auc", [r.value for r in rates]),
+            ("plain_max_auc", [s.plain_max_auc for s in found]),
+        ):
             print(f"{name}: mean {np.mean(values):.4f} +- {error(np.array(values)):.4f}")
-        print(f"coverage of max_attack_auc's interval {np.mean([r.lo <= 0.5 <= r.hi for r in rates]):.3f}")
+        print(
+            "coverage of max_attack_auc's interval "
+            f"{np.mean([r.lo <= 0.5 <= r.hi for r in rates]):.3f}"
+        )
 
 
 def error(values: Any) -> float:
@@ -157,7 +197,9 @@ def error(values: Any) -> float:
 
 @dataclass(frozen=True)
 class World:
-    """Noise with random labels: `records` uniform images of 28x28, learned by networks of `width`."""
+    """Noise with random labels: `records` uniform images of 28x28, learned by networks of
+    `width`.
+    """
 
     records: int
     width: int
@@ -170,13 +212,24 @@ class World:
         """Raises AssertionError where a network did not learn its members by heart."""
         rng, n = stream("power", self.records), self.records
         noise = rng.random((n, 1, 28, 28), np.float32)
-        data = Data("noise", noise, rng.integers(0, self.classes, n), self.classes, image=True, mean=(0.5,), std=(0.289,))
+        data = Data(
+            "noise",
+            noise,
+            rng.integers(0, self.classes, n),
+            self.classes,
+            image=True,
+            mean=(0.5,),
+            std=(0.289,),
+        )
         split = Coin(models=self.models, targets=TARGETS).draw(n, 0, 0)
         members = [split.members(m) for m in range(self.models)]
         arrays = answers(data, members, slice(0, n), self.training, self.width, self.recipe, needs)
         right = arrays["logits"].argmax(-1) == data.y
         inside, outside = right[split.member].mean(), right[~split.member].mean()
-        print(f"{n} records, accuracy on members {inside:.3f}, on the others {outside:.3f}", flush=True)
+        print(
+            f"{n} records, accuracy on members {inside:.3f}, on the others {outside:.3f}",
+            flush=True,
+        )
         assert inside > 0.95
         return Signals(split, data.y, arrays)
 
@@ -190,7 +243,11 @@ SHIFTED = World(160, 512, Training(epochs=2000, lr=0.05, weight_decay=0.0), Rand
 
 def power() -> None:
     print("\n| attack | AUC | CPU seconds |\n|---|---|---|")
-    seen(WORLD, [part for part in DEFAULTS if part.name not in ("nn_fused", "augmentation")], tuple(QUERIES))
+    seen(
+        WORLD,
+        [part for part in DEFAULTS if part.name not in ("nn_fused", "augmentation")],
+        tuple(QUERIES),
+    )
     seen(MORE, [Part("nn_fused", {})], ("logits",))
     seen(SHIFTED, [Part("augmentation", {})], ("logits", "augmented_right"))
 
@@ -202,11 +259,16 @@ def seen(world: World, parts: Sequence[Part], needs: Sequence[str]) -> None:
         verdicts = trial.verdicts(make(part), column(part), signals, range(TARGETS), ("power",))
         value = float(np.mean([v.line["auc"] for v in verdicts]))
         notes = " ".join(v.note for v in verdicts)
-        print(f"| {column(part)} | {value:.3f} | {time.process_time() - begin:.2f} | {notes}", flush=True)
+        print(
+            f"| {column(part)} | {value:.3f} | {time.process_time() - begin:.2f} | {notes}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("table", nargs="?", choices=("null", "power"))
     options.add_argument("--runs", type=int, default=400)
     options.add_argument("--variants", action="store_true", help="the attacks' other choices, too")

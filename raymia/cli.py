@@ -1,4 +1,6 @@
-"""The command line: which commands there are, and how what goes wrong becomes one line and an exit code."""
+"""The command line: which commands there are, and how what goes wrong becomes one line and an
+exit code.
+"""
 
 import importlib
 import os
@@ -26,7 +28,9 @@ COMMANDS = {
 
 
 class _Raymia(click.Group):
-    """Finds commands when they are asked for, and turns what went wrong into one line and an exit code."""
+    """Finds commands when they are asked for, and turns what went wrong into one line and an
+    exit code.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -59,7 +63,8 @@ class _Raymia(click.Group):
 @click.group(cls=_Raymia, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="raymia")
 def main() -> None:
-    """Which membership-inference defense, at which strength, costs the least accuracy for the privacy that you need?
+    """Which membership-inference defense, at which strength, costs the least accuracy for the
+    privacy that you need?
 
     Exit codes: 0 done; 1 finished, but some trials failed, or a gate not met;
     2 bad sweep, data or arguments, nothing started; 3 environment;

@@ -1,4 +1,6 @@
-"""What can go wrong in a way that a user can mend. Each class carries the exit code of the command line."""
+"""What can go wrong in a way that a user can mend. Each class carries the exit code of the
+command line.
+"""
 
 
 class RaymiaError(Exception):

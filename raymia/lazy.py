@@ -1,8 +1,9 @@
 """torch, imported when a tensor is first needed.
 
-Importing torch takes 2 to 4 s, and a sweep file that is wrong must be refused within 2. So the files that *declare* things
-(defenses, attacks, data sets, networks) take torch, and raymia's own modules that are built of it, from here: reading their
-knobs costs nothing, using them imports it. Files that only run when a model is trained or queried import torch as everyone
+Importing torch takes 2 to 4 s, and a sweep file that is wrong must be refused within 2. So the
+files that *declare* things (defenses, attacks, data sets, networks) take torch, and raymia's
+own modules that are built of it, from here: reading their knobs costs nothing, using them
+imports it. Files that only run when a model is trained or queried import torch as everyone
 does.
 """
 

@@ -1,4 +1,6 @@
-"""Named randomness, and the names of what is kept: pure functions of the facts that they are made of."""
+"""Named randomness, and the names of what is kept: pure functions of the facts that they are
+made of.
+"""
 
 import hashlib
 import json
@@ -9,7 +11,9 @@ import numpy as np
 
 
 def key(*facts: bytes | memoryview | str | Mapping[str, Any] | Sequence[Any]) -> str:
-    """The sha256 of facts, one after the other, as hex: bytes as they are, a text in UTF-8, anything else as JSON."""
+    """The sha256 of facts, one after the other, as hex: bytes as they are, a text in UTF-8,
+    anything else as JSON.
+    """
     digest = hashlib.sha256()
     for fact in facts:
         if not isinstance(fact, bytes | memoryview):
@@ -24,12 +28,15 @@ def seed_of(*names: object) -> int:
 
 
 class Stream(np.random.Generator):
-    """The generator that belongs to (*before, part, after), of part 0; `part(i)` is that of the i-th part of a recipe.
+    """The generator that belongs to (*before, part, after), of part 0; `part(i)` is that of the
+    i-th part of a recipe.
 
     `stream(seed, replicate, "batch", 0, model)` is `Stream((seed, replicate, "batch"), model)`.
     """
 
-    def __init__(self, before: tuple[object, ...], after: object, path: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, before: tuple[object, ...], after: object, path: tuple[int, ...] = ()
+    ) -> None:
         super().__init__(np.random.PCG64(seed_of(*before, *(path or (0,)), after)))
         self._names, self._parts = (before, after, path), {0: self}
 
@@ -42,5 +49,7 @@ class Stream(np.random.Generator):
 
 
 def stream(*names: object) -> np.random.Generator:
-    """The generator that belongs to these names, e.g. `stream(seed, replicate, "batches", model)`."""
+    """The generator that belongs to these names, e.g. `stream(seed, replicate, "batches",
+    model)`.
+    """
     return np.random.default_rng(seed_of(*names))

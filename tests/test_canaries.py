@@ -12,7 +12,7 @@ from raymia.records import canaries
 from raymia.records.data import load
 from raymia.study import sweep
 from raymia.trial import run as trial
-from raymia.verdict import audit
+from raymia.verdict import audit, planted
 
 MANY = {"mislabelled": 6, "blank": 5, "out_of_distribution": 4, "near_duplicates": 3}
 TEXT = """
@@ -61,15 +61,26 @@ def test_a_trial_with_canaries() -> None:
     data = load(file.dataset, 0)
     point = file.point(0, {}, 0, data)
     row = trial.run(point, data)
-    assert row.members is not None and row.nonmembers is not None and row.members + row.nonmembers == 128 - 16
+    assert (
+        row.members is not None
+        and row.nonmembers is not None
+        and row.members + row.nonmembers == 128 - 16
+    )
     n = row.numbers
-    assert {"canary_auc.loss", "canary_auc.lira", "epsilon_lower", "epsilon_lower_one_run"} <= set(n)
+    assert {"canary_auc.loss", "canary_auc.lira", "epsilon_lower", "epsilon_lower_one_run"} <= set(
+        n
+    )
     assert n["canary_tpr_at_fpr_0.001.loss"] is None  # 16 non-members cannot say
     assert n["epsilon_lower"] is not None and n["epsilon_lower"] >= 0
-    assert not any("canary" in name or "lower" in name for name in trial.run(replace(point, canaries={}), data).numbers)
+    assert not any(
+        "canary" in name or "lower" in name
+        for name in trial.run(replace(point, canaries={}), data).numbers
+    )
 
 
-@pytest.mark.parametrize("bad", ["{mislabeled: 3}", "{blank: -1}", "{blank: 1.5}", "{blank: true}", "[blank]"])
+@pytest.mark.parametrize(
+    "bad", ["{mislabeled: 3}", "{blank: -1}", "{blank: 1.5}", "{blank: true}", "[blank]"]
+)
 def test_a_bad_canary_is_refused(bad: str) -> None:
     text = "\n".join(line for line in TEXT.splitlines() if not line.startswith("canaries"))
     with pytest.raises(SweepError, match="canaries"):
@@ -79,26 +90,34 @@ def test_a_bad_canary_is_refused(bad: str) -> None:
 def test_tpr_on_canaries_counts_strictly_above() -> None:
     score = np.concatenate([np.arange(2000.0), [1998.5, 1997.5, 5.0, 3000.0]])
     member = np.arange(2004) >= 2000
-    found = canaries.tpr(score, member, 0.001)  # two false positives are allowed: 1999 and 1998
+    found = planted.tpr(score, member, 0.001)  # two false positives are allowed: 1999 and 1998
     assert found is not None and found.value == 0.75
-    assert canaries.tpr(score[1001:], member[1001:], 0.001) is None
+    assert planted.tpr(score[1001:], member[1001:], 0.001) is None
 
 
-# ---- epsilon ---------------------------------------------------------------------------------------------------------
+# ---- epsilon -----------------------------------------------------------------------------------
 
 
 def test_the_lower_bound_by_hand() -> None:
     """All 1000 of each side right: FNR and FPR are at most 1 - level^(1/1000)."""
     upper = 1 - (0.05 / 4) ** (1 / 1000)
-    assert audit.lower_bound(1000, 1000, 0, 1000) == pytest.approx(np.log((1 - upper) / upper), rel=1e-9)
+    assert audit.lower_bound(1000, 1000, 0, 1000) == pytest.approx(
+        np.log((1 - upper) / upper), rel=1e-9
+    )
     assert audit.lower_bound(500, 1000, 500, 1000) == 0.0
-    assert audit.lower_bound(900, 1000, 100, 1000) == pytest.approx(audit.lower_bound(900, 1000, 100, 1000, 0.0))
-    assert audit.lower_bound(900, 1000, 100, 1000, delta=0.5) < audit.lower_bound(900, 1000, 100, 1000)
+    assert audit.lower_bound(900, 1000, 100, 1000) == pytest.approx(
+        audit.lower_bound(900, 1000, 100, 1000, 0.0)
+    )
+    assert audit.lower_bound(900, 1000, 100, 1000, delta=0.5) < audit.lower_bound(
+        900, 1000, 100, 1000
+    )
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 2.0])
 def test_bounds_stay_below_the_truth(epsilon: float) -> None:
-    """Randomised response is exactly epsilon-private: at most 5% of the bounds are above, and they are not trivial."""
+    """Randomised response is exactly epsilon-private: at most 5% of the bounds are above, and
+    they are not trivial.
+    """
     rng = np.random.default_rng(0)
     truth = 1 / (1 + np.exp(-epsilon))
     above, found = np.zeros(2), []
@@ -114,9 +133,13 @@ def test_bounds_stay_below_the_truth(epsilon: float) -> None:
 
 
 def test_the_one_run_p_value() -> None:
-    """Without delta it is a binomial tail; delta only adds to it, by theorem 5.2 of Steinke et al. written out."""
+    """Without delta it is a binomial tail; delta only adds to it, by theorem 5.2 of Steinke et
+    al. written out.
+    """
     q = 1 / (1 + np.exp(-1.0))
     assert audit.p_value(1000, 50, 45, 1.0, 0.0) == pytest.approx(binom.sf(44, 50, q))
     delta = 1e-5
     alpha = max((binom.cdf(44, 50, q) - binom.cdf(44 - i, 50, q)) / i for i in range(1, 46))
-    assert audit.p_value(1000, 50, 45, 1.0, delta) == pytest.approx(binom.sf(44, 50, q) + 2 * 1000 * delta * alpha)
+    assert audit.p_value(1000, 50, 45, 1.0, delta) == pytest.approx(
+        binom.sf(44, 50, q) + 2 * 1000 * delta * alpha
+    )

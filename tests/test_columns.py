@@ -13,11 +13,17 @@ from raymia.point.objectives import ACCURACY, AUC, COLUMNS, OBJECTIVES
 ATTACKS = st.from_regex(r"[a-z_]{1,9}(\[[a-z]=[a-z]\])?(@plain)?", fullmatch=True)
 
 
-@given(st.lists(ATTACKS, unique=True), st.sampled_from(["auc", "canary_auc.x", "auc_lo.y", "max_attack_auc"]))
+@given(
+    st.lists(ATTACKS, unique=True),
+    st.sampled_from(["auc", "canary_auc.x", "auc_lo.y", "max_attack_auc"]),
+)
 def test_attacks_are_read_back_from_their_columns(names: list[str], other: str) -> None:
     made = [columns.auc(name) for name in names]
     assert sorted(columns.attacks([*made, other])) == sorted(names)
-    assert all(columns.full(name, made) == columns.full(columns.auc(name), made) == columns.auc(name) for name in names)
+    assert all(
+        columns.full(name, made) == columns.full(columns.auc(name), made) == columns.auc(name)
+        for name in names
+    )
 
 
 @given(ATTACKS)
@@ -63,6 +69,9 @@ def test_a_float_is_written_exactly(value: float) -> None:
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_an_objective_prefers_what_its_direction_says(a: float, b: float) -> None:
-    assert COLUMNS == ("test_accuracy", "max_attack_auc") and [o.direction for o in OBJECTIVES] == ["maximize", "minimize"]
+    assert COLUMNS == ("test_accuracy", "max_attack_auc") and [o.direction for o in OBJECTIVES] == [
+        "maximize",
+        "minimize",
+    ]
     assert (ACCURACY.gain(a) > ACCURACY.gain(b)) == (a > b)
     assert (AUC.gain(a) > AUC.gain(b)) == (a < b) and math.isfinite(AUC.gain(a))

@@ -55,9 +55,15 @@ FIXED = {"official": {"member", "role"}}  # the train file
 
 @pytest.mark.parametrize("protocol", catalog.names("protocols"))
 def test_fresh_draws_are_of_other_splits_whatever_the_protocol(protocol: str) -> None:
-    """Who trains on what, and who is judged, differ from the search's draw and from one another's."""
+    """Who trains on what, and who is judged, differ from the search's draw and from one
+    another's.
+    """
     spelled = SIZED.get(protocol, protocol)
-    file = sweep.parse("\n".join(f"protocol: {spelled}" if "protocol" in line else line for line in TEXT.splitlines()))
+    file = sweep.parse(
+        "\n".join(
+            f"protocol: {spelled}" if "protocol" in line else line for line in TEXT.splitlines()
+        )
+    )
     data = load(file.dataset, 0)
     seen = file.point(0, file.default(0), 0, data)
     fresh = confirm.points(SimpleNamespace(point=seen.to_json()), 3)  # type: ignore[arg-type]
@@ -97,7 +103,9 @@ def test_draws_that_fail_are_named(made: tuple[Folder, Data]) -> None:
     row = confirm.front(made[0])[0]
     bad = Row.from_json(row.to_json() | {"state": "invalid", "reason": "no number", "numbers": {}})
     mixed = confirm.combine(row, [row, bad])
-    assert mixed.numbers["test_accuracy"] == row.numbers["test_accuracy"] and mixed.notes == ["replicate 0: no number"]
+    assert mixed.numbers["test_accuracy"] == row.numbers["test_accuracy"] and mixed.notes == [
+        "replicate 0: no number"
+    ]
     assert mixed.numbers["max_attack_auc_hi"] == row.numbers["max_attack_auc_hi"]
     with pytest.raises(RaymiaError, match="none of 2 fresh draws"):
         confirm.combine(row, [bad, bad])

@@ -1,4 +1,6 @@
-"""What is written down is true: commands exist and are described, sweeps load, links resolve, no machine is named."""
+"""What is written down is true: commands exist and are described, sweeps load, links resolve,
+no machine is named.
+"""
 
 import re
 import subprocess
@@ -20,7 +22,9 @@ SWEEPS = sorted((ROOT / "sweeps").rglob("*.yaml"))
 def files() -> tuple[Path, ...]:
     """What git tracks, or would track."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    listed = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
     return tuple(path for name in sorted(set(listed)) if name and (path := ROOT / name).is_file())
 
 
@@ -48,7 +52,9 @@ def test_every_command_that_a_page_shows_exists() -> None:
     from raymia.cli import COMMANDS
 
     for page in pages():
-        for name in re.findall(r"^(?:\$ |    )?(?:\.venv/bin/)?raymia ([a-z]+)\b", page.read_text(), re.MULTILINE):
+        for name in re.findall(
+            r"^(?:\$ |    )?(?:\.venv/bin/)?raymia ([a-z]+)\b", page.read_text(), re.MULTILINE
+        ):
             assert name in COMMANDS, f"{page.name} shows `raymia {name}`"
 
 
@@ -70,7 +76,9 @@ def test_there_are_sweeps() -> None:
 def test_every_sweep_loads_and_yields_points(path: Path) -> None:
     study = sweep.load(path)
     data = Data("stub", np.zeros((8, 1), np.float32), np.arange(8) % 2, 2, image=False)
-    digests = {study.point(arm, study.default(arm), 0, data).digest() for arm in range(len(study.arms))}
+    digests = {
+        study.point(arm, study.default(arm), 0, data).digest() for arm in range(len(study.arms))
+    }
     assert len(digests) == len(study.arms), "arms whose defaults are the same point"
     assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in digests)
     assert path.read_text().startswith("# "), "says what it asks, what it costs and what came out"
@@ -94,7 +102,9 @@ def dead_links(page: Path, text: str) -> list[str]:
         name, _, anchor = link.partition("#")
         target = page.parent / name if name else page
         headings = (
-            re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE) if target.suffix == ".md" and target.is_file() else []
+            re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            if target.suffix == ".md" and target.is_file()
+            else []
         )
         if not target.exists() or (anchor and anchor not in map(slug, headings)):
             dead.append(link)
@@ -103,13 +113,20 @@ def dead_links(page: Path, text: str) -> list[str]:
 
 def test_relative_links_resolve() -> None:
     assert pages()
-    dead = [f"{page.relative_to(ROOT)}: {link}" for page in pages() for link in dead_links(page, page.read_text())]
+    dead = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in pages()
+        for link in dead_links(page, page.read_text())
+    ]
     assert not dead, "\n".join(dead)
 
 
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "a.md"
-    text = "# Some Words: here\n[a](a.md) [b](#some-words-here) [c](b.md) [d](a.md#none) [e](https://x.org) ![f](f.png)\n"
+    text = (
+        "# Some Words: here\n[a](a.md) [b](#some-words-here) [c](b.md) [d](a.md#none) "
+        "[e](https://x.org) ![f](f.png)\n"
+    )
     page.write_text(text)
     assert dead_links(page, text) == ["b.md", "a.md#none", "f.png"]
 
@@ -138,7 +155,11 @@ MACHINES = re.compile(
 
 def machines(text: str) -> list[str]:
     """The lines that name a machine's folders or a package registry's host."""
-    return [f"{number}: {line.strip()[:120]}" for number, line in enumerate(text.split("\n"), 1) if MACHINES.search(line)]
+    return [
+        f"{number}: {line.strip()[:120]}"
+        for number, line in enumerate(text.split("\n"), 1)
+        if MACHINES.search(line)
+    ]
 
 
 def test_no_machine_is_named() -> None:
@@ -146,14 +167,25 @@ def test_no_machine_is_named() -> None:
     for path in files():
         raw = path.read_bytes()
         if b"\0" not in raw[:8192]:
-            found += [f"{path.relative_to(ROOT)}:{line}" for line in machines(raw.decode(errors="replace"))]
+            found += [
+                f"{path.relative_to(ROOT)}:{line}"
+                for line in machines(raw.decode(errors="replace"))
+            ]
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", ["/wo" + "rk/x", "see /ro" + "ot/.cache", "/ho" + "me/ann/x", "https://pypi" + ".org/simple"])
+@pytest.mark.parametrize(
+    "path",
+    ["/wo" + "rk/x", "see /ro" + "ot/.cache", "/ho" + "me/ann/x", "https://pypi" + ".org/simple"],
+)
 def test_a_named_machine_is_found(path: str) -> None:
     assert machines(f"first\nrun it in {path} today") == [f"2: run it in {path} today"]
 
 
 def test_plain_paths_are_no_machines() -> None:
-    assert machines("raymia/network/x ../work/y results/quickstart /home/ubuntu/raymia ~/.cache/raymia") == []
+    assert (
+        machines(
+            "raymia/network/x ../work/y results/quickstart /home/ubuntu/raymia ~/.cache/raymia"
+        )
+        == []
+    )

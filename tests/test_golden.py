@@ -1,7 +1,8 @@
 """The numbers of every part, as they were when its `revision` was last raised.
 
-Digests hold the revisions, so a part whose numbers change under an old revision would mix old rows with new ones.
-After a change of numbers that is meant: raise the part's `revision`, then `python tests/test_golden.py`.
+Digests hold the revisions, so a part whose numbers change under an old revision would mix old
+rows with new ones. After a change of numbers that is meant: raise the part's `revision`, then
+`python tests/test_golden.py`.
 """
 
 import json
@@ -50,7 +51,10 @@ def defense(name: str) -> list[float]:
     whole = world.of(point, len(data)).recipe
     logits = bench.ask(model, 0, ["logits"], whole, raw)["logits"].astype(float)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    return [float(log_p[np.arange(len(data)), data.y].clip(-50).mean()), float(np.exp(log_p).max(-1).mean())]
+    return [
+        float(log_p[np.arange(len(data)), data.y].clip(-50).mean()),
+        float(np.exp(log_p).max(-1).mean()),
+    ]
 
 
 def network(name: str) -> list[float]:
@@ -71,10 +75,14 @@ def network(name: str) -> list[float]:
 
 def protocol(name: str) -> list[float]:
     """The matrix, weighted by position."""
-    sized = {"official": {"train": 300, "judged": 100}}.get(name, {})  # its own sizes are those of CIFAR-10
+    # its own sizes are those of CIFAR-10
+    sized = {"official": {"train": 300, "judged": 100}}.get(name, {})
     split = catalog.make("protocols", name, sized).draw(600, 0, 0)
     weight = np.arange(split.member.size, dtype=float).reshape(split.member.shape)
-    return [float((split.member * weight).sum()), float((split.judged * weight[: len(split.targets)]).sum())]
+    return [
+        float((split.member * weight).sum()),
+        float((split.judged * weight[: len(split.targets)]).sum()),
+    ]
 
 
 def dataset(name: str) -> list[float]:
@@ -87,11 +95,19 @@ def attack(name: str) -> list[float]:
     """Mean and spread of the scores on synthetic signals that leak a little."""
     signals = worlds.world(0.2, worlds.split(records=200))
     made = catalog.make("attacks", name, {})
-    scores = made.score(signals.view(0, sorted(made.traits().needs), made.traits().informed), stream("golden"))
+    scores = made.score(
+        signals.view(0, sorted(made.traits().needs), made.traits().informed), stream("golden")
+    )
     return [float(scores.mean()), float(scores.std())]
 
 
-KINDS = {"attacks": attack, "defenses": defense, "networks": network, "protocols": protocol, "datasets": dataset}
+KINDS = {
+    "attacks": attack,
+    "defenses": defense,
+    "networks": network,
+    "protocols": protocol,
+    "datasets": dataset,
+}
 OWN_FILES = {"arrays", "cifar10", "image_folder", "table"}  # no numbers of their own without a file
 CASES = [(kind, name) for kind in KINDS for name in catalog.names(kind) if name not in OWN_FILES]
 
@@ -103,11 +119,16 @@ def measure(kind: str, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_numbers_are_those_of_their_revision(kind: str, name: str) -> None:
     golden = json.loads(GOLDEN.read_text()).get(f"{kind}.{name}")
-    assert golden is not None, f"{kind}.{name} has no golden numbers: run python {Path(__file__).name}"
+    assert golden is not None, (
+        f"{kind}.{name} has no golden numbers: run python {Path(__file__).name}"
+    )
     now = measure(kind, name)
     same = np.allclose(now["numbers"], golden["numbers"], rtol=2e-4, atol=2e-4)
     if now["revision"] == golden["revision"]:
-        assert same, f"{kind}.{name} gives {now['numbers']}, revision {golden['revision']} gave {golden['numbers']}: raise it"
+        assert same, (
+            f"{kind}.{name} gives {now['numbers']}, revision {golden['revision']} gave "
+            f"{golden['numbers']}: raise it"
+        )
     else:
         pytest.fail(f"{kind}.{name} has revision {now['revision']}: write its golden numbers anew")
 
@@ -118,4 +139,6 @@ def test_data_sets_that_read_files_have_no_golden_numbers() -> None:
 
 
 if __name__ == "__main__":
-    GOLDEN.write_text(json.dumps({f"{k}.{n}": measure(k, n) for k, n in CASES}, indent=1, sort_keys=True) + "\n")
+    GOLDEN.write_text(
+        json.dumps({f"{k}.{n}": measure(k, n) for k, n in CASES}, indent=1, sort_keys=True) + "\n"
+    )

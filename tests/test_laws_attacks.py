@@ -19,13 +19,27 @@ from raymia.verdict import metrics
 
 NAMES = catalog.names("attacks")
 VARIANTS = [
-    *(Part(name, {"per_class": True}) for name in NAMES if "per_class" in catalog.knobs(catalog.find("attacks", name))),
+    *(
+        Part(name, {"per_class": True})
+        for name in NAMES
+        if "per_class" in catalog.knobs(catalog.find("attacks", name))
+    ),
     *(Part("loss", {"threshold": threshold}) for threshold in ("mean_loss", "known")),
-    *(Part("lira", {"mode": mode, "variance": v}) for mode in ("offline", "online") for v in ("per_example", "shrunken")),
-    *(Part("lira", knobs) for knobs in ({"mode": "online"}, {"views": 2}, {"views": 18, "mode": "online"})),
+    *(
+        Part("lira", {"mode": mode, "variance": v})
+        for mode in ("offline", "online")
+        for v in ("per_example", "shrunken")
+    ),
+    *(
+        Part("lira", knobs)
+        for knobs in ({"mode": "online"}, {"views": 2}, {"views": 18, "mode": "online"})
+    ),
     *(Part("rmia", knobs) for knobs in ({"mode": "online"}, {"likelihood": "taylor"})),
     *(Part("nn", {"optimizer": optimizer}) for optimizer in ("sgd", "sgd_cifar")),
-    *(Part(name, {"norm": norm}) for name, norm in (("grad_x", "l1"), ("grad_w", "l1"), ("adversarial_distance", "linf"))),
+    *(
+        Part(name, {"norm": norm})
+        for name, norm in (("grad_x", "l1"), ("grad_w", "l1"), ("adversarial_distance", "linf"))
+    ),
 ]
 CASES = [*(Part(name, {}) for name in NAMES), *VARIANTS]
 WORLDS = {"leaky": world(1.0), "sealed": world(0.0, seed=1)}
@@ -45,9 +59,15 @@ def found(part_text: str, where: str, quick: bool) -> list[Array]:
 
 
 def hurried(part: Part, pairs: int = 300, share: float = 0.0) -> Attack:
-    """The attack; if it learns, on a few pairs, and for one epoch where the law is about equality."""
+    """The attack; if it learns, on a few pairs, and for one epoch where the law is about
+    equality.
+    """
     attack: Any = make(part)
-    return replace(attack, epochs=max(1, int(share * attack.epochs)), pairs=pairs) if isinstance(attack, Learned) else attack
+    return (
+        replace(attack, epochs=max(1, int(share * attack.epochs)), pairs=pairs)
+        if isinstance(attack, Learned)
+        else attack
+    )
 
 
 def aucs(part: Part, where: str) -> Any:
@@ -67,7 +87,9 @@ def test_a1_leaky_signals_are_seen(part: Part) -> None:
 @every_attack
 def test_a2_sealed_signals_say_nothing(part: Part) -> None:
     for score, member in aucs(part, "sealed"):
-        low, high = metrics.interval(metrics.auc(score, member), metrics.influence(score, member), level=0.9999)
+        low, high = metrics.interval(
+            metrics.auc(score, member), metrics.influence(score, member), level=0.9999
+        )
         assert low <= 0.5 <= high
 
 
@@ -75,7 +97,9 @@ def test_a2_sealed_signals_say_nothing(part: Part) -> None:
 def test_a3_permuting_records_permutes_scores(part: Part) -> None:
     order = np.random.default_rng(3).permutation(len(WORLDS["leaky"].labels))
     for score, moved in zip(
-        found(column(part), "leaky", True), scores(hurried(part), permuted(WORLDS["leaky"], order)), strict=True
+        found(column(part), "leaky", True),
+        scores(hurried(part), permuted(WORLDS["leaky"], order)),
+        strict=True,
     ):
         np.testing.assert_allclose(moved, score[order], rtol=1e-4, atol=1e-5)
 
@@ -84,36 +108,55 @@ def test_a3_permuting_records_permutes_scores(part: Part) -> None:
 def test_a4_the_same_stream_gives_the_same_scores(part: Part) -> None:
     again = scores(hurried(part), WORLDS["leaky"])
     np.testing.assert_array_equal(found(column(part), "leaky", True), again)
-    view, rng = WORLDS["leaky"].view(0, make(part).traits().needs, make(part).traits().informed), stream(1)
+    view, rng = (
+        WORLDS["leaky"].view(0, make(part).traits().needs, make(part).traits().informed),
+        stream(1),
+    )
     np.random.seed(7)
     before = np.random.get_state()[1]
     hurried(part).score(view, rng)
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # nobody else's randomness is used
+    # nobody else's randomness is used
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
 @every_attack
 def test_a5_an_attack_reads_what_it_asked_for_and_changes_nothing(part: Part) -> None:
     signals, asked = WORLDS["leaky"], make(part).traits().needs
-    own = {n: a for n, a in signals.arrays.items() if any(n == q or n.startswith(f"{q}_") for q in asked)}
+    own = {
+        n: a
+        for n, a in signals.arrays.items()
+        if any(n == q or n.startswith(f"{q}_") for q in asked)
+    }
     assert own
     poisoned = Signals(
-        signals.split, signals.labels, {n: a.copy() if n in own else a * np.nan for n, a in signals.arrays.items()}
+        signals.split,
+        signals.labels,
+        {n: a.copy() if n in own else a * np.nan for n, a in signals.arrays.items()},
     )
-    np.testing.assert_array_equal(scores(hurried(part), poisoned), found(column(part), "leaky", True))
+    np.testing.assert_array_equal(
+        scores(hurried(part), poisoned), found(column(part), "leaky", True)
+    )
     for name, array in own.items():
         np.testing.assert_array_equal(poisoned.arrays[name], array)
     view = signals.view(0, asked)
     assert set(view.target) == set(view.shadows) == set(own)
-    assert not any(a.flags.writeable for a in (*view.target.values(), view.member, view.fit, view.out, view.labels, view.asked))
+    assert not any(
+        a.flags.writeable
+        for a in (*view.target.values(), view.member, view.fit, view.out, view.labels, view.asked)
+    )
 
 
 @every_attack
 def test_a6_the_targets_membership_is_out_of_reach(part: Part) -> None:
-    """Another draw of the target's members (and of its complement's) changes no score of the same answers."""
+    """Another draw of the target's members (and of its complement's) changes no score of the
+    same answers.
+    """
     signals = WORLDS["leaky"]
     member = signals.split.member.copy()
     for t, m in enumerate(signals.split.targets):
-        free = signals.split.judged[t] & ~(signals.split.known[t] if make(part).traits().informed else False)
+        free = signals.split.judged[t] & ~(
+            signals.split.known[t] if make(part).traits().informed else False
+        )
         member[m, free] = np.random.default_rng(m).permutation(member[m, free])
     for t in range(len(signals.split.targets)):
         # the others' rows as they are: each target is among the shadows of the next
@@ -123,7 +166,9 @@ def test_a6_the_targets_membership_is_out_of_reach(part: Part) -> None:
         other = Signals(replace(signals.split, member=rows), signals.labels, signals.arrays)
         view = other.view(t, make(part).traits().needs, make(part).traits().informed)
         same = signals.view(t, make(part).traits().needs, make(part).traits().informed)
-        np.testing.assert_array_equal(hurried(part).score(view, stream(t)), hurried(part).score(same, stream(t)))
+        np.testing.assert_array_equal(
+            hurried(part).score(view, stream(t)), hurried(part).score(same, stream(t))
+        )
 
 
 @dataclass(frozen=True)
@@ -137,7 +182,9 @@ class Counting(Attack):
 
 @dataclass(frozen=True)
 class Regression(Attack):
-    """The best that linear regression makes of the shadows' membership: fitted on each shadow by the others."""
+    """The best that linear regression makes of the shadows' membership: fitted on each shadow
+    by the others.
+    """
 
     def score(self, view: View, rng: Rng) -> Array:
         x, y = [], []

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from raymia.verdict import metrics
+from raymia.verdict import maximum, metrics
 
 NORMAL = NormalDist()
 
@@ -22,7 +22,9 @@ def pairs(score: Any, member: Any) -> float:
 
 
 def binormal(rng: np.random.Generator, true_auc: float, side: int) -> tuple[Any, Any]:
-    """`side` members and non-members with unit normal scores, whose means are apart by what gives `true_auc`."""
+    """`side` members and non-members with unit normal scores, whose means are apart by what
+    gives `true_auc`.
+    """
     member = np.arange(2 * side) < side
     return rng.normal(size=2 * side) + member * math.sqrt(2) * NORMAL.inv_cdf(true_auc), member
 
@@ -48,7 +50,7 @@ def test_auc_counts_pairs(case: Any, random: Any) -> None:
     order = random.sample(range(score.size), score.size)
     assert metrics.auc(score[order], member[order]) == pytest.approx(auc, abs=1e-12)
     everyone = np.ones((1, score.size), bool)
-    assert metrics._mean_area(score[None], member[None], everyone) == pytest.approx(auc, abs=1e-12)
+    assert maximum._mean_area(score[None], member[None], everyone) == pytest.approx(auc, abs=1e-12)
 
 
 def test_a_constant_score_says_nothing() -> None:
@@ -68,7 +70,7 @@ def test_what_is_no_number_is_refused(bad: float) -> None:
             measure(score, member)
     with pytest.raises(metrics.ScoreError, match="lira, target 1: 1 of 20"):
         scores = {"lira": np.stack([np.arange(20.0), score])}
-        metrics.summarise(scores, np.stack([member] * 2), np.ones((2, 20), bool), member, ["lira"])
+        maximum.summarise(scores, np.stack([member] * 2), np.ones((2, 20), bool), member, ["lira"])
 
 
 def test_one_class_has_no_auc() -> None:
@@ -79,10 +81,12 @@ def test_one_class_has_no_auc() -> None:
 
 
 def test_delong_on_a_case_worked_by_hand() -> None:
-    """Members 1, 3, 4, non-members 0, 2, 3: placements of members 1/3, 5/6, 1; of non-members 1, 2/3, 1/2.
+    """Members 1, 3, 4, non-members 0, 2, 3: placements of members 1/3, 5/6, 1; of non-members
+    1, 2/3, 1/2.
 
-    AUC = 13/18. In eighteenths the members are off by -7, 2, 5 and the non-members by 5, -1, -4, hence
-    S10 = (49 + 4 + 25)/324/2 = 78/648, S01 = (25 + 1 + 16)/324/2 = 42/648; DeLong: S10/3 + S01/3 = 120/1944.
+    AUC = 13/18. In eighteenths the members are off by -7, 2, 5 and the non-members by 5, -1,
+    -4, hence S10 = (49 + 4 + 25)/324/2 = 78/648, S01 = (25 + 1 + 16)/324/2 = 42/648; DeLong:
+    S10/3 + S01/3 = 120/1944.
     """
     score, member = np.array([1.0, 3, 4, 0, 2, 3]), np.array([1, 1, 1, 0, 0, 0], bool)
     influence = metrics.influence(score, member)
@@ -115,7 +119,10 @@ def test_interval_is_the_logit_one() -> None:
 
 def test_the_ends_have_one_sided_bounds() -> None:
     member = np.arange(100) < 50
-    perfect, wrong = metrics.judge(member * 1.0, member).auc, metrics.judge(member * -1.0, member).auc
+    perfect, wrong = (
+        metrics.judge(member * 1.0, member).auc,
+        metrics.judge(member * -1.0, member).auc,
+    )
     assert perfect == metrics.Rate(1.0, pytest.approx(0.05 ** (1 / 50)), 1.0)
     assert wrong == metrics.Rate(0.0, 0.0, pytest.approx(1 - 0.05 ** (1 / 50)))
     assert metrics.judge(np.arange(3.0), np.array([True, False, False])).auc.lo is None
@@ -127,15 +134,19 @@ def test_coverage(true_auc: float) -> None:
     for _ in range(n):
         score, member = binormal(rng, true_auc, side=200)
         influence = metrics.influence(score, member)
-        mean = metrics._mean_area(score[None], member[None], np.ones((1, 400), bool))
+        mean = maximum._mean_area(score[None], member[None], np.ones((1, 400), bool))
         low, high = metrics.interval(mean, influence)
         held += low <= true_auc <= high
     assert 0.93 <= held / n <= 0.97
 
 
-@pytest.mark.parametrize("redraw", [False, True], ids=["same members", "members redrawn for every target"])
+@pytest.mark.parametrize(
+    "redraw", [False, True], ids=["same members", "members redrawn for every target"]
+)
 def test_coverage_with_records_as_clusters(redraw: bool) -> None:
-    """Half of a score's variance is the record's, the same for all four targets: AUC 0.7 in truth."""
+    """Half of a score's variance is the record's, the same for all four targets: AUC 0.7 in
+    truth.
+    """
     rng, held, naive, n = np.random.default_rng(11), 0, 0, 1000
     targets, records = 4, 240
     everything = np.ones((targets, records), bool)
@@ -144,8 +155,11 @@ def test_coverage_with_records_as_clusters(redraw: bool) -> None:
         member = member if redraw else np.broadcast_to(member[0], member.shape)
         score = (rng.normal(size=records) + rng.normal(size=(targets, records))) / math.sqrt(2)
         score = score + member * math.sqrt(2) * NORMAL.inv_cdf(0.7)
-        mean = metrics._mean_area(score, member, everything)
-        influence = np.stack([metrics.influence(s, m) for s, m in zip(score, member, strict=True)]) / targets
+        mean = maximum._mean_area(score, member, everything)
+        influence = (
+            np.stack([metrics.influence(s, m) for s, m in zip(score, member, strict=True)])
+            / targets
+        )
         low, high = metrics.interval(mean, influence.sum(0))
         held += low <= 0.7 <= high
         low, high = metrics.interval(mean, influence.ravel())
@@ -158,17 +172,25 @@ def test_coverage_with_records_as_clusters(redraw: bool) -> None:
 def test_clopper_pearson_by_hand() -> None:
     assert metrics.clopper_pearson(0, 10) == (0.0, pytest.approx(1 - 0.025**0.1))
     assert metrics.clopper_pearson(10, 10) == (pytest.approx(0.025**0.1), 1.0)
-    assert metrics.clopper_pearson(5, 10) == (pytest.approx(0.187086, abs=1e-6), pytest.approx(0.812914, abs=1e-6))
+    assert metrics.clopper_pearson(5, 10) == (
+        pytest.approx(0.187086, abs=1e-6),
+        pytest.approx(0.812914, abs=1e-6),
+    )
 
 
 @given(scored(least=20, most=60))
 @settings(max_examples=50, deadline=None)
 def test_tpr_against_every_threshold(case: Any) -> None:
     score, member = case
-    points = [(np.mean(score[~member] >= t), np.mean(score[member] >= t)) for t in [*np.unique(score), np.inf]]
+    points = [
+        (np.mean(score[~member] >= t), np.mean(score[member] >= t))
+        for t in [*np.unique(score), np.inf]
+    ]
     for fpr in (0.5, 0.51, 0.9):
         rate = metrics.tpr_at(score, member, fpr)
-        assert rate is not None and rate.value == pytest.approx(max(tpr for x, tpr in points if x <= fpr))
+        assert rate is not None and rate.value == pytest.approx(
+            max(tpr for x, tpr in points if x <= fpr)
+        )
         assert rate.lo is not None and rate.hi is not None and rate.lo <= rate.value <= rate.hi
 
 
@@ -197,7 +219,9 @@ def test_best_threshold_against_every_threshold(case: Any) -> None:
 
 
 def test_ppv_by_hand() -> None:
-    """TPR 3/4 and FPR 1/4: at a prior of 1%, 0.0075 of all are found and 0.2475 are accused wrongly."""
+    """TPR 3/4 and FPR 1/4: at a prior of 1%, 0.0075 of all are found and 0.2475 are accused
+    wrongly.
+    """
     score, member = np.array([1.0, 1, 1, 0, 1, 0, 0, 0]), np.arange(8) < 4
     ppv = metrics.at_threshold(score, member, 0.5).ppv
     assert ppv == pytest.approx({0.01: 0.0075 / (0.0075 + 0.2475), 0.1: 0.25, 0.5: 0.75})
@@ -216,7 +240,9 @@ def test_a_line_has_the_columns_of_the_contract() -> None:
 
 
 def test_the_baseline_is_the_gap() -> None:
-    """An attack that says member where the model is right: AUC = 1/2 + (train accuracy - test accuracy)/2."""
+    """An attack that says member where the model is right: AUC = 1/2 + (train accuracy - test
+    accuracy)/2.
+    """
     rng = np.random.default_rng(3)
     member, correct = rng.random(300) < 0.5, rng.random(300) < 0.7
     gap = correct[member].mean() - correct[~member].mean()
@@ -224,28 +250,47 @@ def test_the_baseline_is_the_gap() -> None:
 
 
 def test_the_maximum_is_cross_fitted() -> None:
-    """`left` leaks on the half alone and `right` elsewhere: whoever is chosen on one half fails on the other."""
+    """`left` leaks on the half alone and `right` elsewhere: whoever is chosen on one half fails
+    on the other.
+    """
     member = np.tile([True, False], 50)[None]
     half = np.arange(100) < 50
-    scores = {"left": np.where(half, member, ~member) * 1.0, "right": np.where(half, ~member, member) * 1.0}
+    scores = {
+        "left": np.where(half, member, ~member) * 1.0,
+        "right": np.where(half, ~member, member) * 1.0,
+    }
     judged = np.ones((1, 100), bool)
-    out = metrics.summarise(scores, member, judged, half, ["left", "right"])
+    out = maximum.summarise(scores, member, judged, half, ["left", "right"])
     assert out.chosen == ("left", "right")
     assert out.max_attack is not None and out.max_attack.value == 0.0
     assert out.plain_max_auc == 0.5 and out.worst_attack == "left"  # of equal ones the first
-    steady = metrics.summarise({"good": member * 1.0} | scores, member, judged, half, ["good", "left"])
+    steady = maximum.summarise(
+        {"good": member * 1.0} | scores, member, judged, half, ["good", "left"]
+    )
     assert steady.max_attack is not None and steady.max_attack.value == 1.0
 
 
 def test_only_attacks_that_count_enter_the_maximum() -> None:
-    member, everything, half = np.tile([True, False], 50)[None], np.ones((1, 100), bool), np.arange(100) < 50
+    member, everything, half = (
+        np.tile([True, False], 50)[None],
+        np.ones((1, 100), bool),
+        np.arange(100) < 50,
+    )
     known = everything & (np.arange(100) >= 10)
     scores = {"salem": np.where(known, member * 1.0, np.nan), "constant": np.zeros((1, 100))}
-    out = metrics.summarise(scores, member, everything, half, ["constant"], judged_by={"salem": known})
+    out = maximum.summarise(
+        scores, member, everything, half, ["constant"], judged_by={"salem": known}
+    )
     assert out.attacks["salem"].rate.value == 1.0 and out.attacks["salem"].over_targets is None
-    assert out.max_attack is not None and out.max_attack.value == 0.5 and out.worst_attack == "constant"
-    nothing = metrics.summarise(scores, member, everything, half, [], judged_by={"salem": known})
-    assert nothing.max_attack is None and nothing.plain_max_auc is None and nothing.worst_attack == ""
+    assert (
+        out.max_attack is not None
+        and out.max_attack.value == 0.5
+        and out.worst_attack == "constant"
+    )
+    nothing = maximum.summarise(scores, member, everything, half, [], judged_by={"salem": known})
+    assert (
+        nothing.max_attack is None and nothing.plain_max_auc is None and nothing.worst_attack == ""
+    )
     assert nothing.numbers()["max_attack_auc"] is None and nothing.numbers()["auc.salem"] == 1.0
 
 
@@ -258,7 +303,9 @@ def alike(rng: Any, shared: float) -> Any:
 NULLS = {
     "independent attacks": lambda rng: alike(rng, 0.0),
     "attacks that agree": lambda rng: alike(rng, 0.8),
-    "nine copies and one that is independent": lambda rng: [rng.normal(size=(1, 120))] * 9 + [rng.normal(size=(1, 120))],
+    "nine copies and one that is independent": lambda rng: (
+        [rng.normal(size=(1, 120))] * 9 + [rng.normal(size=(1, 120))]
+    ),
 }
 
 
@@ -266,14 +313,25 @@ NULLS = {
 def test_on_null_scores_the_crossed_maximum_is_fair_and_the_plain_one_is_not(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # by counting instead of scikit-learn, which takes five times as long; that they agree is tested above
-    monkeypatch.setattr(metrics, "auc", lambda s, m: metrics._mean_area(s[None], m[None], np.ones((1, len(s)), bool)))
+    # by counting instead of scikit-learn, which takes five times as long; that they agree is
+    # tested above
+    monkeypatch.setattr(
+        metrics,
+        "auc",
+        lambda s, m: maximum._mean_area(s[None], m[None], np.ones((1, len(s)), bool)),
+    )
     rng, crossed, plain, held, n = np.random.default_rng(5), [], [], 0, 1000
     for _ in range(n):
         member = rng.random((1, 120)) < 0.5
         scores = {f"a{i}": score for i, score in enumerate(NULLS[kind](rng))}
-        out = metrics.summarise(scores, member, np.ones((1, 120), bool), rng.permutation(120) < 60, list(scores))
-        assert out.max_attack is not None and out.max_attack.lo is not None and out.max_attack.hi is not None
+        out = maximum.summarise(
+            scores, member, np.ones((1, 120), bool), rng.permutation(120) < 60, list(scores)
+        )
+        assert (
+            out.max_attack is not None
+            and out.max_attack.lo is not None
+            and out.max_attack.hi is not None
+        )
         crossed.append(out.max_attack.value)
         plain.append(out.plain_max_auc)
         held += out.max_attack.lo <= 0.5 <= out.max_attack.hi
@@ -285,39 +343,45 @@ def test_on_null_scores_the_crossed_maximum_is_fair_and_the_plain_one_is_not(
 
 @pytest.mark.parametrize("correlation", [-0.5, 0.0, 0.6])
 def test_choosing_by_its_closed_form(correlation: float) -> None:
-    """Of two attacks the larger is sqrt((1 - r)/pi) on average: the variance grows by (1 - r)/pi. Copies change nothing."""
+    """Of two attacks the larger is sqrt((1 - r)/pi) on average: the variance grows by (1 -
+    r)/pi. Copies change nothing.
+    """
     two = np.array([[1.0, 0.0], [correlation, math.sqrt(1 - correlation**2)]])
     closed = math.sqrt(1 + (1 - correlation) / math.pi)
-    assert metrics._choosing(two) == pytest.approx(closed, abs=0.01)
-    assert metrics._choosing(np.repeat(two, [9, 1], axis=0)) == pytest.approx(closed, abs=0.01)
-    assert metrics._choosing(np.repeat(two, [9, 0], axis=0)) == pytest.approx(1.0, abs=0.01)
-    assert metrics._choosing(two[:1]) == metrics._choosing(0 * two) == 1.0
+    assert maximum._choosing(two) == pytest.approx(closed, abs=0.01)
+    assert maximum._choosing(np.repeat(two, [9, 1], axis=0)) == pytest.approx(closed, abs=0.01)
+    assert maximum._choosing(np.repeat(two, [9, 0], axis=0)) == pytest.approx(1.0, abs=0.01)
+    assert maximum._choosing(two[:1]) == maximum._choosing(0 * two) == 1.0
 
 
 def test_scores_of_too_few_targets_are_refused() -> None:
     member = np.stack([np.tile([True, False], 10)] * 2)
     with pytest.raises(ValueError, match="zip"):
-        metrics.summarise({"a": member[:1] * 1.0}, member, np.ones((2, 20), bool), member[0], [])
+        maximum.summarise({"a": member[:1] * 1.0}, member, np.ones((2, 20), bool), member[0], [])
 
 
 def test_over_targets_is_the_t_interval() -> None:
     """Mean 0.6, s = 0.1, three targets: 0.6 +- 4.302653 * 0.1/sqrt(3)."""
     interval = metrics.spread_interval([0.5, 0.6, 0.7])
-    assert interval == (pytest.approx(0.6 - 0.248414, abs=1e-5), pytest.approx(0.6 + 0.248414, abs=1e-5))
+    assert interval == (
+        pytest.approx(0.6 - 0.248414, abs=1e-5),
+        pytest.approx(0.6 + 0.248414, abs=1e-5),
+    )
     assert metrics.spread_interval([0.5]) is None
 
 
 def test_accuracy_is_a_mean_over_targets_with_records_as_clusters() -> None:
     correct = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 1]], bool)
     judged = np.array([[1, 1, 1, 1, 0], [1, 1, 1, 1, 0]], bool)
-    out = metrics.accuracy_interval(correct, judged)
-    # shares 3/4 and 1/2; a record's influence: the sum over targets of (correct - share)/sqrt(4 * 3), over two targets
+    out = maximum.accuracy_interval(correct, judged)
+    # shares 3/4 and 1/2; a record's influence: the sum over targets of (correct - share)/sqrt(4
+    # * 3), over two targets
     moved = np.array([0.25 + 0.5, 0.25 + 0.5, 0.25 - 0.5, -0.75 - 0.5]) / math.sqrt(12) / 2
     assert out.rate.value == 0.625
     assert (out.rate.lo, out.rate.hi) == metrics.interval(0.625, moved)
-    alone = metrics.accuracy_interval(correct[:1], judged[:1])
+    alone = maximum.accuracy_interval(correct[:1], judged[:1])
     assert alone.rate.value == 0.75 and alone.over_targets is None
-    perfect = metrics.accuracy_interval(np.ones((2, 60), bool), np.ones((2, 60), bool)).rate
+    perfect = maximum.accuracy_interval(np.ones((2, 60), bool), np.ones((2, 60), bool)).rate
     assert perfect == metrics.Rate(1.0, pytest.approx(0.05 ** (1 / 60)), 1.0)
     with pytest.raises(ValueError, match="at least one"):
-        metrics.accuracy_interval(correct, judged & False)
+        maximum.accuracy_interval(correct, judged & False)

@@ -24,7 +24,7 @@ from raymia.signals.view import Signals, View
 from raymia.streams import stream
 from raymia.study import sweep
 from raymia.trial import run as trial
-from raymia.verdict import metrics
+from raymia.verdict import maximum, metrics
 from raymia.verdict.metrics import ScoreError
 
 RUNS, TARGETS = 80, 2
@@ -49,7 +49,13 @@ def null() -> dict[str, Any]:
     arrays = world(0.0, split(records=300, models=8)).arrays
     named = {**{name: make(Part(name, {})) for name in NAMES}, "nn": SMALL}
     inside = dict.fromkeys(named, 0)
-    out: dict[str, Any] = {"crossed": [], "plain": [], "balanced": [], "peeking": [], "inside": inside}
+    out: dict[str, Any] = {
+        "crossed": [],
+        "plain": [],
+        "balanced": [],
+        "peeking": [],
+        "inside": inside,
+    }
     for run in range(RUNS):
         drawn = split(records=300, models=8, seed=1000 + run)
         signals = Signals(drawn, world(0.0, drawn).labels, arrays)
@@ -57,9 +63,13 @@ def null() -> dict[str, Any]:
         for name, attack in named.items():
             verdicts = trial.verdicts(attack, name, signals, range(TARGETS), (run,))
             scores[name] = np.stack([v.scores for v in verdicts])
-            out["balanced"] += [v.line["balanced_accuracy"] for v in verdicts if v.line["balanced_accuracy"] is not None]
+            out["balanced"] += [
+                v.line["balanced_accuracy"]
+                for v in verdicts
+                if v.line["balanced_accuracy"] is not None
+            ]
         member = drawn.member[drawn.targets]
-        summary = metrics.summarise(scores, member, drawn.judged, drawn.half, list(named))
+        summary = maximum.summarise(scores, member, drawn.judged, drawn.half, list(named))
         for name, mean in summary.attacks.items():
             assert mean.rate.lo is not None and mean.rate.hi is not None
             inside[name] += mean.rate.lo <= 0.5 <= mean.rate.hi
@@ -67,8 +77,11 @@ def null() -> dict[str, Any]:
         out["crossed"].append(summary.max_attack.value)
         out["plain"].append(summary.plain_max_auc)
         on = drawn.judged[0]
-        best = metrics.best_threshold(scores["loss"][0, on], member[0, on])  # broken on purpose: from the target itself
-        out["peeking"].append(metrics.at_threshold(scores["loss"][0, on], member[0, on], best).balanced_accuracy)
+        # broken on purpose: from the target itself
+        best = metrics.best_threshold(scores["loss"][0, on], member[0, on])
+        out["peeking"].append(
+            metrics.at_threshold(scores["loss"][0, on], member[0, on], best).balanced_accuracy
+        )
     return out
 
 
@@ -84,17 +97,21 @@ def test_intervals_cover_the_truth(null: dict[str, Any]) -> None:
     assert 0.92 <= sum(null["inside"].values()) / RUNS / len(null["inside"]) <= 0.98
 
 
-def test_the_cross_fitted_maximum_is_not_flattered_and_the_plain_one_is(null: dict[str, Any]) -> None:
+def test_the_cross_fitted_maximum_is_not_flattered_and_the_plain_one_is(
+    null: dict[str, Any],
+) -> None:
     assert abs(away(null["crossed"])) < 3
     assert away(null["plain"]) > 5
 
 
-def test_thresholds_from_shadows_give_half_and_one_from_the_target_does_not(null: dict[str, Any]) -> None:
+def test_thresholds_from_shadows_give_half_and_one_from_the_target_does_not(
+    null: dict[str, Any],
+) -> None:
     assert abs(away(null["balanced"])) < 3
     assert away(null["peeking"]) > 5
 
 
-# ---- broken on purpose -----------------------------------------------------------------------------------------------
+# ---- broken on purpose -------------------------------------------------------------------------
 
 
 def judged(attack: Attack, signals: Signals) -> list[trial.Verdict]:
@@ -102,7 +119,9 @@ def judged(attack: Attack, signals: Signals) -> list[trial.Verdict]:
 
 
 def test_a_flipped_sign_is_seen() -> None:
-    """Law A1 is one-sided, and nothing folds an AUC: a flipped attack reports what it is, below one half."""
+    """Law A1 is one-sided, and nothing folds an AUC: a flipped attack reports what it is, below
+    one half.
+    """
 
     class Flipped(Loss):
         def score(self, view: View, rng: Rng) -> Array:
@@ -150,7 +169,9 @@ training: {epochs: 3, lanes: 2}
 
 
 def exchanged(monkeypatch: pytest.MonkeyPatch, folder: Path) -> bool:
-    """Whether the first target says the same as a target and as a shadow of the second one, as targets and shadows must."""
+    """Whether the first target says the same as a target and as a shadow of the second one, as
+    targets and shadows must.
+    """
     file = sweep.parse(POINT)
     data = load_data(file.dataset, 0)
     views: list[View] = []
@@ -164,14 +185,20 @@ def exchanged(monkeypatch: pytest.MonkeyPatch, folder: Path) -> bool:
     row = trial.attempt(file.point(0, {}, 0, data), data, folder)
     assert row.state == "done", row.reason
     first, second = (v for v in views if len(v.shadows["logits"]) == 4)
-    return any(np.array_equal(first.target["logits"], shadow) for shadow in second.shadows["logits"])
+    return any(
+        np.array_equal(first.target["logits"], shadow) for shadow in second.shadows["logits"]
+    )
 
 
-def test_shadows_trained_without_the_defense_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_shadows_trained_without_the_defense_are_seen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     assert exchanged(monkeypatch, tmp_path / "honest")
     original = Signals.view
 
-    def undefended(self: Signals, t: int, needs: Any, known: bool = False, shadows: Signals | None = None) -> View:
+    def undefended(
+        self: Signals, t: int, needs: Any, known: bool = False, shadows: Signals | None = None
+    ) -> View:
         plain = Signals(self.split, self.labels, {n: a * 1.5 for n, a in self.arrays.items()})
         return original(self, t, needs, known, plain)
 
@@ -180,7 +207,7 @@ def test_shadows_trained_without_the_defense_are_seen(monkeypatch: pytest.Monkey
     assert not exchanged(monkeypatch, tmp_path / "broken")
 
 
-# ---- collapse --------------------------------------------------------------------------------------------------------
+# ---- collapse ----------------------------------------------------------------------------------
 
 
 def collapsing(times: int) -> tuple[Any, list[int]]:
@@ -205,7 +232,9 @@ def test_a_collapsed_network_is_trained_again() -> None:
     (found,) = attack.score_all([signals.view(0, {"logits"})], [stream(0)])
     view = signals.view(0, {"logits"})
     assert len(built) == 2 and found.note == ""
-    assert metrics.auc(found.scores, signals.split.member[signals.split.targets[0], view.asked]) > 0.75
+    assert (
+        metrics.auc(found.scores, signals.split.member[signals.split.targets[0], view.asked]) > 0.75
+    )
 
 
 def test_one_that_stays_collapsed_is_flagged() -> None:
@@ -223,7 +252,9 @@ def test_where_there_is_nothing_to_see_no_network_is_trained_again() -> None:
 
 
 def test_a_network_that_sees_far_less_than_its_answers_show_is_flagged() -> None:
-    """Broken on purpose: noise drowns what it reads, so that it finds something, and less than half of the log-odds' power."""
+    """Broken on purpose: noise drowns what it reads, so that it finds something, and less than
+    half of the log-odds' power.
+    """
 
     class Dim(Nn):
         def inputs(self, said: dict[str, Array], label: Array) -> Array:
@@ -244,7 +275,12 @@ def test_a_network_without_the_label_is_not_asked_for_what_only_the_label_tells(
     first = np.where(drawn.member, label, rng.integers(0, 5, drawn.member.shape))
     place = (np.arange(5) - first[..., None]) % 5
     signals = Signals(drawn, label, {"logits": np.take_along_axis(logits, place, -1)})
-    assert metrics.auc(signals.view(0, {"logits"}).log_odds[drawn.judged[0]], drawn.member[0, drawn.judged[0]]) > 0.75
+    assert (
+        metrics.auc(
+            signals.view(0, {"logits"}).log_odds[drawn.judged[0]], drawn.member[0, drawn.judged[0]]
+        )
+        > 0.75
+    )
     for verdict in judged(NnSorted(epochs=5, pairs=2000), signals):
         assert verdict.note == "" and 0.4 < (verdict.line["auc"] or 0) < 0.6
 
@@ -272,8 +308,15 @@ def test_slices_has_no_population_and_no_reserve_is_recommended() -> None:
 
 
 def test_known_members_count_by_name_only() -> None:
-    named, all_ = sweep.parse(POINT.replace("[loss]", "[loss, salem]")), sweep.parse(POINT.replace("[loss]", "all"))
+    named, all_ = (
+        sweep.parse(POINT.replace("[loss]", "[loss, salem]")),
+        sweep.parse(POINT.replace("[loss]", "all")),
+    )
     assert [attacks.traits(p).counts for p in named.attacks] == [True, True]
     counted = {p.name: attacks.traits(p).counts for p in all_.attacks}
-    assert not any(counted[n] for n in ("salem", "nn_fused", "distance_to_confident")) and counted["loss"] and counted["nn"]
+    assert (
+        not any(counted[n] for n in ("salem", "nn_fused", "distance_to_confident"))
+        and counted["loss"]
+        and counted["nn"]
+    )
     assert all("[" not in attacks.column(p) for p in all_.attacks)

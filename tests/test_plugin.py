@@ -1,4 +1,6 @@
-"""A defense is one file: dropped into the folder it is found, listed, law-tested and usable in a sweep, with no other edit."""
+"""A defense is one file: dropped into the folder it is found, listed, law-tested and usable in
+a sweep, with no other edit.
+"""
 
 import json
 import os
@@ -50,7 +52,8 @@ attacks: [loss]
 training: {epochs: 2}
 ''')
 data = load(file.dataset, 0)
-print(json.dumps([file.space(1).keys().__len__(), trial.run(file.point(0, {}, 0, data), data).defense]))
+row = trial.run(file.point(0, {}, 0, data), data)
+print(json.dumps([len(file.space(1)), row.defense]))
 """
 
 
@@ -58,13 +61,26 @@ print(json.dumps([file.space(1).keys().__len__(), trial.run(file.point(0, {}, 0,
 def dropped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment in which raymia is a copy with one more file."""
     root = tmp_path_factory.mktemp("plugin")
-    shutil.copytree(REPOSITORY / "raymia", root / "raymia", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        REPOSITORY / "raymia", root / "raymia", ignore=shutil.ignore_patterns("__pycache__")
+    )
     (root / "raymia/defenses/slow_start.py").write_text(FILE)
-    return {**os.environ, "PYTHONPATH": str(root), "PYTHONSAFEPATH": "1"}  # not the folder that it is called from
+    # not the folder that it is called from
+    return {
+        **os.environ,
+        "PYTHONPATH": str(root),
+        "PYTHONSAFEPATH": "1",
+    }
 
 
 def call(environment: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run([sys.executable, *arguments], env=environment, cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env=environment,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout
 
@@ -80,5 +96,14 @@ def test_it_trains_in_a_sweep_alone_and_beside_others(dropped: dict[str, str]) -
 
 
 def test_the_laws_hold_for_it(dropped: dict[str, str]) -> None:
-    out = call(dropped, "-m", "pytest", "tests/test_laws_defenses.py", "-k", "slow_start and not l6", "-p", "no:cacheprovider")
+    out = call(
+        dropped,
+        "-m",
+        "pytest",
+        "tests/test_laws_defenses.py",
+        "-k",
+        "slow_start and not l6",
+        "-p",
+        "no:cacheprovider",
+    )
     assert int(out.split(" passed")[0].split()[-1]) >= 4

@@ -1,4 +1,6 @@
-"""Where networks learned random labels by heart, an attack that does not see it is broken. Larger: benchmarks/null.py."""
+"""Where networks learned random labels by heart, an attack that does not see it is broken.
+Larger: benchmarks/null.py.
+"""
 
 from typing import Any
 
@@ -11,7 +13,8 @@ from raymia.results.row import Row
 from raymia.study import sweep
 from raymia.trial import run as trial
 
-# nn_fused: a tenth of these records is too few for its million weights; augmentation: shifted noise was never learned
+# nn_fused: a tenth of these records is too few for its million weights; augmentation: shifted
+# noise was never learned
 ELSEWHERE = {"nn_fused", "augmentation"}
 QUICK: dict[str, Any] = {"samia": {"pairs": 1500}}
 TEXT = """
@@ -30,7 +33,9 @@ def row(tmp_path_factory: pytest.TempPathFactory) -> Row:
     """A whole trial on uniform noise, 20 random labels, undefended."""
     rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("power") / "x.npz"
     np.savez(path, x=rng.random((400, 1, 28, 28), np.float32), y=rng.integers(0, 20, 400))
-    attacks = [{name: QUICK.get(name, {})} for name in catalog.names("attacks") if name not in ELSEWHERE]
+    attacks = [
+        {name: QUICK.get(name, {})} for name in catalog.names("attacks") if name not in ELSEWHERE
+    ]
     file = sweep.parse(TEXT.format(path=path, attacks=attacks))
     data = load(file.dataset, 0)
     return trial.run(file.point(0, {}, 0, data), data)
@@ -40,7 +45,9 @@ def test_the_networks_know_their_members_by_heart_and_nothing_else(row: Row) -> 
     assert row.numbers["train_accuracy"] == 1.0 and (row.numbers["test_accuracy"] or 1.0) < 0.15
 
 
-@pytest.mark.parametrize("name", [name for name in catalog.names("attacks") if name not in ELSEWHERE])
+@pytest.mark.parametrize(
+    "name", [name for name in catalog.names("attacks") if name not in ELSEWHERE]
+)
 def test_every_attack_sees_it(row: Row, name: str) -> None:
     found = [line["auc"] for line in row.attacks if str(line["attack"]).split("[")[0] == name]
     assert len(found) == 1 and found[0] > 0.95

@@ -19,7 +19,10 @@ from raymia.training.recipe import CLASHES, Recipe
 
 CLOCK, TRAINING = Clock(1, 4, 7), Training(epochs=4)
 NAMES = [name for name in catalog.names("defenses") if name != "stacking"]
-PART = {name: catalog.made("defenses", Part(name, {"steps": 20} if name == "memguard" else {})) for name in NAMES}
+PART = {
+    name: catalog.made("defenses", Part(name, {"steps": 20} if name == "memguard" else {}))
+    for name in NAMES
+}
 
 
 def batch(models: int = 2) -> Batch:
@@ -31,7 +34,9 @@ def batch(models: int = 2) -> Batch:
 
 def one(of: Batch) -> tuple[Outputs, Batch]:
     draw = np.random.default_rng(1)
-    outputs = Outputs(torch.as_tensor(draw.normal(size=(6, 3))), torch.as_tensor(draw.normal(size=(6, 4))))
+    outputs = Outputs(
+        torch.as_tensor(draw.normal(size=(6, 3))), torch.as_tensor(draw.normal(size=(6, 4)))
+    )
     return outputs, Batch(*(t[0] for t in of))
 
 
@@ -54,9 +59,14 @@ def seams(part: Defense) -> dict[str, Any]:
         "penalty": part.penalty(outputs, reference, own, extra, CLOCK),
         "extra": extra,
         "extra_training": part.extra_training() if extra else None,
-        "passes": [(p.moves, p.order, p.owner, p.loss(outputs, own, reference, extra, CLOCK)) for p in part.passes(CLOCK)],
+        "passes": [
+            (p.moves, p.order, p.owner, p.loss(outputs, own, reference, extra, CLOCK))
+            for p in part.passes(CLOCK)
+        ],
         "facts": part.facts(60, TRAINING),
-        "owns": [part.owns(seam) for seam in ("batch", "teach", "privatise", "release", "criterion")],
+        "owns": [
+            part.owns(seam) for seam in ("batch", "teach", "privatise", "release", "criterion")
+        ],
     }
     if part.owns("release"):
         logits = np.random.default_rng(2).normal(size=(40, 3))
@@ -86,18 +96,26 @@ def test_a_recipe_of_one_part_equals_the_part(name: str) -> None:
 
 
 @pytest.mark.parametrize("second", ["mixup", "gaussian_noise", "crl", "temperature"])
-@pytest.mark.parametrize("first", ["label_smoothing", "confidence_penalty", "advreg", "random_crop", "rounding"])
+@pytest.mark.parametrize(
+    "first", ["label_smoothing", "confidence_penalty", "advreg", "random_crop", "rounding"]
+)
 def test_nesting_changes_nothing(first: str, second: str) -> None:
     parts = PART[first], PART[second], PART["early_stopping"]
     flat = Recipe(parts)
-    for nested in (Recipe((Recipe(parts[:2]), parts[2])), Recipe((parts[0], Recipe(parts[1:]))), Recipe((flat,))):
+    for nested in (
+        Recipe((Recipe(parts[:2]), parts[2])),
+        Recipe((parts[0], Recipe(parts[1:]))),
+        Recipe((flat,)),
+    ):
         assert nested == flat
         found, expected = seams(nested), seams(flat)
         assert [seam for seam in expected if not same(found[seam], expected[seam])] == []
 
 
 def test_every_part_changes_the_batch_from_its_own_stream() -> None:
-    """Two parts that draw: each sees what it would see alone at its place, and neither the other's draws."""
+    """Two parts that draw: each sees what it would see alone at its place, and neither the
+    other's draws.
+    """
     noise, mix = PART["gaussian_noise"], PART["mixup"]
     made = batch()
     both = Recipe((noise, mix)).batch(made, streams(), CLOCK)
@@ -124,20 +142,30 @@ def test_extra_parameters_of_two_parts_stand_apart() -> None:
     outputs, own = one(batch())
     terms = recipe.losses(outputs, None, own, extra, CLOCK)
     added = recipe.penalty(outputs, None, own, extra, CLOCK)
-    assert len(terms) == 4 and added is not None and torch.allclose(added, terms[1] + terms[2] + terms[3])
+    assert (
+        len(terms) == 4
+        and added is not None
+        and torch.allclose(added, terms[1] + terms[2] + terms[3])
+    )
 
 
 class Some(Defense):
     def traits(self) -> Traits:
-        return Traits(True, {"images"}, "uniform", 0.25, "much", True, True, True, True, "some reason")
+        return Traits(
+            True, {"images"}, "uniform", 0.25, "much", True, True, True, True, "some reason"
+        )
 
 
 def test_a_recipe_folds_every_trait() -> None:
     plain, folded = Traits(), Recipe((Defense(), Some())).traits()
     assert folded == Some().traits() and folded.wants == {"images", "reference"}
-    assert all(getattr(folded, field.name) != getattr(plain, field.name) for field in fields(Traits))
+    assert all(
+        getattr(folded, field.name) != getattr(plain, field.name) for field in fields(Traits)
+    )
     voids = [PART["mixup"], PART["memguard"]]
-    assert Recipe((*voids,)).traits().voids_epsilon == "; ".join(v.traits().voids_epsilon for v in voids)
+    assert Recipe((*voids,)).traits().voids_epsilon == "; ".join(
+        v.traits().voids_epsilon for v in voids
+    )
 
 
 @pytest.mark.parametrize("i", range(len(CLASHES)))

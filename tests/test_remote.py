@@ -1,4 +1,6 @@
-"""A results folder behind a URI does what one on a disk does: whole files, written once, one driver at a time."""
+"""A results folder behind a URI does what one on a disk does: whole files, written once, one
+driver at a time.
+"""
 
 import json
 import threading
@@ -69,7 +71,8 @@ def test_files_are_created_once_and_replaced_whole(place: Location, tmp_path: Pa
     one.delete("trials")
     one.delete("trials")
     assert one.names("trials") == []
-    assert {p.name for p in (tmp_path / "bucket" / "mine").iterdir()} == {"trials.csv"}  # neither a lock nor temporary files
+    # neither a lock nor temporary files
+    assert {p.name for p in (tmp_path / "bucket" / "mine").iterdir()} == {"trials.csv"}
 
 
 def test_what_was_put_is_read_back(place: Location, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +103,14 @@ def test_the_second_driver_is_told_who_holds_it(place: Location) -> None:
 
 
 def test_the_lease_of_a_killed_driver_is_waited_for_and_taken(place: Location) -> None:
-    dead = {"pid": 1, "host": "gone", "since": "2026-01-01", "nonce": "x", "count": 7, "until": time.time() + 1000}
+    dead = {
+        "pid": 1,
+        "host": "gone",
+        "since": "2026-01-01",
+        "nonce": "x",
+        "count": 7,
+        "until": time.time() + 1000,
+    }
     Remote(place)._put(".lock", json.dumps(dead).encode())  # a wrong clock makes no difference
     begin = time.monotonic()
     with Remote(place, QUICK).lock():
@@ -170,7 +180,8 @@ def test_a_folder_of_results_reads_the_same_on_both(place: Location, tmp_path: P
                 folder.write(rows[0])
         assert folder.rows() == rows
         tables[str(folder.path)] = {
-            n: folder.storage.read(n) for n in ("trials.csv", "attacks.csv", "pareto.csv", "timing.csv")
+            n: folder.storage.read(n)
+            for n in ("trials.csv", "attacks.csv", "pareto.csv", "timing.csv")
         }
     one, other = tables.values()
     assert one == other
@@ -201,7 +212,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     host, port = one.get_host_and_port()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    options = f"?region=us-east-1&scheme=http&endpoint_override=127.0.0.1:{port}&allow_bucket_creation=true"
+    where = f"endpoint_override=127.0.0.1:{port}"
+    options = f"?region=us-east-1&scheme=http&{where}&allow_bucket_creation=true"
     from pyarrow import fs
 
     fs.FileSystem.from_uri(f"s3://bucket/{options}")[0].create_dir("bucket")

@@ -24,7 +24,13 @@ from raymia.results.row import Row
 
 
 def row(trial: int, accuracy: float | None = 0.9, auc: float | None = 0.6, **changes: Any) -> Row:
-    numbers = {"test_accuracy": accuracy, "max_attack_auc": auc, "auc.loss": auc, "epsilon": None, "canary": 0.25}
+    numbers = {
+        "test_accuracy": accuracy,
+        "max_attack_auc": auc,
+        "auc.loss": auc,
+        "epsilon": None,
+        "canary": 0.25,
+    }
     given: dict[str, Any] = dict(
         trial=trial,
         digest=f"{trial + 0xABC0:064x}",
@@ -137,18 +143,20 @@ def test_the_columns_are_those_of_the_contract(tmp_path: Path) -> None:
     folder = written(tmp_path, [row(0), row(1, knobs={"srcm.r1": 3, "crl.lam": True})])
     head = (tmp_path / "trials.csv").read_text().splitlines()[0]
     assert head == (
-        "trial,digest,signals,state,reason,dataset,network,defense,crl.lam,relaxloss.alpha,srcm.r1,seed,models,targets,"
-        "members,nonmembers,train_accuracy,test_accuracy,test_accuracy_lo,test_accuracy_hi,max_attack_auc,"
-        "max_attack_auc_lo,max_attack_auc_hi,worst_attack,plain_max_auc,auc.loss,epsilon,delta,canary,notes"
+        "trial,digest,signals,state,reason,dataset,network,defense,crl.lam,relaxloss.alpha,srcm.r1,seed,models,targets,members,nonmembers,train_accuracy,test_accuracy,test_accuracy_lo,test_accuracy_hi,max_attack_auc,max_attack_auc_lo,max_attack_auc_hi,worst_attack,plain_max_auc,auc.loss,epsilon,delta,canary,notes"
     )
     first, second = cells(folder, "trials.csv")
-    assert first["relaxloss.alpha"] == "0.30000000000000004" and float(first["relaxloss.alpha"]) == 0.1 + 0.2
-    assert first["nonmembers"] == first["epsilon"] == first["srcm.r1"] == first["train_accuracy"] == ""
+    assert (
+        first["relaxloss.alpha"] == "0.30000000000000004"
+        and float(first["relaxloss.alpha"]) == 0.1 + 0.2
+    )
+    assert (
+        first["nonmembers"] == first["epsilon"] == first["srcm.r1"] == first["train_accuracy"] == ""
+    )
     assert second["srcm.r1"] == "3" and second["crl.lam"] == "true"
     attacks = (tmp_path / "attacks.csv").read_text().splitlines()
     assert attacks[0].startswith(
-        "trial,digest,target,attack,auc,auc_lo,auc_hi,balanced_accuracy,advantage,tpr_at_fpr_0.01,tpr_at_fpr_0.01_lo,"
-        "tpr_at_fpr_0.01_hi,tpr_at_fpr_0.001,tpr_at_fpr_0.001_lo,tpr_at_fpr_0.001_hi"
+        "trial,digest,target,attack,auc,auc_lo,auc_hi,balanced_accuracy,advantage,tpr_at_fpr_0.01,tpr_at_fpr_0.01_lo,tpr_at_fpr_0.01_hi,tpr_at_fpr_0.001,tpr_at_fpr_0.001_lo,tpr_at_fpr_0.001_hi"
     )
     assert attacks[1].startswith(f"0,{row(0).digest},0,loss,0.6,,")
     assert "1.5" not in (tmp_path / "trials.csv").read_text()
@@ -163,7 +171,10 @@ def test_an_empty_folder_has_empty_tables(tmp_path: Path) -> None:
 
 def test_bytes_do_not_depend_on_the_order_of_writing(tmp_path: Path) -> None:
     rows = [row(i, 0.9 - i / 10, 0.8 - i / 10) for i in range(4)]
-    made = [bytes_of(written(tmp_path / str(n), order)) for n, order in enumerate(itertools.permutations(rows))]
+    made = [
+        bytes_of(written(tmp_path / str(n), order))
+        for n, order in enumerate(itertools.permutations(rows))
+    ]
     assert all(one == made[0] for one in made)
 
 
@@ -186,30 +197,63 @@ def test_only_the_current_sweep_is_shown(tmp_path: Path) -> None:
     assert len(cells(folder, "attacks.csv")) == len(cells(folder, "timing.csv")) == 1
 
 
-PAYLOADS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("x")', "=cmd|' /C calc'!A0", "-2+3", "@x,y"]
+PAYLOADS = [
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    '=HYPERLINK("x")',
+    "=cmd|' /C calc'!A0",
+    "-2+3",
+    "@x,y",
+]
 
 
 @pytest.mark.parametrize("text", PAYLOADS)
 def test_no_cell_is_a_formula(text: str, tmp_path: Path) -> None:
-    fields: dict[str, Any] = dict.fromkeys(("reason", "dataset", "network", "defense", "signals", "worst_attack"), text)
-    one = row(0, **fields, notes=[text], knobs={"a.b": text, "a.c": -0.5}, attacks=[{"attack": text, "target": 0}])
+    fields: dict[str, Any] = dict.fromkeys(
+        ("reason", "dataset", "network", "defense", "signals", "worst_attack"), text
+    )
+    one = row(
+        0,
+        **fields,
+        notes=[text],
+        knobs={"a.b": text, "a.c": -0.5},
+        attacks=[{"attack": text, "target": 0}],
+    )
     folder = written(tmp_path, [one])
     for name in ("trials.csv", "attacks.csv"):
         found = cells(folder, name)
         assert len(found) == 1
-        assert not [v for k, v in found[0].items() if k != "a.c" and v.startswith(("=", "+", "-", "@", "\t", "\r"))]
+        assert not [
+            v
+            for k, v in found[0].items()
+            if k != "a.c" and v.startswith(("=", "+", "-", "@", "\t", "\r"))
+        ]
     assert cells(folder, "trials.csv")[0]["a.c"] == "-0.5"
-    assert cells(folder, "trials.csv")[0]["reason"] == "'" + text.replace("\t", " ").replace("\r", " ")
+    assert cells(folder, "trials.csv")[0]["reason"] == "'" + text.replace("\t", " ").replace(
+        "\r", " "
+    )
 
 
 def test_a_row_is_one_line(tmp_path: Path) -> None:
-    folder = written(tmp_path, [row(0, state="failed", reason='Traceback:\n  File "x, y"\r\nError\x00')])
+    folder = written(
+        tmp_path, [row(0, state="failed", reason='Traceback:\n  File "x, y"\r\nError\x00')]
+    )
     assert len((tmp_path / "trials.csv").read_bytes().split(b"\n")) == 3
     assert cells(folder, "trials.csv")[0]["reason"] == 'Traceback:   File "x, y" Error '
 
 
 def test_the_front_and_what_confirms_it(tmp_path: Path) -> None:
-    rows = [row(0, 0.9, 0.8), row(1, 0.8, 0.9), row(2, 0.7, 0.6), row(3, 0.99, 0.5, state="stopped"), row(4, None, 0.1)]
+    rows = [
+        row(0, 0.9, 0.8),
+        row(1, 0.8, 0.9),
+        row(2, 0.7, 0.6),
+        row(3, 0.99, 0.5, state="stopped"),
+        row(4, None, 0.1),
+    ]
     folder = written(tmp_path, rows)
     whole = (tmp_path / "trials.csv").read_text().splitlines()
     assert (tmp_path / "pareto.csv").read_text().splitlines() == [whole[0], whole[1], whole[3]]
@@ -237,7 +281,9 @@ def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
     hold = f"with Folder({str(tmp_path)!r}).lock():\n print('held', flush=True)\n input()"
     code = f"from raymia.results.folder import Folder\n{hold}"
     root = Path(results.__file__).parents[2]
-    child = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         assert child.stdout is not None and child.stdout.readline() == b"held\n"
         with pytest.raises(Locked, match=f"process {child.pid} "), Folder(tmp_path).lock():
@@ -251,7 +297,9 @@ def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
         assert not list((tmp_path / "trials").iterdir())
 
 
-@pytest.mark.parametrize("code, word", [(errno.ENOSPC, "full"), (errno.EROFS, "read-only"), (errno.EIO, "")])
+@pytest.mark.parametrize(
+    "code, word", [(errno.ENOSPC, "full"), (errno.EROFS, "read-only"), (errno.EIO, "")]
+)
 @pytest.mark.parametrize("step", ["fsync", "link", "replace"])
 def test_a_failing_disk_leaves_old_or_new(
     step: str, code: int, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -272,7 +320,9 @@ def test_a_failing_disk_leaves_old_or_new(
     assert [r.trial for r in folder.rows()] in ([0], [0, 1])
 
 
-def test_without_hard_links_nothing_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_hard_links_nothing_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any) -> None:
         raise OSError(errno.EPERM, "no links here")
 
@@ -299,7 +349,12 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 def test_reading_the_front_needs_neither_torch_nor_sklearn() -> None:
     heavy = ("torch", "sklearn", "scipy", "ray")
-    code = f"import sys, raymia.report.query, raymia.results.folder; print([name for name in {heavy} if name in sys.modules])"
+    code = (
+        f"import sys, raymia.report.query, raymia.results.folder; print([name for name in {heavy} "
+        "if name in sys.modules])"
+    )
     root = Path(results.__file__).parents[2]
-    out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
     assert out.stdout.strip() == "[]"

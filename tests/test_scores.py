@@ -44,13 +44,23 @@ def test_they_give_the_numbers_of_the_row(made: tuple[Row, Data, Path]) -> None:
     names = {"loss", "lira", "nn[pairs=200,epochs=2]", "loss[threshold=known]"}
     assert {s.attack for s in found} == names | {f"{name}@plain" for name in names}
     for line in row.attacks:
-        own = [s for s in found if (s.target, s.attack) == (line["target"], line["attack"]) and not s.canary]
-        assert line["auc"] == metrics.auc(np.array([s.score for s in own]), np.array([s.member for s in own]))
+        own = [
+            s
+            for s in found
+            if (s.target, s.attack) == (line["target"], line["attack"]) and not s.canary
+        ]
+        assert line["auc"] == metrics.auc(
+            np.array([s.score for s in own]), np.array([s.member for s in own])
+        )
     planted = [s for s in found if s.canary and s.attack == "lira"]
-    assert row.numbers["canary_auc.lira"] == metrics.auc([s.score for s in planted], [s.member for s in planted])
+    assert row.numbers["canary_auc.lira"] == metrics.auc(
+        [s.score for s in planted], [s.member for s in planted]
+    )
 
 
-def test_records_are_named_once_with_their_membership_and_kind(made: tuple[Row, Data, Path]) -> None:
+def test_records_are_named_once_with_their_membership_and_kind(
+    made: tuple[Row, Data, Path],
+) -> None:
     row, data, root = made
     point = Point.from_json(row.point)
     split, kinds = world.of(point, len(data)).split, world.of(point, len(data)).kinds
@@ -61,7 +71,9 @@ def test_records_are_named_once_with_their_membership_and_kind(made: tuple[Row, 
         assert [s.member for s in mine] == split.member[target, split.judged[t]].tolist()
         assert [s.canary for s in mine] == [("", *KINDS)[k] for k in kinds[split.judged[t]]]
     alone = list(scores(row, root, canaries=True))
-    assert alone == [s for s in scores(row, root) if s.canary] and {s.canary for s in alone} == set(KINDS)
+    assert alone == [s for s in scores(row, root) if s.canary] and {s.canary for s in alone} == set(
+        KINDS
+    )
 
 
 def test_without_signals_it_says_so(made: tuple[Row, Data, Path], tmp_path: Path) -> None:

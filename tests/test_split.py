@@ -1,4 +1,6 @@
-"""Laws of the membership matrix: complementary pairs, prefix stability, nothing that gives the target away."""
+"""Laws of the membership matrix: complementary pairs, prefix stability, nothing that gives the
+target away.
+"""
 
 import numpy as np
 import pytest
@@ -34,18 +36,29 @@ def test_no_record_is_where_it_may_not_be(name: str, knobs: dict[str, int], shar
     models, targets = catalog.make("protocols", name, knobs).shape
     assert split.member.shape == (models, 600) and split.judged.shape == (targets, 600)
     reserve = split.role != AUDITED
-    assert not split.member[:, reserve].any() and not split.judged[:, reserve].any() and not split.fit[:, reserve].any()
+    assert (
+        not split.member[:, reserve].any()
+        and not split.judged[:, reserve].any()
+        and not split.fit[:, reserve].any()
+    )
     assert not (split.held & split.member).any() and not (split.held & split.fit).any()
     for t, m in enumerate(split.targets):
         assert not split.shadows[t, m] and split.shadows[t].any() == (name != "official")
         assert not (split.judged[t] & split.held[m]).any()
-        assert (split.judged[t] & split.member[m]).any() and (split.judged[t] & ~split.member[m]).any()
+        assert (split.judged[t] & split.member[m]).any() and (
+            split.judged[t] & ~split.member[m]
+        ).any()
         assert not (split.known[t] & ~split.judged[t]).any()
         own = split.reference(m)
         assert not split.member[m, own].any() and not split.judged[t, own].any()
 
 
-@given(pairs=st.integers(2, 10), n=st.integers(60, 200), seed=st.integers(0, 9), replicate=st.integers(0, 3))
+@given(
+    pairs=st.integers(2, 10),
+    n=st.integers(60, 200),
+    seed=st.integers(0, 9),
+    replicate=st.integers(0, 3),
+)
 @settings(max_examples=40, deadline=None)
 def test_coin_draws_complementary_pairs(pairs: int, n: int, seed: int, replicate: int) -> None:
     split = draw("coin", n, seed, replicate, models=2 * pairs, targets=pairs)
@@ -53,14 +66,20 @@ def test_coin_draws_complementary_pairs(pairs: int, n: int, seed: int, replicate
     assert (split.member[0::2] ^ split.member[1::2])[:, audited].all()
     for t in range(pairs):
         inside = split.member[split.shadows[t]][:, audited]
-        assert (inside.sum(0) == pairs - 1).all()  # counting the shadows says nothing about the target
+        assert (
+            inside.sum(0) == pairs - 1
+        ).all()  # counting the shadows says nothing about the target
     sizes = split.member.sum(1)
     assert abs(sizes[0::2] - sizes[1::2]).max() <= 1
 
 
 def test_coin_is_prefix_stable() -> None:
     few, many = draw("coin", models=8, targets=4), draw("coin", models=32, targets=16)
-    assert (few.member == many.member[:8]).all() and (few.role == many.role).all() and (few.known == many.known[:4]).all()
+    assert (
+        (few.member == many.member[:8]).all()
+        and (few.role == many.role).all()
+        and (few.known == many.known[:4]).all()
+    )
 
 
 def test_replicates_are_fresh_draws_with_the_same_halves() -> None:
@@ -81,7 +100,9 @@ def test_halves_are_scikit_learns_own() -> None:
     own, pool = train_test_split(np.arange(400), test_size=0.5, random_state=0)
     assert set(split.members(0)) == set(train_test_split(own, test_size=0.5, random_state=0)[0])
     for i in range(3):
-        assert set(split.members(1 + i)) == set(train_test_split(pool, test_size=0.5, random_state=i)[0])
+        assert set(split.members(1 + i)) == set(
+            train_test_split(pool, test_size=0.5, random_state=i)[0]
+        )
     assert split.member.sum(1).tolist() == [100] * 4
     assert set(np.flatnonzero(split.judged[0])) == set(own) and not split.member[1:, own].any()
 
@@ -92,13 +113,17 @@ def test_overlap_has_the_papers_sizes() -> None:
     assert evaluation.sum() == 5_000
     assert (split.member & evaluation).sum(1).tolist() == [2_500] * 3
     assert (split.member & ~evaluation).sum(1).tolist() == [7_500] * 3
-    assert not (split.member[0] & split.member[1:].any(0) & ~evaluation).any()  # targets and shadows: other pools
+    assert not (
+        split.member[0] & split.member[1:].any(0) & ~evaluation
+    ).any()  # targets and shadows: other pools
 
 
 def test_slices_are_five_equal_ones() -> None:
     split = draw("slices", n=1_000)
     order = np.random.RandomState(1000).permutation(1_000)
-    assert set(split.members(0)) == set(order[:200]) and set(split.members(1)) == set(order[400:600])
+    assert set(split.members(0)) == set(order[:200]) and set(split.members(1)) == set(
+        order[400:600]
+    )
     assert set(np.flatnonzero(split.role == REFERENCE)) == set(order[800:])
     assert set(np.flatnonzero(split.judged[0])) == set(order[:400])
 
@@ -109,13 +134,20 @@ def test_official_trains_on_the_train_file_and_judges_as_many_of_each() -> None:
     assert split.judged[0, :500].sum() == split.judged[0, 500:].sum() == 80
     other = draw("official", train=500, judged=80, replicate=1)
     assert (other.judged != split.judged).any() and (other.member == split.member).all()
-    assert draw("official", train=500, judged=0).judged.all() and draw("official", train=500, judged=300).judged.sum() == 200
-    with pytest.raises(SweepError, match="protocol.official.train: got 600; the data set has 600 records"):
+    assert (
+        draw("official", train=500, judged=0).judged.all()
+        and draw("official", train=500, judged=300).judged.sum() == 200
+    )
+    with pytest.raises(
+        SweepError, match="protocol.official.train: got 600; the data set has 600 records"
+    ):
         draw("official", train=600)
 
 
 def test_carving_takes_the_share_from_each_model() -> None:
     whole = draw("coin")
     carved = whole.carve(0.25, 0, 0)
-    assert (carved.member.sum(1) == whole.member.sum(1) - (whole.member.sum(1) * 0.25).astype(int)).all()
+    assert (
+        carved.member.sum(1) == whole.member.sum(1) - (whole.member.sum(1) * 0.25).astype(int)
+    ).all()
     assert ((carved.member | carved.held) == whole.member).all()

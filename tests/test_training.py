@@ -1,4 +1,6 @@
-"""Laws of training: the optimisers are torch's, a model of an ensemble is the same model alone, seams do what they say."""
+"""Laws of training: the optimisers are torch's, a model of an ensemble is the same model alone,
+seams do what they say.
+"""
 
 from collections.abc import Callable
 
@@ -54,7 +56,9 @@ def test_a_masked_model_does_not_move_nor_remember(kind: str) -> None:
     assert torch.equal(stack[1], alone[0]) and not torch.equal(stack[0], alone[0])
 
 
-def lesson(n: int = 40, models: int = 3, shape: tuple[int, ...] = (6,), dtype: torch.dtype = torch.float64) -> Lesson:
+def lesson(
+    n: int = 40, models: int = 3, shape: tuple[int, ...] = (6,), dtype: torch.dtype = torch.float64
+) -> Lesson:
     g = torch.Generator().manual_seed(0)
     x = torch.rand((n, *shape), generator=g, dtype=dtype)
     rng = np.random.default_rng(0)
@@ -69,11 +73,20 @@ def small() -> Network:
 TRAINING = Training(epochs=3, batch_size=8, lr=0.1, precision="float64")
 
 
-def weights(recipe: Defense, models: list[int], build=small, shape: tuple[int, ...] = (6,)) -> list[torch.Tensor]:  # type: ignore[no-untyped-def]
+def weights(
+    recipe: Defense, models: list[int], build=small, shape: tuple[int, ...] = (6,)
+) -> list[torch.Tensor]:  # type: ignore[no-untyped-def]
     everyone = lesson(shape=shape)
-    part = Lesson(everyone.x, everyone.y, *(tuple(s[m] for m in models) for s in (everyone.members, everyone.reference)), 3)
+    part = Lesson(
+        everyone.x,
+        everyone.y,
+        *(tuple(s[m] for m in models) for s in (everyone.members, everyone.reference)),
+        3,
+    )
     trained = fit(recipe, build, part, TRAINING, (0, 0), models)
-    return [torch.cat([v.flatten().double() for v in m.network.state_dict().values()]) for m in trained]  # type: ignore[attr-defined]
+    return [
+        torch.cat([v.flatten().double() for v in m.network.state_dict().values()]) for m in trained
+    ]  # type: ignore[attr-defined]
 
 
 def test_a_model_of_an_ensemble_is_the_same_model_alone() -> None:
@@ -85,9 +98,15 @@ def test_a_model_of_an_ensemble_is_the_same_model_alone() -> None:
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "tanh": lambda: nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 8, bias=False)),
-    "gelu and a nest": lambda: nn.Sequential(nn.Sequential(nn.Linear(6, 8), nn.GELU()), nn.Identity()),
-    "a sphere and a norm": lambda: nn.Sequential(nn.Linear(6, 7), SphereClip(0.5, 0.2), LinearNorm(7, 8, all_on=True)),
-    "a norm in training only": lambda: nn.Sequential(nn.Linear(6, 7), LinearNorm(7, 8, all_on=False)),
+    "gelu and a nest": lambda: nn.Sequential(
+        nn.Sequential(nn.Linear(6, 8), nn.GELU()), nn.Identity()
+    ),
+    "a sphere and a norm": lambda: nn.Sequential(
+        nn.Linear(6, 7), SphereClip(0.5, 0.2), LinearNorm(7, 8, all_on=True)
+    ),
+    "a norm in training only": lambda: nn.Sequential(
+        nn.Linear(6, 7), LinearNorm(7, 8, all_on=False)
+    ),
     "dropout": lambda: nn.Sequential(nn.Linear(6, 8), Dropout(0.5), nn.ReLU(), Dropout(0.2)),
 }
 
@@ -105,12 +124,16 @@ def test_weights_multiplied_at_once_are_those_of_single_models(layers: str) -> N
 
 def test_rows_of_rows_are_multiplied_at_once_too() -> None:
     def build() -> Network:
-        layers = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Tanh(), nn.Linear(3, 4), nn.Flatten())
+        layers = nn.Sequential(
+            nn.Linear(2, 3, bias=False), nn.Tanh(), nn.Linear(3, 4), nn.Flatten()
+        )
         return classifier(layers, 12, 3)
 
     assert isinstance(backend([build(), build()]), Wide)
     together = weights(Recipe(), [0, 1], build, shape=(3, 2))
-    assert torch.allclose(together[1], weights(Recipe(), [1], build, shape=(3, 2))[0], atol=1e-9, rtol=0)
+    assert torch.allclose(
+        together[1], weights(Recipe(), [1], build, shape=(3, 2))[0], atol=1e-9, rtol=0
+    )
 
 
 def test_a_layer_of_another_kind_is_mapped() -> None:
@@ -124,7 +147,9 @@ def test_a_layer_of_another_kind_is_mapped() -> None:
     assert not isinstance(backend([build(), build()]), Wide)
     for layer in (nn.Flatten(0), nn.Sequential(twice := nn.Tanh(), twice), nn.BatchNorm1d(6)):
         assert not can_be_wide(classifier(nn.Sequential(layer, nn.Linear(6, 8)), 8, 3))
-    assert torch.allclose(weights(Recipe(), [0, 1], build)[1], weights(Recipe(), [1], build)[0], atol=1e-9, rtol=0)
+    assert torch.allclose(
+        weights(Recipe(), [0, 1], build)[1], weights(Recipe(), [1], build)[0], atol=1e-9, rtol=0
+    )
 
 
 def test_with_batch_normalisation_too() -> None:
@@ -133,7 +158,9 @@ def test_with_batch_normalisation_too() -> None:
         return net
 
     together = weights(Recipe(), [0, 1], build, shape=(1, 8, 8))
-    assert torch.allclose(together[1], weights(Recipe(), [1], build, shape=(1, 8, 8))[0], atol=1e-9, rtol=0)
+    assert torch.allclose(
+        together[1], weights(Recipe(), [1], build, shape=(1, 8, 8))[0], atol=1e-9, rtol=0
+    )
 
 
 def test_plain_training_is_torchs_loop() -> None:
@@ -160,9 +187,12 @@ def test_plain_training_is_torchs_loop() -> None:
 
     torch.manual_seed(seed_of(0, 0, "init", 0))
     net = classifier(nn.Linear(6, 8), 8, 3).double()
-    optimizer = torch.optim.SGD(net.parameters(), TRAINING.lr, TRAINING.momentum, weight_decay=TRAINING.weight_decay)
+    optimizer = torch.optim.SGD(
+        net.parameters(), TRAINING.lr, TRAINING.momentum, weight_decay=TRAINING.weight_decay
+    )
     for step, batch in enumerate(seen):
-        optimizer.param_groups[0]["lr"] = TRAINING.lr_at(step // 3)  # 20 members in batches of 8: three steps an epoch
+        # 20 members in batches of 8: three steps an epoch
+        optimizer.param_groups[0]["lr"] = TRAINING.lr_at(step // 3)
         optimizer.zero_grad()
         nn.functional.cross_entropy(net(batch.x[0]).logits, batch.label[0]).backward()
         optimizer.step()
@@ -194,7 +224,14 @@ def test_a_last_batch_of_one_joins_the_one_before() -> None:
             sizes.append(batch.x.shape[1])
             return batch
 
-    fit(Recipe((Spy(),)), small, lesson(n=34, models=1), Training(epochs=1, batch_size=8), (0, 0), [0])
+    fit(
+        Recipe((Spy(),)),
+        small,
+        lesson(n=34, models=1),
+        Training(epochs=1, batch_size=8),
+        (0, 0),
+        [0],
+    )
     assert sizes == [8, 9]
 
 
@@ -206,10 +243,19 @@ class Gated(Defense):
 
     def passes(self, clock: Clock) -> list[Pass]:
         def loss(o: Outputs, b: Batch, r: Reference, e: object, c: Clock) -> torch.Tensor:
-            unlike = (r.batch.label.sort().values - b.label.sort().values).square().sum()  # 0: the same counts of each class
+            # 0: the same counts of each class
+            unlike = (r.batch.label.sort().values - b.label.sort().values).square().sum()
             return o.logits.square().sum() * torch.where(unlike > 0, torch.nan, 1.0)
 
-        return [Pass(loss, order="by_class", reference="by_class", evaluation=True, gate=lambda gap: np.array(self.on))]  # type: ignore[attr-defined]
+        return [
+            Pass(
+                loss,
+                order="by_class",
+                reference="by_class",
+                evaluation=True,
+                gate=lambda gap: np.array(self.on),
+            )
+        ]  # type: ignore[attr-defined]
 
 
 def test_a_gate_closes_a_pass_for_single_models() -> None:
@@ -221,7 +267,9 @@ def test_a_gate_closes_a_pass_for_single_models() -> None:
 
 def test_divergence_is_named() -> None:
     with pytest.raises(Diverged, match="epoch"):
-        fit(Recipe(), small, lesson(), Training(epochs=30, batch_size=8, lr=1e30), (0, 0), [0, 1, 2])
+        fit(
+            Recipe(), small, lesson(), Training(epochs=30, batch_size=8, lr=1e30), (0, 0), [0, 1, 2]
+        )
 
 
 def test_the_global_generator_is_left_alone() -> None:
@@ -241,7 +289,11 @@ def test_bytes_and_fractions_are_the_same_picture() -> None:
     net = classifier(nn.Flatten(), 16, 3)
     net.normalise = Normalise((0.5,), (0.25,), 3)
     x = torch.randint(0, 256, (5, 1, 4, 4), dtype=torch.uint8)
-    assert np.allclose(predict(Model(net, torch.float32), x), predict(Model(net, torch.float32), x / 255), atol=1e-6)
+    assert np.allclose(
+        predict(Model(net, torch.float32), x),
+        predict(Model(net, torch.float32), x / 255),
+        atol=1e-6,
+    )
 
 
 def test_normalise_is_per_channel() -> None:
@@ -252,12 +304,17 @@ def test_normalise_is_per_channel() -> None:
 def test_sphere_clip_on_numbers() -> None:
     x = torch.tensor([[3.0, 4.0], [0.3, 0.4], [30.0, 40.0], [0.0, 0.0]])
     out = SphereClip(2.0, 4.0)(x)
-    assert torch.allclose(out, torch.tensor([[3.0, 4.0], [1.2, 1.6], [3.6, 4.8], [0.0, 0.0]]), atol=1e-6)
+    assert torch.allclose(
+        out, torch.tensor([[3.0, 4.0], [1.2, 1.6], [3.6, 4.8], [0.0, 0.0]]), atol=1e-6
+    )
 
 
 def test_linear_norm_divides_by_the_whole_matrix() -> None:
     layer = LinearNorm(2, 2, all_on=False)
-    layer.weight.data, layer.bias.data = torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([1.0, 0.0])
+    layer.weight.data, layer.bias.data = (
+        torch.tensor([[3.0, 0.0], [0.0, 4.0]]),
+        torch.tensor([1.0, 0.0]),
+    )
     x = torch.ones(1, 2)
     assert torch.allclose(layer(x), torch.tensor([[1.6, 0.8]]))
     assert torch.allclose(layer.eval()(x), torch.tensor([[4.0, 4.0]]))

@@ -1,4 +1,6 @@
-"""A whole trial without Ray: the gap law, what is trained twice (nothing), and that the map does not matter."""
+"""A whole trial without Ray: the gap law, what is trained twice (nothing), and that the map
+does not matter.
+"""
 
 import json
 import subprocess
@@ -42,14 +44,19 @@ def tiny() -> tuple[Point, Data]:
 
 
 def files(root: Path) -> dict[str, tuple[int, int]]:
-    return {str(p.relative_to(root)): (p.stat().st_ino, p.stat().st_mtime_ns) for p in root.rglob("model-*")}
+    return {
+        str(p.relative_to(root)): (p.stat().st_ino, p.stat().st_mtime_ns)
+        for p in root.rglob("model-*")
+    }
 
 
 def test_the_gap_law_and_the_row(tiny: tuple[Point, Data]) -> None:
     row = trial.run(*tiny)
     n = row.numbers
     assert n["train_accuracy"] is not None and n["test_accuracy"] is not None
-    assert n["auc.baseline"] == pytest.approx(0.5 + (n["train_accuracy"] - n["test_accuracy"]) / 2, abs=1e-6)
+    assert n["auc.baseline"] == pytest.approx(
+        0.5 + (n["train_accuracy"] - n["test_accuracy"]) / 2, abs=1e-6
+    )
     assert {line["attack"] for line in row.attacks} == {"baseline", "loss", "lira", "rmia"}
     assert sorted({line["target"] for line in row.attacks}) == [0, 2]
     assert row.members == row.nonmembers == 48 and row.models == 4 and row.state == "done"
@@ -62,7 +69,9 @@ def test_the_gap_law_is_checked(tiny: tuple[Point, Data], monkeypatch: pytest.Mo
     assert row.state == "failed" and "baseline" in row.reason
 
 
-def test_nothing_is_trained_twice_and_the_map_does_not_matter(tiny: tuple[Point, Data], tmp_path: Path) -> None:
+def test_nothing_is_trained_twice_and_the_map_does_not_matter(
+    tiny: tuple[Point, Data], tmp_path: Path
+) -> None:
     point, data = tiny
     first = trial.run(point, data, tmp_path)
     before = files(tmp_path)
@@ -74,11 +83,15 @@ def test_nothing_is_trained_twice_and_the_map_does_not_matter(tiny: tuple[Point,
     assert replace(first, timing={}) == replace(again, timing={}) == replace(alone, timing={})
 
 
-def test_more_attacks_and_more_models_train_only_what_is_new(tiny: tuple[Point, Data], tmp_path: Path) -> None:
+def test_more_attacks_and_more_models_train_only_what_is_new(
+    tiny: tuple[Point, Data], tmp_path: Path
+) -> None:
     point, data = tiny
     trial.run(point, data, tmp_path)
     before = files(tmp_path)
-    more = replace(point, protocol=Part("coin", {**point.protocol.knobs, "models": 8, "targets": 4}))
+    more = replace(
+        point, protocol=Part("coin", {**point.protocol.knobs, "models": 8, "targets": 4})
+    )
     trial.run(more, data, tmp_path)
     after = files(tmp_path)
     assert {k: after[k] for k in before} == before and len(after) == 16
@@ -102,32 +115,48 @@ def test_a_damaged_or_missing_model_is_made_again(tiny: tuple[Point, Data], tmp_
     assert replace(trial.run(point, data, tmp_path), timing={}) == replace(first, timing={})
 
 
-def test_only_what_the_contract_names_stands_in_signals(tiny: tuple[Point, Data], tmp_path: Path) -> None:
+def test_only_what_the_contract_names_stands_in_signals(
+    tiny: tuple[Point, Data], tmp_path: Path
+) -> None:
     row = trial.run(*tiny, tmp_path)
     names = {p.name for p in (tmp_path / row.signals).iterdir()}
-    assert names == {"index.json", "split.npz"} | {f"model-{m}.{end}" for m in range(4) for end in ("npz", "safetensors")}
+    assert names == {"index.json", "split.npz"} | {
+        f"model-{m}.{end}" for m in range(4) for end in ("npz", "safetensors")
+    }
     assert [p.name for p in tmp_path.iterdir()] == [row.signals]
     with np.load(tmp_path / row.signals / "split.npz") as split:
-        assert {"records", "labels", "member", "role", "fit", "targets", "judged"} <= set(split.files)
+        assert {"records", "labels", "member", "role", "fit", "targets", "judged"} <= set(
+            split.files
+        )
         assert split["judged"].shape == (2, 120) and split["member"].shape == (4, 120)
     with np.load(tmp_path / row.signals / "model-0.npz") as model:
         assert model["logits"].shape == (120, 10) and model["logits"].dtype == np.float32
     index = json.loads((tmp_path / row.signals / "index.json").read_text())
-    assert set(index) == names - {"index.json"} and all(len(note["sha256"]) == 64 for note in index.values())
+    assert set(index) == names - {"index.json"} and all(
+        len(note["sha256"]) == 64 for note in index.values()
+    )
 
 
 def test_replicates_share_nothing_and_points_share_the_split(tiny: tuple[Point, Data]) -> None:
     point, data = tiny
-    other = replace(point, recipe=(Part("relaxloss", {"alpha": 0.5, "upper": 1.0, "variant": "paper"}),))
+    other = replace(
+        point, recipe=(Part("relaxloss", {"alpha": 0.5, "upper": 1.0, "variant": "paper"}),)
+    )
     assert (world.of(point, 120).split.member == world.of(other, 120).split.member).all()
     fresh = replace(point, replicate=1)
     assert (world.of(point, 120).split.member != world.of(fresh, 120).split.member).any()
     assert len({p.digest() for p in (point, other, fresh)}) == 3
 
 
-def test_the_plain_attacker_stands_in_columns_of_its_own(tiny: tuple[Point, Data], tmp_path: Path) -> None:
+def test_the_plain_attacker_stands_in_columns_of_its_own(
+    tiny: tuple[Point, Data], tmp_path: Path
+) -> None:
     point, data = tiny
-    defended = replace(point, recipe=(Part("relaxloss", {"alpha": 3.0, "upper": 1.0, "variant": "paper"}),), attacker="plain")
+    defended = replace(
+        point,
+        recipe=(Part("relaxloss", {"alpha": 3.0, "upper": 1.0, "variant": "paper"}),),
+        attacker="plain",
+    )
     row = trial.run(defended, data, tmp_path)
     adaptive = trial.run(replace(defended, attacker="adaptive"), data, tmp_path)
     assert row.numbers["auc.lira@plain"] != row.numbers["auc.lira"]
@@ -135,7 +164,9 @@ def test_the_plain_attacker_stands_in_columns_of_its_own(tiny: tuple[Point, Data
         assert row.numbers[name] == adaptive.numbers[name]
 
 
-def test_scores_that_are_not_numbers_are_refused(tiny: tuple[Point, Data], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_that_are_not_numbers_are_refused(
+    tiny: tuple[Point, Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from raymia.attacks.loss import Loss
 
     honest = Loss.score
@@ -174,17 +205,23 @@ def test_a_row_says_what_a_defense_costs_in_records_and_which_bound_epsilon_is()
 
 def test_an_index_loses_no_entry_to_other_processes(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from raymia.results.local import Local;"
-        "from raymia.results.store import Store; s = Store(Local(Path(sys.argv[1])), 'k');"
-        "[s.put(f'{sys.argv[2]}-{i}', b'x') for i in range(20)]"
+        "import sys; from pathlib import Path; from raymia.results.local import Local;from "
+        "raymia.results.store import Store; s = Store(Local(Path(sys.argv[1])), "
+        "'k');[s.put(f'{sys.argv[2]}-{i}', b'x') for i in range(20)]"
     )
-    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(n)]) for n in range(3)]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(n)]) for n in range(3)
+    ]
     assert [one.wait(60) for one in writers] == [0, 0, 0]
-    assert set(Store(Local(tmp_path), "k").index()) == {f"{n}-{i}" for n in range(3) for i in range(20)}
+    assert set(Store(Local(tmp_path), "k").index()) == {
+        f"{n}-{i}" for n in range(3) for i in range(20)
+    }
     assert len(list((tmp_path / "k").iterdir())) == 61  # and the index
 
 
-def test_the_models_key_holds_the_revision_of_training(tiny: tuple[Point, Data], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_models_key_holds_the_revision_of_training(
+    tiny: tuple[Point, Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
     point = tiny[0]
     before = point.digest(), world.signals_key(point)
     monkeypatch.setattr(type(point.training), "revision", point.training.revision + 1)

@@ -41,8 +41,12 @@ def forget() -> None:
         cached.cache_clear()
 
 
-def test_a_point_is_decoded_once(tiny: tuple[Point, Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """8 models, 8 attacks, 4 targets and 3 worlds: each part is made once, and one split is drawn."""
+def test_a_point_is_decoded_once(
+    tiny: tuple[Point, Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8 models, 8 attacks, 4 targets and 3 worlds: each part is made once, and one split is
+    drawn.
+    """
     point, data = tiny
     calls: Counter[str] = Counter()
 
@@ -88,17 +92,24 @@ def test_a_world_travels_as_its_point(tiny: tuple[Point, Data]) -> None:
     one = world.of(point, len(data))
     assert one.split.models == 8
     sent = pickle.dumps(one)
-    assert len(sent) < 4000 and pickle.loads(sent) is one  # neither the split nor anything made is in it
+    # neither the split nor anything made is in it
+    assert len(sent) < 4000 and pickle.loads(sent) is one
     forget()
     other = pickle.loads(sent)
-    assert other is not one and (other.split.member == one.split.member).all() and other.key == one.key
+    assert (
+        other is not one and (other.split.member == one.split.member).all() and other.key == one.key
+    )
 
 
 def test_the_worlds_of_a_trial(tiny: tuple[Point, Data]) -> None:
     point, data = tiny
     one = world.of(point, len(data))
-    assert [part.name for part in one.base.point.recipe] == ["relaxloss"] and one.base.base is one.base
+    assert [part.name for part in one.base.point.recipe] == [
+        "relaxloss"
+    ] and one.base.base is one.base
     assert one.plain.point.recipe == () and one.plain.base is one.plain
     assert (one.plain.split.member == one.split.member).all()
-    assert one.model_keys(range(4)) == one.base.model_keys(range(4)) != one.plain.model_keys(range(4))
+    assert (
+        one.model_keys(range(4)) == one.base.model_keys(range(4)) != one.plain.model_keys(range(4))
+    )
     assert len({one.key, one.base.key, one.plain.key}) == 3

@@ -1,4 +1,6 @@
-"""Synthetic signals: what models would say that leak, or do not leak, their members. Nothing is trained."""
+"""Synthetic signals: what models would say that leak, or do not leak, their members. Nothing is
+trained.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -18,9 +20,11 @@ def split(records: int = 600, models: int = 10, targets: int = 2, seed: int = 0)
 
 
 def world(leak: float, drawn: Split | None = None, seed: int = 0) -> Signals:
-    """Signals of every need. With `leak` 0 nothing depends on membership; with 1 members are plain to see.
+    """Signals of every need. With `leak` 0 nothing depends on membership; with 1 members are
+    plain to see.
 
-    Records differ in how hard they are, the same for all models, and models in nothing but noise and their members.
+    Records differ in how hard they are, the same for all models, and models in nothing but
+    noise and their members.
     """
     drawn = drawn or split()
     rng = np.random.default_rng(seed)
@@ -36,9 +40,19 @@ def world(leak: float, drawn: Split | None = None, seed: int = 0) -> Signals:
     odds = rng.normal(size=(models, records, 18)) / 2 + (6 * member - hard)[..., None]
     arrays = {
         "logits": logits.astype(np.float32),
-        **{name: np.exp(noise()) for name in ("input_grad_l1", "input_grad_l2", "weight_grad_l1", "weight_grad_l2")},
+        **{
+            name: np.exp(noise())
+            for name in ("input_grad_l1", "input_grad_l2", "weight_grad_l1", "weight_grad_l2")
+        },
         "confident_distance": np.exp(noise()),
-        **{name: np.exp(-noise()) for name in ("adversarial_distance_l2", "adversarial_distance_linf", "boundary_distance")},
+        **{
+            name: np.exp(-noise())
+            for name in (
+                "adversarial_distance_l2",
+                "adversarial_distance_linf",
+                "boundary_distance",
+            )
+        },
         "augmented_right": 1 / (1 + np.exp(noise())),
         "sensitivity": np.exp(noise()[..., None] + rng.normal(size=logits.shape) / 2),
         "view_log_odds": odds.astype(np.float32),
@@ -48,6 +62,14 @@ def world(leak: float, drawn: Split | None = None, seed: int = 0) -> Signals:
 
 def permuted(signals: Signals, order: Array) -> Signals:
     """The same, its records in another order."""
-    columns = {n: getattr(signals.split, n)[..., order] for n in ("member", "held", "fit", "judged", "known", "role", "half")}
+    columns = {
+        n: getattr(signals.split, n)[..., order]
+        for n in ("member", "held", "fit", "judged", "known", "role", "half")
+    }
     arrays = {n: a[:, order] for n, a in signals.arrays.items()}
-    return Signals(replace(signals.split, **columns), signals.labels[order], arrays, np.arange(len(order))[order])
+    return Signals(
+        replace(signals.split, **columns),
+        signals.labels[order],
+        arrays,
+        np.arange(len(order))[order],
+    )

@@ -1,4 +1,6 @@
-"""What an attack is: a score for each asked record, from a view that lacks the target's membership. Higher means member."""
+"""What an attack is: a score for each asked record, from a view that lacks the target's
+membership. Higher means member.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,14 @@ from raymia.signals.view import View, log_softmax
 
 Array = np.ndarray[Any, Any]
 Rng = np.random.Generator
-COUNTS = "counts"  # the argument of informed attacks that decides about the maximum, and about no score
+# the argument of informed attacks that decides about the maximum, and about no score
+COUNTS = "counts"
 
 
 class Scored(NamedTuple):
-    """float64 [A], one for each of `view.asked`; `note`: what a reader of the row must know of them."""
+    """float64 [A], one for each of `view.asked`; `note`: what a reader of the row must know of
+    them.
+    """
 
     scores: Array
     note: str = ""
@@ -30,9 +35,10 @@ class Scored(NamedTuple):
 class Traits:
     """What an attack with these arguments asks for and is shown.
 
-    `needs`: the queries whose answers it reads (`signals.queries`). `wants`: what the protocol must offer (`in_shadows`,
-    `out_shadows`, `population`), `images`, or `white_box`. `informed`: some of the target's membership is shown to it.
-    `counts`: it takes part in the maximum; an informed one does only where it was asked for by name.
+    `needs`: the queries whose answers it reads (`signals.queries`). `wants`: what the protocol
+    must offer (`in_shadows`, `out_shadows`, `population`), `images`, or `white_box`.
+    `informed`: some of the target's membership is shown to it. `counts`: it takes part in the
+    maximum; an informed one does only where it was asked for by name.
     """
 
     needs: Set[str] = frozenset({"logits"})
@@ -66,7 +72,9 @@ class Attack:
         return [Scored(self.score(view, rng)) for view, rng in zip(views, rngs, strict=True)]
 
     def cut(self, view: View) -> float | None:
-        """At or above which a score says member; None: the best one on the first shadow, which stands in for the target."""
+        """At or above which a score says member; None: the best one on the first shadow, which
+        stands in for the target.
+        """
         return None
 
     def numbers(self, score: Array, member: Array) -> dict[str, float]:
@@ -78,8 +86,9 @@ class Attack:
 class Metric(Attack):
     """An attack whose score is a number that any one model's answer gives.
 
-    `per_class`: a score becomes its place among those of the shadows' non-members of the same class, so that easy classes do
-    not look like members. The attackers of Song & Mittal (USENIX Security 2021) have a threshold for each class.
+    `per_class`: a score becomes its place among those of the shadows' non-members of the same
+    class, so that easy classes do not look like members. The attackers of Song & Mittal (USENIX
+    Security 2021) have a threshold for each class.
     """
 
     revision: ClassVar[int] = 2
@@ -101,9 +110,16 @@ class Metric(Attack):
         own = metric(view.log_p[view.asked], label[view.asked])
         if not self.per_class:
             return own
-        shadows = ((k, np.flatnonzero(view.fit[k] & ~view.member[k])) for k in range(len(view.member)))
-        pairs = [(metric(log_softmax(view.shadows["logits"][k, on]), label[on]), label[on]) for k, on in shadows]
-        return by_class(own, label[view.asked], *(np.concatenate(side) for side in zip(*pairs, strict=True)))
+        shadows = (
+            (k, np.flatnonzero(view.fit[k] & ~view.member[k])) for k in range(len(view.member))
+        )
+        pairs = [
+            (metric(log_softmax(view.shadows["logits"][k, on]), label[on]), label[on])
+            for k, on in shadows
+        ]
+        return by_class(
+            own, label[view.asked], *(np.concatenate(side) for side in zip(*pairs, strict=True))
+        )
 
 
 def column(part: Part) -> str:
@@ -130,7 +146,9 @@ def unasked(part: Part) -> Part:
 
 
 def inapplicable(what: str | Part, offers: Iterable[str]) -> str:
-    """Why an attack, by its name or with its arguments, cannot apply where only `offers` is offered; empty where it can."""
+    """Why an attack, by its name or with its arguments, cannot apply where only `offers` is
+    offered; empty where it can.
+    """
     why: Mapping[str, str] = {
         "in_shadows": "the protocol's shadows never train on the judged records",
         "out_shadows": "the protocol has no shadows",

@@ -1,4 +1,6 @@
-"""What an attacker learns from shadows without a network: places among non-members, and logistic regression."""
+"""What an attacker learns from shadows without a network: places among non-members, and
+logistic regression.
+"""
 
 from typing import Any
 
@@ -8,14 +10,16 @@ Array = np.ndarray[Any, Any]
 
 
 def by_class(score: Array, label: Array, known: Array, known_label: Array) -> Array:
-    """Each score's place in (0, 1) among the n known scores of its class: in which of the n + 1 gaps it falls, by n + 1.
+    """Each score's place in (0, 1) among the n known scores of its class: in which of the n + 1
+    gaps it falls, by n + 1.
 
-    Within a gap the larger score ranks higher: so nothing ties that did not. The mean of all places is the same whatever n is,
-    and a class of which little is known stays away from both ends: it cannot win the top ranks.
-    Shapes: score, label [A]; known, known_label [P] -> [A].
+    Within a gap the larger score ranks higher: so nothing ties that did not. The mean of all
+    places is the same whatever n is, and a class of which little is known stays away from both
+    ends: it cannot win the top ranks. Shapes: score, label [A]; known, known_label [P] -> [A].
     """
     out = np.empty(len(score))
-    # a common scale, so that what lies beyond all known ones of its class is still ranked between the classes
+    # a common scale, so that what lies beyond all known ones of its class is still ranked
+    # between the classes
     centre, spread = (np.median(known), known.std() or 1.0) if len(known) else (0.0, 1.0)
     step = rank(score, centre, spread)
     for c in np.unique(label):
@@ -25,15 +29,19 @@ def by_class(score: Array, label: Array, known: Array, known_label: Array) -> Ar
 
 
 def rank(score: Array, centre: float, spread: float) -> Array:
-    """An increasing map of all numbers into (0, 1) that only runs out of digits where float64 does."""
+    """An increasing map of all numbers into (0, 1) that only runs out of digits where float64
+    does.
+    """
     z = (score - centre) / spread
     return np.asarray(0.5 + 0.4995 * z / (1 + np.abs(z)))
 
 
 def logistic(x: Array, member: Array, penalty: float = 1.0) -> Array:
-    """Weights [F + 1] (the last one: the intercept) of a logistic regression, with an l2 penalty on the others.
+    """Weights [F + 1] (the last one: the intercept) of a logistic regression, with an l2
+    penalty on the others.
 
-    Newton's method, which needs no step size; scikit-learn's `C` is 1 / `penalty`. Shapes: x [P, F], member [P].
+    Newton's method, which needs no step size; scikit-learn's `C` is 1 / `penalty`. Shapes: x
+    [P, F], member [P].
     """
     design = np.concatenate([x, np.ones((len(x), 1))], 1)
     ridge = np.full(design.shape[1], penalty)

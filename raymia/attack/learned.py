@@ -1,4 +1,6 @@
-"""Attacks that learn: networks trained on (record, shadow) pairs by the same `fit` as the models that they attack."""
+"""Attacks that learn: networks trained on (record, shadow) pairs by the same `fit` as the
+models that they attack.
+"""
 
 from __future__ import annotations
 
@@ -22,32 +24,42 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 NOTHING = np.zeros(0, np.int64)
-Pairs = Annotated[int, Range(1_000, 100_000, log=True, least=0)]  # most (record, shadow) pairs to fit on; 0: all
+# most (record, shadow) pairs to fit on; 0: all
+Pairs = Annotated[int, Range(1_000, 100_000, log=True, least=0)]
 STARTS = 3  # trainings of one network, at most: the first and two more where it collapsed
 HELD_OUT = 0.1  # of the records, which tell whether it did
 SEEN, SURE = 1.645, 3.0  # standard errors from which power counts as there, and as plain to see
-VERY_SURE = 6.0  # and from which half of it is asked for: the power of a network that sees as much is that, give or take 1 or 2
+# and from which half of it is asked for: the power of a network that sees as much is that, give
+# or take 1 or 2
+VERY_SURE = 6.0
 
 
 @dataclass(frozen=True)
 class Learned(Attack):
     """An attack with a network that answers "member or not" from what one model says of one record.
 
-    Subclasses say what it reads (`inputs`), its network and its training. Small networks of all targets are trained in one
-    fused group. At most `pairs` pairs are drawn (0: all, as in the papers). The score is the log-odds of "member".
+    Subclasses say what it reads (`inputs`), its network and its training. Small networks of all
+    targets are trained in one fused group. At most `pairs` pairs are drawn (0: all, as in the
+    papers). The score is the log-odds of "member".
 
-    A tenth of the records is held out of the training. A network has collapsed if it says the same of all of them, or finds no
-    members among them where one number of the same answers does (`plain`), or less than half of what that number finds, if
-    that is much. It is trained again from another seed, at most twice, and the best of them on the held-out records scores. If
-    that one has collapsed too, a note in the row says so. Where a tenth would hold fewer than five members or non-members (of
-    fewer than some 100 known records, say), none is held out, and only a constant counts as collapsed.
+    A tenth of the records is held out of the training. A network has collapsed if it says the
+    same of all of them, or finds no members among them where one number of the same answers
+    does (`plain`), or less than half of what that number finds, if that is much. It is trained
+    again from another seed, at most twice, and the best of them on the held-out records scores.
+    If that one has collapsed too, a note in the row says so. Where a tenth would hold fewer
+    than five members or non-members (of fewer than some 100 known records, say), none is held
+    out, and only a constant counts as collapsed.
     """
 
     revision: ClassVar[int] = 2
     fused: ClassVar[bool] = True
-    scaled: ClassVar[bool] = False  # features less their mean, by their standard deviation over the drawn pairs
+    scaled: ClassVar[bool] = (
+        False  # features less their mean, by their standard deviation over the drawn pairs
+    )
     labelled: ClassVar[bool] = True  # the network sees the label
-    squared: ClassVar[bool] = False  # squared error of the probability in place of the cross-entropy
+    squared: ClassVar[bool] = (
+        False  # squared error of the probability in place of the cross-entropy
+    )
 
     pairs: Pairs = 20_000
 
@@ -55,12 +67,20 @@ class Learned(Attack):
         return Traits(wants={"out_shadows"})
 
     def inputs(self, said: dict[str, Array], label: Array) -> Array:
-        """What a model said of P records, by name [P, ...], and their labels [P] -> features [P, F]."""
+        """What a model said of P records, by name [P, ...], and their labels [P] -> features
+        [P, F].
+        """
         raise NotImplementedError
 
     def plain(self, said: dict[str, Array], label: Array) -> Array:
-        """One number [P] of the same answers that tells members without learning: the least that the network should see."""
-        return log_odds(said["logits"], label) if self.labelled else np.asarray(log_softmax(said["logits"]).max(-1))
+        """One number [P] of the same answers that tells members without learning: the least
+        that the network should see.
+        """
+        return (
+            log_odds(said["logits"], label)
+            if self.labelled
+            else np.asarray(log_softmax(said["logits"]).max(-1))
+        )
 
     def network(self, inputs: int) -> Network:
         """Features [B, F] -> two logits, the second for "member"."""
@@ -82,18 +102,26 @@ class Learned(Attack):
         left = list(range(len(tasks)))
         for _ in range(STARTS):
             seeds = [int(rngs[i].integers(2**62)) for i in left]
-            for i, (power, scores) in zip(left, _learn(self, [tasks[i] for i in left], seeds), strict=True):
-                best[i] = max((power, scores), best.get(i, (-np.inf, scores)), key=lambda found: found[0])
+            for i, (power, scores) in zip(
+                left, _learn(self, [tasks[i] for i in left], seeds), strict=True
+            ):
+                best[i] = max(
+                    (power, scores), best.get(i, (-np.inf, scores)), key=lambda found: found[0]
+                )
             left = [i for i in left if tasks[i].collapsed(best[i][0])]
             if not left:
                 break
-        notes = [f"still without power after {STARTS} trainings" if i in left else "" for i in range(len(tasks))]
+        notes = [
+            f"still without power after {STARTS} trainings" if i in left else ""
+            for i in range(len(tasks))
+        ]
         return [Scored(best[i][1], note) for i, note in enumerate(notes)]
 
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """One target's pairs: features [P, F] and members [P] to fit, the same held out, features [A, F] of the asked records.
+    """One target's pairs: features [P, F] and members [P] to fit, the same held out, features
+    [A, F] of the asked records.
 
     `plain`: the power of the attack's own plain number on the held-out pairs.
     """
@@ -118,22 +146,39 @@ class _Task:
             member = view.member[shadow, record]
             said = {name: view.shadows[name][shadow, record] for name in view.shadows}
         features = attack.inputs(said, label[record]).astype(np.float32)
-        asked = attack.inputs({name: view.target[name][view.asked] for name in view.target}, label[view.asked])
+        asked = attack.inputs(
+            {name: view.target[name][view.asked] for name in view.target}, label[view.asked]
+        )
         out = _held_out(view.records[record], member, rng)
         plain = _power(attack.plain(said, label[record])[out], member[out])
         if attack.scaled:
             centre, spread = features[~out].mean(0), features[~out].std(0)
             spread = np.where(spread > 1e-9, spread, 1.0)
             features, asked = (features - centre) / spread, (asked - centre) / spread
-        return cls(features[~out], member[~out], features[out], member[out], asked.astype(np.float32), plain)
+        return cls(
+            features[~out],
+            member[~out],
+            features[out],
+            member[out],
+            asked.astype(np.float32),
+            plain,
+        )
 
     def collapsed(self, power: float) -> bool:
-        """Whether a network with that power on the held-out pairs is a constant, or blind to what is plain to see."""
-        return power == -np.inf or (power < SEEN and self.plain > SURE) or VERY_SURE < self.plain > 2 * power
+        """Whether a network with that power on the held-out pairs is a constant, or blind to
+        what is plain to see.
+        """
+        return (
+            power == -np.inf
+            or (power < SEEN and self.plain > SURE)
+            or VERY_SURE < self.plain > 2 * power
+        )
 
 
 def _held_out(record: Array, member: Array, rng: Rng) -> Array:
-    """Which pairs [P] are of held-out records; none where too few are left on either side of either part."""
+    """Which pairs [P] are of held-out records; none where too few are left on either side of
+    either part.
+    """
     ids = np.unique(record)
     out = np.isin(record, ids[rng.permutation(len(ids))[: int(HELD_OUT * len(ids))]])
     sides = [(on & (member == side)).sum() for on in (out, ~out) for side in (True, False)]
@@ -141,7 +186,9 @@ def _held_out(record: Array, member: Array, rng: Rng) -> Array:
 
 
 def _power(score: Array, member: Array) -> float:
-    """By how many standard errors the AUC exceeds 1/2; minus infinity for a constant, plus infinity without records."""
+    """By how many standard errors the AUC exceeds 1/2; minus infinity for a constant, plus
+    infinity without records.
+    """
     if not len(score):
         return np.inf
     if np.ptp(score) <= 1e-6 * max(1.0, float(np.abs(score).max())):
@@ -153,8 +200,12 @@ def _power(score: Array, member: Array) -> float:
     return float(excess / np.sqrt(m * n * (m + n + 1) / 12))
 
 
-def _learn(attack: Learned, tasks: Sequence[_Task], seeds: Sequence[int]) -> list[tuple[float, Array]]:
-    """Trains one network a target; returns its power on the held-out pairs and its scores of the asked records."""
+def _learn(
+    attack: Learned, tasks: Sequence[_Task], seeds: Sequence[int]
+) -> list[tuple[float, Array]]:
+    """Trains one network a target; returns its power on the held-out pairs and its scores of
+    the asked records.
+    """
     from raymia.training.fit import fit
     from raymia.training.model import predict
 
@@ -168,15 +219,27 @@ def _learn(attack: Learned, tasks: Sequence[_Task], seeds: Sequence[int]) -> lis
         classes=2,
     )
     recipe = _Squared() if attack.squared else Defense()
-    models = fit(recipe, lambda: attack.network(tasks[0].x.shape[1]), lesson, attack.training(), ("attacker",), seeds)
+    models = fit(
+        recipe,
+        lambda: attack.network(tasks[0].x.shape[1]),
+        lesson,
+        attack.training(),
+        ("attacker",),
+        seeds,
+    )
 
     def said(model: Any, x: Array) -> Array:
         z = predict(model, torch.tensor(x)).astype(np.float64) if len(x) else np.zeros((0, 2))
         return np.asarray(z[:, 1] - z[:, 0])
 
     scores = [said(model, task.asked) for model, task in zip(models, tasks, strict=True)]
-    powers = [_power(said(model, task.held), task.held_member) for model, task in zip(models, tasks, strict=True)]
-    return [(-np.inf if np.ptp(s) == 0 else power, s) for power, s in zip(powers, scores, strict=True)]
+    powers = [
+        _power(said(model, task.held), task.held_member)
+        for model, task in zip(models, tasks, strict=True)
+    ]
+    return [
+        (-np.inf if np.ptp(s) == 0 else power, s) for power, s in zip(powers, scores, strict=True)
+    ]
 
 
 class _Squared(Defense):
@@ -187,7 +250,8 @@ class _Squared(Defense):
 
 
 def draw_pairs(view: View, most: int, rng: Rng) -> tuple[Array, Array]:
-    """(shadow, column) of every pair that may be fitted, at most `most` of them (0: all), members and non-members alike.
+    """(shadow, column) of every pair that may be fitted, at most `most` of them (0: all),
+    members and non-members alike.
 
     Ordered by record id, so that permuting the records changes nothing.
     """
@@ -200,12 +264,16 @@ def draw_pairs(view: View, most: int, rng: Rng) -> tuple[Array, Array]:
     return shadow, column
 
 
-def perceptron(inputs: int, sizes: Sequence[int], dropout: float = 0.0, last_activation: bool = True) -> Network:
+def perceptron(
+    inputs: int, sizes: Sequence[int], dropout: float = 0.0, last_activation: bool = True
+) -> Network:
     """Linear-ReLU-Dropout of the given sizes, then two logits."""
     return network.classifier(_layers(inputs, sizes, dropout, last_activation), sizes[-1], 2)
 
 
-def _layers(inputs: int, sizes: Sequence[int], dropout: float = 0.0, last_activation: bool = True) -> Any:
+def _layers(
+    inputs: int, sizes: Sequence[int], dropout: float = 0.0, last_activation: bool = True
+) -> Any:
     layers: list[Any] = []
     for i, size in enumerate(sizes):
         layers.append(torch.nn.Linear(inputs, size))
@@ -215,7 +283,9 @@ def _layers(inputs: int, sizes: Sequence[int], dropout: float = 0.0, last_activa
     return torch.nn.Sequential(*layers)
 
 
-def two_branches(classes: int, first: Sequence[int], second: Sequence[int], both: Sequence[int]) -> Network:
+def two_branches(
+    classes: int, first: Sequence[int], second: Sequence[int], both: Sequence[int]
+) -> Network:
     """Prediction [C] and label [C] through perceptrons of their own, then through a common one."""
 
     class Branches(torch.nn.Module):
@@ -225,20 +295,32 @@ def two_branches(classes: int, first: Sequence[int], second: Sequence[int], both
             self.both = _layers(first[-1] + second[-1], both)
 
         def forward(self, x: Any) -> Any:
-            return self.both(torch.cat([self.first(x[..., :classes]), self.second(x[..., classes:])], -1))
+            return self.both(
+                torch.cat([self.first(x[..., :classes]), self.second(x[..., classes:])], -1)
+            )
 
     return network.classifier(Branches(), both[-1], 2)
 
 
-def attentive(tokens: int, each: int, width: int, layers: int, heads: int, inside: int, dropout: float) -> Network:
-    """A transformer encoder over `tokens` of `each` numbers; its output, flattened, goes through `width` to two logits."""
+def attentive(
+    tokens: int, each: int, width: int, layers: int, heads: int, inside: int, dropout: float
+) -> Network:
+    """A transformer encoder over `tokens` of `each` numbers; its output, flattened, goes
+    through `width` to two logits.
+    """
 
     class Layer(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.mix, self.out = torch.nn.Linear(width, 3 * width), torch.nn.Linear(width, width)
-            self.feed = torch.nn.Sequential(torch.nn.Linear(width, inside), torch.nn.GELU(), torch.nn.Linear(inside, width))
-            self.norm1, self.norm2, self.drop = torch.nn.LayerNorm(width), torch.nn.LayerNorm(width), modules.Dropout(dropout)
+            self.feed = torch.nn.Sequential(
+                torch.nn.Linear(width, inside), torch.nn.GELU(), torch.nn.Linear(inside, width)
+            )
+            self.norm1, self.norm2, self.drop = (
+                torch.nn.LayerNorm(width),
+                torch.nn.LayerNorm(width),
+                modules.Dropout(dropout),
+            )
 
         def forward(self, x: Any) -> Any:
             b, t, _ = x.shape

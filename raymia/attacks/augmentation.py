@@ -7,19 +7,21 @@ from raymia.signals.view import View
 
 @dataclass(frozen=True)
 class Augmentation(Attack):
-    """The share of shifted and mirrored copies of the image that the target predicts right. Sees labels only.
+    """The share of shifted and mirrored copies of the image that the target predicts right.
+    Sees labels only.
 
     81 shifts (4 pixels of zeros on each side) with and without mirroring: 162 queries.
 
-    Source: Choquette-Choo et al., Label-Only Membership Inference Attacks, ICML 2021, in the form of SELENA's code.
+    Source: Choquette-Choo et al., Label-Only Membership Inference Attacks, ICML 2021, in the
+    form of SELENA's code.
 
     Departures: the count is the score (the paper feeds the single answers to a network).
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{choquettechoo2021labelonly, title={Label-Only Membership Inference Attacks}, "
-        "author={Choquette-Choo, Christopher A. and Tram{\\`e}r, Florian and Carlini, Nicholas and Papernot, "
-        "Nicolas}, booktitle={ICML}, year={2021}}"
+        "@inproceedings{choquettechoo2021labelonly, title={Label-Only Membership Inference "
+        "Attacks}, author={Choquette-Choo, Christopher A. and Tram{\\`e}r, Florian and Carlini, "
+        "Nicholas and Papernot, Nicolas}, booktitle={ICML}, year={2021}}"
     )
 
     def traits(self) -> Traits:

@@ -11,19 +11,24 @@ from raymia.signals.view import View, log_softmax
 
 @dataclass(frozen=True)
 class ClassVector(Attack):
-    """One logistic regression for each class, on the whole vector of probabilities, fitted on the shadows.
+    """One logistic regression for each class, on the whole vector of probabilities, fitted on
+    the shadows.
 
-    The classes are ranked together by each record's place among the shadows' non-members of its class. Fitted on at most
-    `pairs` (record, shadow) pairs (0: all); a class without members or non-members among them cannot tell (score 0).
+    The classes are ranked together by each record's place among the shadows' non-members of its
+    class. Fitted on at most `pairs` (record, shadow) pairs (0: all); a class without members or
+    non-members among them cannot tell (score 0).
 
-    Source: Shokri et al., S&P 2017, in the form of `class vector` of Li, Li & Ribeiro, CODASPY 2021 (logistic regression).
+    Source: Shokri et al., S&P 2017, in the form of `class vector` of Li, Li & Ribeiro, CODASPY
+    2021 (logistic regression).
 
-    Departures: AUC over all records; the authors report the unweighted mean of the classes' accuracies.
+    Departures: AUC over all records; the authors report the unweighted mean of the classes'
+    accuracies.
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{li2021mmd, title={Membership Inference Attacks and Defenses in Classification Models}, "
-        "author={Li, Jiacheng and Li, Ninghui and Ribeiro, Bruno}, booktitle={CODASPY}, year={2021}}"
+        "@inproceedings{li2021mmd, title={Membership Inference Attacks and Defenses in "
+        "Classification Models}, author={Li, Jiacheng and Li, Ninghui and Ribeiro, Bruno}, "
+        "booktitle={CODASPY}, year={2021}}"
     )
     revision: ClassVar[int] = 2
 

@@ -13,8 +13,8 @@ class GradW(Attack):
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{rezaei2021difficulty, title={On the Difficulty of Membership Inference Attacks}, "
-        "author={Rezaei, Shahbaz and Liu, Xin}, booktitle={CVPR}, year={2021}}"
+        "@inproceedings{rezaei2021difficulty, title={On the Difficulty of Membership Inference "
+        "Attacks}, author={Rezaei, Shahbaz and Liu, Xin}, booktitle={CVPR}, year={2021}}"
     )
 
     norm: Literal["l1", "l2"] = "l2"

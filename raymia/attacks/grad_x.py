@@ -7,14 +7,16 @@ from raymia.signals.view import View
 
 @dataclass(frozen=True)
 class GradX(Attack):
-    """Minus the norm of the gradient of the cross-entropy by the (normalised) input: members lie in flatter places.
+    """Minus the norm of the gradient of the cross-entropy by the (normalised) input: members
+    lie in flatter places.
 
-    Source: Rezaei & Liu, On the Difficulty of Membership Inference Attacks, CVPR 2021; `Grad-x` in SRCM and CRL (l2).
+    Source: Rezaei & Liu, On the Difficulty of Membership Inference Attacks, CVPR 2021; `Grad-x`
+    in SRCM and CRL (l2).
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{rezaei2021difficulty, title={On the Difficulty of Membership Inference Attacks}, "
-        "author={Rezaei, Shahbaz and Liu, Xin}, booktitle={CVPR}, year={2021}}"
+        "@inproceedings{rezaei2021difficulty, title={On the Difficulty of Membership Inference "
+        "Attacks}, author={Rezaei, Shahbaz and Liu, Xin}, booktitle={CVPR}, year={2021}}"
     )
     standard: ClassVar[bool] = True
 

@@ -9,19 +9,22 @@ from raymia.signals.view import View, log_softmax
 
 @dataclass(frozen=True)
 class InstanceVector(Attack):
-    """Whether the target's prediction is nearer to that of the shadows with the record than to that of those without.
+    """Whether the target's prediction is nearer to that of the shadows with the record than to
+    that of those without.
 
-    Score: KL(P_out || p) - KL(P_in || p), where P_in and P_out are the mean probabilities over the shadows that did, and did
-    not, train on the record. A record without one of the two cannot tell (score 0).
+    Score: KL(P_out || p) - KL(P_in || p), where P_in and P_out are the mean probabilities over
+    the shadows that did, and did not, train on the record. A record without one of the two
+    cannot tell (score 0).
 
-    Source: Long et al., arXiv:1802.04889, as `instance vector` of Li, Li & Ribeiro, CODASPY 2021, and its code (order of the
-    arguments).
+    Source: Long et al., arXiv:1802.04889, as `instance vector` of Li, Li & Ribeiro, CODASPY
+    2021, and its code (order of the arguments).
     """
 
     cite: ClassVar[str] = (
-        "@article{long2018, title={Understanding Membership Inferences on Well-Generalized Learning Models}, "
-        "author={Long, Yunhui and Bindschaedler, Vincent and Wang, Lei and Bu, Diyue and Wang, Xiaofeng and Tang, "
-        "Haixu and Gunter, Carl A. and Chen, Kai}, journal={arXiv:1802.04889}, year={2018}}"
+        "@article{long2018, title={Understanding Membership Inferences on Well-Generalized "
+        "Learning Models}, author={Long, Yunhui and Bindschaedler, Vincent and Wang, Lei and Bu, "
+        "Diyue and Wang, Xiaofeng and Tang, Haixu and Gunter, Carl A. and Chen, Kai}, "
+        "journal={arXiv:1802.04889}, year={2018}}"
     )
 
     def traits(self) -> Traits:

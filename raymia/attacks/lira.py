@@ -12,25 +12,30 @@ SHRINK = 8.0  # how many models' worth of weight the common variance has beside 
 
 @dataclass(frozen=True)
 class Lira(Attack):
-    """Likelihood ratio of the target's log-odds at a record, against Gaussians fitted to its shadows.
+    """Likelihood ratio of the target's log-odds at a record, against Gaussians fitted to its
+    shadows.
 
-    phi = log p_y - log(1 - p_y). Offline: (phi - mu_out) / s_out, one-sided. Online: log N(phi; mu_in, s_in) -
-    log N(phi; mu_out, s_out). mu is the median over shadows. `variance`: `fixed` (one for all records, each side its own),
-    `per_example`, or `shrunken` (a record's own and the common one, weighted n : 8). `views`: over how many copies of an image
-    the score is averaged (2: itself and its mirror image; up to 18: shifted by one pixel, too).
+    phi = log p_y - log(1 - p_y). Offline: (phi - mu_out) / s_out, one-sided. Online: log N(phi;
+    mu_in, s_in) - log N(phi; mu_out, s_out). mu is the median over shadows. `variance`: `fixed`
+    (one for all records, each side its own), `per_example`, or `shrunken` (a record's own and
+    the common one, weighted n : 8). `views`: over how many copies of an image the score is
+    averaged (2: itself and its mirror image; up to 18: shifted by one pixel, too).
 
-    Source: Carlini et al., Membership Inference Attacks From First Principles, S&P 2022, algorithm 1.
+    Source: Carlini et al., Membership Inference Attacks From First Principles, S&P 2022,
+    algorithm 1.
 
-    Departures: offline is the paper's one-sided test; the reference code scores by the density, under which a very low phi
-    also looks like a member. `fixed` is the variance over shadows around each record's own mean, pooled over the records; the
-    code takes that of all values at once, which holds the records' different means too, and that of the in-side for both sides
+    Departures: offline is the paper's one-sided test; the reference code scores by the density,
+    under which a very low phi also looks like a member. `fixed` is the variance over shadows
+    around each record's own mean, pooled over the records; the code takes that of all values at
+    once, which holds the records' different means too, and that of the in-side for both sides
     (a slip).
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{carlini2022lira, title={Membership Inference Attacks From First Principles}, author={Carlini,"
-        " Nicholas and Chien, Steve and Nasr, Milad and Song, Shuang and Terzis, Andreas and Tram{\\`e}r, Florian}, "
-        "booktitle={IEEE Symposium on Security and Privacy}, year={2022}}"
+        "@inproceedings{carlini2022lira, title={Membership Inference Attacks From First "
+        "Principles}, author={Carlini, Nicholas and Chien, Steve and Nasr, Milad and Song, Shuang "
+        "and Terzis, Andreas and Tram{\\`e}r, Florian}, booktitle={IEEE Symposium on Security and "
+        "Privacy}, year={2022}}"
     )
     standard: ClassVar[bool] = True
 
@@ -40,14 +45,24 @@ class Lira(Attack):
 
     def traits(self) -> Traits:
         copies = self.views > 1
-        wants = {"out_shadows"} | ({"in_shadows"} if self.mode == "online" else set()) | ({"images"} if copies else set())
+        wants = (
+            {"out_shadows"}
+            | ({"in_shadows"} if self.mode == "online" else set())
+            | ({"images"} if copies else set())
+        )
         return Traits(needs={"logits"} | ({"view_log_odds"} if copies else set()), wants=wants)
 
     def score(self, view: View, rng: Rng) -> Array:
         if self.views == 1:
             return self._ratio(view, view.log_odds[view.asked], view.shadow_log_odds[:, view.asked])
-        own, others = view.target["view_log_odds"][view.asked], view.shadows["view_log_odds"][:, view.asked]
-        each = [self._ratio(view, own[:, v].astype(float), others[:, :, v].astype(float)) for v in range(self.views)]
+        own, others = (
+            view.target["view_log_odds"][view.asked],
+            view.shadows["view_log_odds"][:, view.asked],
+        )
+        each = [
+            self._ratio(view, own[:, v].astype(float), others[:, :, v].astype(float))
+            for v in range(self.views)
+        ]
         return np.asarray(np.mean(each, 0))
 
     def _ratio(self, view: View, phi: Array, shadows: Array) -> Array:
@@ -57,10 +72,14 @@ class Lira(Attack):
         if self.mode == "offline":
             return apart
         mu_in, s_in = self._side(shadows, view.member[:, view.asked])
-        return np.asarray(-((phi - mu_in) ** 2) / (2 * s_in**2) - np.log(s_in) + apart**2 / 2 + np.log(s_out))
+        return np.asarray(
+            -((phi - mu_in) ** 2) / (2 * s_in**2) - np.log(s_in) + apart**2 / 2 + np.log(s_out)
+        )
 
     def _side(self, phi: Array, on: Array) -> tuple[Array, Array]:
-        """Median and standard deviation [A] over the shadows [K, A] of one side; a record without any takes the common ones."""
+        """Median and standard deviation [A] over the shadows [K, A] of one side; a record
+        without any takes the common ones.
+        """
         count = on.sum(0)
         centre = _median(phi, on, count)
         mean = np.where(on, phi, 0).sum(0) / np.maximum(count, 1)
@@ -68,7 +87,8 @@ class Lira(Attack):
         free = np.maximum(count - 1, 0)
         common = square.sum() / max(free.sum(), 1)
         if not common:
-            common = max(float(phi[on].var()), 1e-12)  # one shadow a record: the spread over records must do
+            # one shadow a record: the spread over records must do
+            common = max(float(phi[on].var()), 1e-12)
         if self.variance == "fixed":
             variance = np.full(len(centre), common)
         elif self.variance == "per_example":

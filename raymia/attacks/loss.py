@@ -11,20 +11,22 @@ from raymia.signals.view import View, log_truth
 class Loss(Metric):
     """Minus the cross-entropy of the target at the record, in float64 from the logits: log p_y.
 
-    `threshold`: `shadow` takes the loss that tells a shadow's members best, `mean_loss` Yeom's own, the mean loss of the
-    shadows on their members, `known` that of the target on its known members (a tenth, which is not judged). They rank alike.
+    `threshold`: `shadow` takes the loss that tells a shadow's members best, `mean_loss` Yeom's
+    own, the mean loss of the shadows on their members, `known` that of the target on its known
+    members (a tenth, which is not judged). They rank alike.
 
-    Source: Yeom et al., Privacy Risk in Machine Learning, CSF 2018, adversary 1; `global loss` of Li, Li & Ribeiro, CODASPY
-    2021.
+    Source: Yeom et al., Privacy Risk in Machine Learning, CSF 2018, adversary 1; `global loss`
+    of Li, Li & Ribeiro, CODASPY 2021.
 
-    Departures: the mean loss is taken in evaluation mode after training (the last authors' code averages the last epoch's
-    batches as they were trained on).
+    Departures: the mean loss is taken in evaluation mode after training (the last authors' code
+    averages the last epoch's batches as they were trained on).
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{yeom2018, title={Privacy Risk in Machine Learning: Analyzing the Connection to Overfitting}, "
-        "author={Yeom, Samuel and Giacomelli, Irene and Fredrikson, Matt and Jha, Somesh}, booktitle={IEEE Computer "
-        "Security Foundations Symposium}, year={2018}}"
+        "@inproceedings{yeom2018, title={Privacy Risk in Machine Learning: Analyzing the "
+        "Connection to Overfitting}, author={Yeom, Samuel and Giacomelli, Irene and Fredrikson, "
+        "Matt and Jha, Somesh}, booktitle={IEEE Computer Security Foundations Symposium}, "
+        "year={2018}}"
     )
     standard: ClassVar[bool] = True
 
@@ -32,7 +34,10 @@ class Loss(Metric):
 
     def __post_init__(self) -> None:
         if self.per_class and self.threshold != "shadow":
-            raise ValueError(f"threshold: {self.threshold} goes with per_class: false; a place within a class is no loss")
+            raise ValueError(
+                f"threshold: {self.threshold} goes with per_class: false; a place within a class "
+                "is no loss"
+            )
 
     def traits(self) -> Traits:
         own = super().traits()

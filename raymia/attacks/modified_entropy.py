@@ -12,12 +12,14 @@ class ModifiedEntropy(Metric):
 
     Source: Song & Mittal, USENIX Security 2021, equation 7 (Mentr); `M-Entr.` in SRCM and CRL.
 
-    Departures: 1 - p_c from the other classes' mass in float64, where the released codes clip it at 1e-30 and tie.
+    Departures: 1 - p_c from the other classes' mass in float64, where the released codes clip
+    it at 1e-30 and tie.
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{song2021systematic, title={Systematic Evaluation of Privacy Risks of Machine Learning "
-        "Models}, author={Song, Liwei and Mittal, Prateek}, booktitle={USENIX Security Symposium}, year={2021}}"
+        "@inproceedings{song2021systematic, title={Systematic Evaluation of Privacy Risks of "
+        "Machine Learning Models}, author={Song, Liwei and Mittal, Prateek}, booktitle={USENIX "
+        "Security Symposium}, year={2021}}"
     )
     standard: ClassVar[bool] = True
 

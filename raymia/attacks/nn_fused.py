@@ -15,22 +15,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NnFused(Learned):
-    """A large network that learns from known members of the target itself, by prediction and label in two branches.
+    """A large network that learns from known members of the target itself, by prediction and
+    label in two branches.
 
-    Prediction: 1024-512-64; label: 128-64; both: 512-256-128-64; squared error; Adam 1e-3, batches of 32, 50 epochs.
-    It knows a tenth of the target's members and non-members, and is not judged on them.
+    Prediction: 1024-512-64; label: 128-64; both: 512-256-128-64; squared error; Adam 1e-3,
+    batches of 32, 50 epochs. It knows a tenth of the target's members and non-members, and is
+    not judged on them.
 
     Source: Nasr, Shokri & Houmansadr, CCS 2018, in the form of SELENA's code.
 
-    Departures: two outputs and a softmax for their one and a sigmoid; torch's initial weights for their N(0, 0.01), and 1e-3
-    and 50 epochs for their 1e-4 and 150 to 200: with theirs the network never left a constant on a few hundred known records
-    (measured); one that has collapsed is trained again.
+    Departures: two outputs and a softmax for their one and a sigmoid; torch's initial weights
+    for their N(0, 0.01), and 1e-3 and 50 epochs for their 1e-4 and 150 to 200: with theirs the
+    network never left a constant on a few hundred known records (measured); one that has
+    collapsed is trained again.
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{nasr2018machine, title={Machine Learning with Membership Privacy using Adversarial "
-        "Regularization}, author={Nasr, Milad and Shokri, Reza and Houmansadr, Amir}, booktitle={ACM CCS}, "
-        "year={2018}}"
+        "@inproceedings{nasr2018machine, title={Machine Learning with Membership Privacy using "
+        "Adversarial Regularization}, author={Nasr, Milad and Shokri, Reza and Houmansadr, Amir}, "
+        "booktitle={ACM CCS}, year={2018}}"
     )
     squared: ClassVar[bool] = True
     fused: ClassVar[bool] = False  # measured: two at once take twice as long as one after the other

@@ -14,19 +14,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NnSorted(Learned):
-    """A network that learns from the shadows to tell members from non-members by the sorted logits, without the label.
+    """A network that learns from the shadows to tell members from non-members by the sorted
+    logits, without the label.
 
     C-100-2, cross-entropy, Adam 1e-3, batches of 256, 200 epochs. Score: the log-odds of "member".
 
     Source: the `NN` attack of Chen, Yu & Fritz, RelaxLoss, ICLR 2022, and its code.
 
-    Departures: two outputs and a softmax for their one and a sigmoid; their driver attacks with plain shadows, here that is
-    `attacker: plain`; a network that has collapsed is trained again.
+    Departures: two outputs and a softmax for their one and a sigmoid; their driver attacks with
+    plain shadows, here that is `attacker: plain`; a network that has collapsed is trained
+    again.
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{chen2022relaxloss, title={RelaxLoss: Defending Membership Inference Attacks without Losing "
-        "Utility}, author={Chen, Dingfan and Yu, Ning and Fritz, Mario}, booktitle={ICLR}, year={2022}}"
+        "@inproceedings{chen2022relaxloss, title={RelaxLoss: Defending Membership Inference "
+        "Attacks without Losing Utility}, author={Chen, Dingfan and Yu, Ning and Fritz, Mario}, "
+        "booktitle={ICLR}, year={2022}}"
     )
 
     labelled: ClassVar[bool] = False
@@ -41,4 +44,6 @@ class NnSorted(Learned):
         return perceptron(inputs, (100,))
 
     def training(self) -> Training:
-        return Training(self.epochs, 256, optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=())
+        return Training(
+            self.epochs, 256, optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=()
+        )

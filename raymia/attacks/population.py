@@ -9,18 +9,19 @@ from raymia.signals.view import View
 
 @dataclass(frozen=True)
 class Population(Attack):
-    """Attack P: the share of the population on which the target has a larger loss than on the record. No shadows.
+    """Attack P: the share of the population on which the target has a larger loss than on the
+    record. No shadows.
 
     Source: Ye et al., Enhanced Membership Inference Attacks, CCS 2022, attack P.
 
-    Departures: linear between the population's log-odds of the true class, and beyond them still in their order, so that it
-    ranks as `loss` does and only its thresholds are its own.
+    Departures: linear between the population's log-odds of the true class, and beyond them
+    still in their order, so that it ranks as `loss` does and only its thresholds are its own.
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{ye2022enhanced, title={Enhanced Membership Inference Attacks against Machine Learning "
-        "Models}, author={Ye, Jiayuan and Maddi, Aadyaa and Murakonda, Sasi Kumar and Bindschaedler, Vincent and "
-        "Shokri, Reza}, booktitle={ACM CCS}, year={2022}}"
+        "@inproceedings{ye2022enhanced, title={Enhanced Membership Inference Attacks against "
+        "Machine Learning Models}, author={Ye, Jiayuan and Maddi, Aadyaa and Murakonda, Sasi Kumar "
+        "and Bindschaedler, Vincent and Shokri, Reza}, booktitle={ACM CCS}, year={2022}}"
     )
 
     def traits(self) -> Traits:

@@ -15,21 +15,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Salem(Learned):
-    """A network that learns from known members of the target itself, by its three largest probabilities. No shadows.
+    """A network that learns from known members of the target itself, by its three largest
+    probabilities. No shadows.
 
-    3-64-2, cross-entropy, Adam 0.01, weight decay 1e-7, batches of 100, 100 epochs. It knows a tenth of the target's members
-    and non-members, and is not judged on them.
+    3-64-2, cross-entropy, Adam 0.01, weight decay 1e-7, batches of 100, 100 epochs. It knows a
+    tenth of the target's members and non-members, and is not judged on them.
 
-    Source: the attack of Salem et al., NDSS 2019, as Kaya, Hong & Dumitras, arXiv:2006.05336, use it. Neither says how
-    large the network and the known set are; the network is that of Li, Li & Ribeiro, CODASPY 2021.
+    Source: the attack of Salem et al., NDSS 2019, as Kaya, Hong & Dumitras, arXiv:2006.05336,
+    use it. Neither says how large the network and the known set are; the network is that of Li,
+    Li & Ribeiro, CODASPY 2021.
 
-    Departures: one softmax (the last authors' code applies it twice); a network that has collapsed is trained again.
+    Departures: one softmax (the last authors' code applies it twice); a network that has
+    collapsed is trained again.
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{salem2019mlleaks, title={ML-Leaks: Model and Data Independent Membership Inference Attacks "
-        "and Defenses on Machine Learning Models}, author={Salem, Ahmed and Zhang, Yang and Humbert, Mathias and "
-        "Berrang, Pascal and Fritz, Mario and Backes, Michael}, booktitle={NDSS}, year={2019}}"
+        "@inproceedings{salem2019mlleaks, title={ML-Leaks: Model and Data Independent Membership "
+        "Inference Attacks and Defenses on Machine Learning Models}, author={Salem, Ahmed and "
+        "Zhang, Yang and Humbert, Mathias and Berrang, Pascal and Fritz, Mario and Backes, "
+        "Michael}, booktitle={NDSS}, year={2019}}"
     )
     labelled: ClassVar[bool] = False
 
@@ -46,4 +50,6 @@ class Salem(Learned):
         return perceptron(inputs, (64,))
 
     def training(self) -> Training:
-        return Training(self.epochs, 100, optimizer="adam", lr=0.01, weight_decay=1e-7, milestones=())
+        return Training(
+            self.epochs, 100, optimizer="adam", lr=0.01, weight_decay=1e-7, milestones=()
+        )

@@ -15,21 +15,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samia(Learned):
-    """A transformer that learns from the shadows; each class is a token: probability, sensitivity, whether it is the label.
+    """A transformer that learns from the shadows; each class is a token: probability,
+    sensitivity, whether it is the label.
 
-    The sensitivity of a class is how much its probability changes with the input (`signals.queries`). Three layers
-    of 64 numbers, 4 heads, 128 inside, dropout 0.2; then 64-2. Score: the log-odds of "member".
+    The sensitivity of a class is how much its probability changes with the input
+    (`signals.queries`). Three layers of 64 numbers, 4 heads, 128 inside, dropout 0.2; then
+    64-2. Score: the log-odds of "member".
 
     Source: Yuan & Zhang, USENIX Security 2022 (SAMIA), and its code.
 
-    Departures: sensitivity in float64, since its steps are 1e-3; features scaled by the drawn pairs' mean and deviation
-    for a batch normalisation; dropout between layers only; Adam 1e-3, `pairs` and `epochs` are ours; a network that has
-    collapsed is trained again.
+    Departures: sensitivity in float64, since its steps are 1e-3; features scaled by the drawn
+    pairs' mean and deviation for a batch normalisation; dropout between layers only; Adam 1e-3,
+    `pairs` and `epochs` are ours; a network that has collapsed is trained again.
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{yuan2022pruning, title={Membership Inference Attacks and Defenses in Neural Network Pruning},"
-        " author={Yuan, Xiaoyong and Zhang, Lan}, booktitle={USENIX Security Symposium}, year={2022}}"
+        "@inproceedings{yuan2022pruning, title={Membership Inference Attacks and Defenses in "
+        "Neural Network Pruning}, author={Yuan, Xiaoyong and Zhang, Lan}, booktitle={USENIX "
+        "Security Symposium}, year={2022}}"
     )
     scaled: ClassVar[bool] = True
     fused: ClassVar[bool] = False  # measured: two at once take longer than one after the other
@@ -42,10 +45,14 @@ class Samia(Learned):
 
     def inputs(self, said: dict[str, Array], label: Array) -> Array:
         p = np.exp(log_softmax(said["logits"]))
-        return np.stack([p, said["sensitivity"], np.eye(p.shape[-1])[label]], -1).reshape(len(p), -1)
+        return np.stack([p, said["sensitivity"], np.eye(p.shape[-1])[label]], -1).reshape(
+            len(p), -1
+        )
 
     def network(self, inputs: int) -> "Network":
         return attentive(inputs // 3, 3, width=64, layers=3, heads=4, inside=128, dropout=0.2)
 
     def training(self) -> Training:
-        return Training(self.epochs, 128, optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=((0.7, 0.1),))
+        return Training(
+            self.epochs, 128, optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=((0.7, 0.1),)
+        )

@@ -12,19 +12,23 @@ from raymia.signals.view import View, log_softmax
 
 @dataclass(frozen=True)
 class TopThree(Metric):
-    """Log-odds of "member" by a logistic regression on the three largest probabilities, fitted on the shadows.
+    """Log-odds of "member" by a logistic regression on the three largest probabilities, fitted
+    on the shadows.
 
     Fitted on at most `pairs` (record, shadow) pairs (0: all).
 
-    Source: Salem et al., ML-Leaks, NDSS 2019, adversary 1; `Top Three` in Li, Li & Ribeiro, CODASPY 2021.
+    Source: Salem et al., ML-Leaks, NDSS 2019, adversary 1; `Top Three` in Li, Li & Ribeiro,
+    CODASPY 2021.
 
-    Departures: the shadows are the other attacks' own (the paper's differ from the target in data and architecture).
+    Departures: the shadows are the other attacks' own (the paper's differ from the target in
+    data and architecture).
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{salem2019mlleaks, title={ML-Leaks: Model and Data Independent Membership Inference Attacks "
-        "and Defenses on Machine Learning Models}, author={Salem, Ahmed and Zhang, Yang and Humbert, Mathias and "
-        "Berrang, Pascal and Fritz, Mario and Backes, Michael}, booktitle={NDSS}, year={2019}}"
+        "@inproceedings{salem2019mlleaks, title={ML-Leaks: Model and Data Independent Membership "
+        "Inference Attacks and Defenses on Machine Learning Models}, author={Salem, Ahmed and "
+        "Zhang, Yang and Humbert, Mathias and Berrang, Pascal and Fritz, Mario and Backes, "
+        "Michael}, booktitle={NDSS}, year={2019}}"
     )
 
     pairs: Pairs = 20_000
@@ -34,7 +38,10 @@ class TopThree(Metric):
 
     def fitted(self, view: View, rng: Rng) -> Callable[[Array, Array], Array]:
         shadow, record = draw_pairs(view, self.pairs, rng)
-        weights = logistic(_largest(log_softmax(view.shadows["logits"][shadow, record])), view.member[shadow, record])
+        weights = logistic(
+            _largest(log_softmax(view.shadows["logits"][shadow, record])),
+            view.member[shadow, record],
+        )
         return lambda log_p, label: odds(_largest(log_p), weights)
 
 

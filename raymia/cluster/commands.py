@@ -1,4 +1,6 @@
-"""The commands that need Ray: run, confirm, doctor. They import it once the arguments are known to be right."""
+"""The commands that need Ray: run, confirm, doctor. They import it once the arguments are known
+to be right.
+"""
 
 from pathlib import Path
 
@@ -24,7 +26,9 @@ from raymia.trial import confirm as again
     help="A folder, s3://... or gs://...; default: results/<name>.",
 )
 @arguments.overrides
-@click.option("--retry-failed", is_flag=True, help="Run failed trials again; changes no suggestion.")
+@click.option(
+    "--retry-failed", is_flag=True, help="Run failed trials again; changes no suggestion."
+)
 @click.option(
     "--mix-versions",
     is_flag=True,
@@ -93,7 +97,9 @@ def confirm(folder: Path | Location, seeds: int) -> None:
 )
 @click.option("--insecure", is_flag=True, help="Only note a cluster that answers without a token.")
 def doctor(out: Path | Location | None, insecure: bool) -> int:
-    """Versions, authentication, nodes, GPUs and storage in one table; exit 3 where something is bad."""
+    """Versions, authentication, nodes, GPUs and storage in one table; exit 3 where something is
+    bad.
+    """
     from raymia.cluster.doctor import examine
 
     found = examine(out, insecure)

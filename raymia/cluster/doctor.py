@@ -1,4 +1,6 @@
-"""`raymia doctor`: what there is to run on, who may talk to it, and whether results can be written; changes nothing."""
+"""`raymia doctor`: what there is to run on, who may talk to it, and whether results can be
+written; changes nothing.
+"""
 
 import contextlib
 import json
@@ -6,61 +8,64 @@ import os
 import platform
 import secrets
 import socket
-import stat
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from raymia import machine
+from raymia.cluster.authentication import (
+    ask,
+    asks_for_a_token,
+    authentication,
+    job_server,
+    own_token,
+)
+from raymia.cluster.finding import Finding
 from raymia.errors import EnvironmentFault
 from raymia.results.remote import Location, Remote, storage
 
-_LIBRARIES = ("torch", "numpy", "ray", "optuna", "opacus", "pandas", "pyarrow", "scikit-learn", "torchvision", "safetensors")
-_PATIENCE = 5.0  # seconds for an HTTP answer
-_SKEW = 5.0  # seconds between two clocks that nobody need care about; a lease on object storage is 60 s
+_LIBRARIES = (
+    "torch",
+    "numpy",
+    "ray",
+    "optuna",
+    "opacus",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "torchvision",
+    "safetensors",
+)
+# seconds between two clocks that nobody need care about; a lease on object storage is 60 s
+_SKEW = 5.0
 _LOOK = 60.0  # seconds for a node's first answer: it may have to start a process and import torch
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the table. `state`: ok, note (worth knowing), or bad (raymia would not run well, or not safely)."""
-
-    what: str
-    found: str
-    state: str = "ok"
-    advice: str = ""
-
-    def line(self) -> list[str]:
-        return [self.what, self.found, "" if self.state == "ok" else self.state, self.advice]
 
 
 def examine(out: Path | Location | None = None, insecure: bool = False) -> list[Finding]:
     """Everything, in the order of the table. A bad finding makes `raymia doctor` exit 3.
 
-    `out`: a results folder to write a probe into, and to look for it on every node. `insecure`: a cluster that answers
-    without a token is noted, not refused.
+    `out`: a results folder to write a probe into, and to look for it on every node. `insecure`:
+    a cluster that answers without a token is noted, not refused.
     """
-    found = [*_versions(), *_authentication()]
-    door = _door()
-    if door:
-        found += knock(door, insecure)
-    if any(one.state == "bad" for one in found):  # nothing is sent to a cluster that anybody may use
+    found = [*_versions(), *authentication()]
+    jobs = job_server()
+    if jobs:
+        found += asks_for_a_token(jobs, insecure)
+    # nothing is sent to a cluster that anybody may use
+    if any(one.state == "bad" for one in found):
         return [*found, *_storage(out)]
     address = os.environ.get("RAY_ADDRESS", "")
     if address and not address.startswith("http") and address != "local":
         with _joined(address) as cluster:
-            if not door and cluster:
-                found += knock(f"http://{cluster}", insecure)
+            if not jobs and cluster:
+                found += asks_for_a_token(f"http://{cluster}", insecure)
             if any(one.state == "bad" for one in found):
                 return [*found, *_storage(out)]
             return [*found, *_inside(out)]
-    if door:
-        return [*found, *_outside(door), *_storage(out)]
+    if jobs:
+        return [*found, *_outside(jobs), *_storage(out)]
     return [*found, *_machine(), *_storage(out)]
 
 
@@ -75,114 +80,22 @@ def _versions() -> Iterator[Finding]:
             yield Finding(library, "not installed", "bad", "install raymia again")
 
 
-# ---- who may talk to the cluster -----------------------------------------------------------------------------------
-
-
-def _authentication() -> Iterator[Finding]:
-    mode = os.environ.get("RAY_AUTH_MODE", "")
-    if mode == "token":
-        yield Finding("authentication", "token (RAY_AUTH_MODE)")
-    elif mode:
-        yield Finding("authentication", f"{mode} (RAY_AUTH_MODE)", "note", "set it to token on head, workers and here")
-    else:
-        yield Finding("authentication", "RAY_AUTH_MODE is not set", "note", "`ray start` is open without it: set it to token")
-    if os.environ.get("RAY_AUTH_TOKEN"):
-        yield Finding("token", "RAY_AUTH_TOKEN", "note", "a file is safer: other users may read the environment of a process")
-        return
-    path = token_file()
-    if not path.exists():
-        missing = "bad" if mode == "token" else "ok"
-        yield Finding("token", f"none in {path}", missing, "ray get-auth-token --generate" if missing == "bad" else "")
-        return
-    open_to = stat.S_IMODE(path.stat().st_mode)
-    if open_to & 0o077:
-        yield Finding("token", f"{path}, mode {open_to:04o}", "note", f"others can read it: chmod 600 {path}")
-    else:
-        yield Finding("token", str(path))
-
-
-def token_file() -> Path:
-    """Where Ray looks for its token."""
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return Path(named) if named else Path.home() / ".ray" / "auth_token"
-
-
-def _door() -> str:
-    """The address of the dashboard, which takes jobs; empty where none is named."""
-    for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
-        if os.environ.get(name, "").startswith(("http://", "https://")):
-            return os.environ[name].rstrip("/")
-    return ""
-
-
-def knock(door: str, insecure: bool) -> list[Finding]:
-    """Whether the dashboard answers without a token: whoever gets an answer there can run any code as its user."""
-    status, body = ask(door, "/api/version")
-    if status is None:
-        return [Finding("job server", f"{door}: {body}", "bad", "is the tunnel of `ray dashboard` open?")]
-    if status in (401, 403):
-        status, body = ask(door, "/api/version", _token())
-        if status != 200:
-            return [Finding("job server", f"{door} refuses our token ({status})", "bad", "take the token of the cluster")]
-        return [Finding("job server", f"{door} asks for a token"), *_same_ray(body)]
-    if status == 200:
-        advice = "anybody who reaches it can run code there: start head and workers with RAY_AUTH_MODE=token"
-        bad = Finding("job server", f"{door} answers without a token", "note" if insecure else "bad", advice)
-        return [bad, *_same_ray(body)]
-    return [Finding("job server", f"{door} answers {status}", "bad", "is it a Ray dashboard?")]
-
-
-def _same_ray(body: str) -> Iterator[Finding]:
-    try:
-        there = str(json.loads(body)["ray_version"])
-    except (ValueError, KeyError, TypeError):
-        return
-    here = metadata.version("ray")
-    same = there == here
-    yield Finding("its ray", there, "ok" if same else "bad", "" if same else f"here it is {here}: install the same")
-
-
-def ask(door: str, path: str, token: str = "") -> tuple[int | None, str]:
-    """(status, body) of a GET; (None, why) where nobody answers. No proxy is asked, no redirection followed."""
-
-    class Stay(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *_: Any) -> None:
-            return None
-
-    request = urllib.request.Request(door + path, headers={"Authorization": f"Bearer {token}"} if token else {})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay)
-    try:
-        with opener.open(request, timeout=_PATIENCE) as answer:
-            return int(answer.status), answer.read(2**22).decode(errors="replace")
-    except urllib.error.HTTPError as error:
-        return error.code, ""
-    except (OSError, ValueError) as error:
-        return None, f"nobody answers ({getattr(error, 'reason', error)})"
-
-
-def _token() -> str:
-    if os.environ.get("RAY_AUTH_TOKEN"):
-        return os.environ["RAY_AUTH_TOKEN"]
-    try:
-        return token_file().read_text().strip()
-    except OSError:
-        return ""
-
-
-# ---- nodes ---------------------------------------------------------------------------------------------------------
+# ---- nodes -------------------------------------------------------------------------------------
 
 
 def _machine() -> Iterator[Finding]:
     """This machine, where no cluster is named."""
     here = machine.here()
-    yield Finding("cluster", "none is named: `raymia run` starts Ray here", advice="or set RAY_ADDRESS")
+    yield Finding(
+        "cluster", "none is named: `raymia run` starts Ray here", advice="or set RAY_ADDRESS"
+    )
     yield Finding("CPUs", str(here["cpu"]))
     yield _gpus("GPUs", here["gpu"], look(None))
 
 
-def _outside(door: str) -> Iterator[Finding]:
+def _outside(jobs: str) -> Iterator[Finding]:
     """What the job server says of its nodes."""
-    status, body = ask(door, "/api/v0/nodes?detail=1", _token())
+    status, body = ask(jobs, "/api/v0/nodes?detail=1", own_token())
     try:
         nodes = json.loads(body)["data"]["result"]["result"]
     except (ValueError, KeyError, TypeError):
@@ -191,12 +104,19 @@ def _outside(door: str) -> Iterator[Finding]:
     for node in nodes:
         if node.get("state") == "ALIVE":
             has = node.get("resources_total", {})
-            yield Finding(f"node {node.get('node_ip')}", f"{has.get('CPU', 0):g} CPU, {has.get('GPU', 0):g} GPU")
-    yield Finding("GPUs, clocks", "not seen from here", "note", "ray job submit -- raymia doctor --out DIR")
+            yield Finding(
+                f"node {node.get('node_ip')}",
+                f"{has.get('CPU', 0):g} CPU, {has.get('GPU', 0):g} GPU",
+            )
+    yield Finding(
+        "GPUs, clocks", "not seen from here", "note", "ray job submit -- raymia doctor --out DIR"
+    )
 
 
 class _joined:
-    """Joins a cluster and leaves it; gives the host and port of its dashboard, empty where it has none."""
+    """Joins a cluster and leaves it; gives the host and port of its dashboard, empty where it
+    has none.
+    """
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -208,10 +128,14 @@ class _joined:
 
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
-            self._context = ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
+            self._context = ray.init(
+                address=self._address, log_to_driver=False, logging_level=logging.ERROR
+            )
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise EnvironmentFault(f"the Ray cluster at {self._address} cannot be joined: {reason}") from error
+            raise EnvironmentFault(
+                f"the Ray cluster at {self._address} cannot be joined: {reason}"
+            ) from error
         return str(self._context.dashboard_url or "")
 
     def __exit__(self, *error: object) -> None:
@@ -221,7 +145,9 @@ class _joined:
 
 
 def _inside(out: Path | Location | None) -> Iterator[Finding]:
-    """Every node of the cluster that was joined, asked by a task of its own that takes no CPU from anybody."""
+    """Every node of the cluster that was joined, asked by a task of its own that takes no CPU
+    from anybody.
+    """
     with _Probe(out) as probe:
         yield from probe.findings
         yield from _nodes(probe)
@@ -240,7 +166,12 @@ def _nodes(probe: "_Probe") -> Iterator[Finding]:
             begin = time.time()
             seen = ray.get(there.remote(probe.path), timeout=_LOOK)
         except ray.exceptions.RayError as error:
-            yield Finding(name, f"does not answer: {str(error).strip().splitlines()[0][:120]}", "bad", "see `ray logs`")
+            yield Finding(
+                name,
+                f"does not answer: {str(error).strip().splitlines()[0][:120]}",
+                "bad",
+                "see `ray logs`",
+            )
             continue
         apart, unsure = seen["clock"] - (begin + time.time()) / 2, (time.time() - begin) / 2
         late = abs(apart) - unsure > _SKEW
@@ -253,7 +184,12 @@ def _nodes(probe: "_Probe") -> Iterator[Finding]:
         if has.get("GPU") or seen["gpus"]:
             yield _gpus(f"  its GPUs ({has.get('GPU', 0):g} in Ray)", int(has.get("GPU", 0)), seen)
         if probe.path and seen["probe"] != probe.nonce:
-            yield Finding("  the folder", "it does not see it", "note", "its signals will travel through Ray's object store")
+            yield Finding(
+                "  the folder",
+                "it does not see it",
+                "note",
+                "its signals will travel through Ray's object store",
+            )
 
 
 def look(probe: str | None) -> dict[str, Any]:
@@ -271,7 +207,12 @@ def look(probe: str | None) -> dict[str, Any]:
         content = Path(probe).read_text() if probe else ""
     except OSError:
         content = ""
-    facts = {"clock": time.time(), "host": socket.gethostname(), "ray": ray.__version__, "raymia": metadata.version("raymia")}
+    facts = {
+        "clock": time.time(),
+        "host": socket.gethostname(),
+        "ray": ray.__version__,
+        "raymia": metadata.version("raymia"),
+    }
     return {**facts, "gpus": gpus, "fault": fault, "probe": content}
 
 
@@ -279,10 +220,15 @@ def _gpus(what: str, seen: int, found: Mapping[str, Any]) -> Finding:
     usable = found["gpus"]
     if usable >= seen:
         return Finding(what, f"{usable} usable")
-    return Finding(what, f"{seen} seen, {usable} usable", "bad", found["fault"] or "does torch match the driver? nvidia-smi")
+    return Finding(
+        what,
+        f"{seen} seen, {usable} usable",
+        "bad",
+        found["fault"] or "does torch match the driver? nvidia-smi",
+    )
 
 
-# ---- storage -------------------------------------------------------------------------------------------------------
+# ---- storage -----------------------------------------------------------------------------------
 
 
 class _Probe:
@@ -303,9 +249,13 @@ class _Probe:
             self.findings = [Finding("storage", str(fault)[:200], "bad")]
             return
         if back != self.nonce.encode():
-            self.findings = [Finding("storage", f"{out} does not give back what was written", "bad")]
+            self.findings = [
+                Finding("storage", f"{out} does not give back what was written", "bad")
+            ]
             return
-        self.findings = [Finding("storage", f"{out} is writable ({1000 * (time.monotonic() - begin):.0f} ms)")]
+        self.findings = [
+            Finding("storage", f"{out} is writable ({1000 * (time.monotonic() - begin):.0f} ms)")
+        ]
         if not isinstance(self._store, Remote):
             self.path = str((Path(str(out)) / ".doctor" / "probe").resolve())
 

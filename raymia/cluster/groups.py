@@ -1,4 +1,6 @@
-"""The groups of models of one trial, over the bundles that it was given: several GPUs for one trial."""
+"""The groups of models of one trial, over the bundles that it was given: several GPUs for one
+trial.
+"""
 
 import os
 import time
@@ -20,7 +22,9 @@ _LOOK = 15.0  # seconds between two looks at which nodes are there
 
 
 def settle(gpu: bool) -> None:
-    """One CPU thread, and no GPU unless one was asked for: in Ray 2.60 who asks for none sees all of them."""
+    """One CPU thread, and no GPU unless one was asked for: in Ray 2.60 who asks for none sees
+    all of them.
+    """
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -34,7 +38,9 @@ def settle(gpu: bool) -> None:
 class Observer:
     """Trains and asks one group of models at a time, on a bundle of its own."""
 
-    def __init__(self, leash_folder: str | None, place: str, nonce: str, keeper: Any, gpu: bool) -> None:
+    def __init__(
+        self, leash_folder: str | None, place: str, nonce: str, keeper: Any, gpu: bool
+    ) -> None:
         leash.hold(leash_folder, "observer")
         settle(gpu)
         self._shelf, self._place = shelf(keeper, place, nonce), place
@@ -44,7 +50,9 @@ class Observer:
         return str(ray.get_runtime_context().get_node_id())
 
     def call(self, work: Work, group: range) -> None:
-        """`work(group)`, with the signals in the results folder, or on this node's shelf and sent from there."""
+        """`work(group)`, with the signals in the results folder, or on this node's shelf and
+        sent from there.
+        """
         root = self._shelf.root if self._shelf else Path(self._place, "signals")
         try:
             do(replace(work, root=root), group, self._shelf)
@@ -54,7 +62,9 @@ class Observer:
 
 
 def do(work: Work, group: range, shelf: Shelf | None) -> None:
-    """`work(group)`; where there is a shelf, with what is known of these models, whose weights travel only if needed."""
+    """`work(group)`; where there is a shelf, with what is known of these models, whose weights
+    travel only if needed.
+    """
     if shelf is None:
         work(group)
         return
@@ -67,25 +77,44 @@ def do(work: Work, group: range, shelf: Shelf | None) -> None:
 
 
 class Spread:
-    """`map` for the groups of a trial: this process takes one after another, and so does an Observer on each further bundle."""
+    """`map` for the groups of a trial: this process takes one after another, and so does an
+    Observer on each further bundle.
+    """
 
     def __init__(self, observers: list[Any], shelf: Shelf | None) -> None:
         self._observers, self._shelf = observers, shelf
         self._where = {one: one.where.remote() for one in observers}
 
     @classmethod
-    def start(cls, wanted: int, gpu: float, cpu: float, shelf: Shelf | None, *facts: Any) -> "Spread":
-        """Observers for the bundles after the first, which is that of the trial itself. Raises nothing: Ray waits for them."""
+    def start(
+        cls, wanted: int, gpu: float, cpu: float, shelf: Shelf | None, *facts: Any
+    ) -> "Spread":
+        """Observers for the bundles after the first, which is that of the trial itself. Raises
+        nothing: Ray waits for them.
+        """
         group = ray.util.get_current_placement_group()
         if wanted <= 1 or group is None:
             return cls([], shelf)
         remote = ray.remote(Observer)
-        options = {"num_cpus": cpu, "num_gpus": gpu, "max_restarts": -1, "max_task_retries": _RETRIES}
+        options = {
+            "num_cpus": cpu,
+            "num_gpus": gpu,
+            "max_restarts": -1,
+            "max_task_retries": _RETRIES,
+        }
         beside = [Inside(group, placement_group_bundle_index=i) for i in range(1, wanted)]
-        return cls([remote.options(**options, scheduling_strategy=at).remote(*facts, gpu > 0) for at in beside], shelf)
+        return cls(
+            [
+                remote.options(**options, scheduling_strategy=at).remote(*facts, gpu > 0)
+                for at in beside
+            ],
+            shelf,
+        )
 
     def map(self, work: Work, groups: Iterable[range]) -> list[None]:
-        """Does all groups; the order does not matter, because a group only writes files. Raises what a group raised."""
+        """Does all groups; the order does not matter, because a group only writes files. Raises
+        what a group raised.
+        """
         waiting = list(groups)
         count = len(waiting)
         ref = ray.put(work) if self._observers and count > 1 else None
@@ -98,7 +127,9 @@ class Spread:
                 running[one.call.remote(ref, group)] = one, group
             if waiting:
                 do(work, waiting.pop(0), self._shelf)
-            ready, _ = ray.wait(list(running), timeout=0.0 if waiting else 1.0) if running else ([], [])
+            ready, _ = (
+                ray.wait(list(running), timeout=0.0 if waiting else 1.0) if running else ([], [])
+            )
             for done in ready:
                 free.append(running.pop(done)[0])
                 _result(done)
@@ -110,7 +141,9 @@ class Spread:
         return [None] * count
 
     def _taken_back(self, running: dict[Any, tuple[Any, Any]]) -> list[Any]:
-        """The groups of observers whose node is gone: where no other node has room, Ray would wait for ever."""
+        """The groups of observers whose node is gone: where no other node has room, Ray would
+        wait for ever.
+        """
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
         groups = []
         for ref, (one, group) in list(running.items()):

@@ -31,23 +31,31 @@ class Attacker:
 
 @dataclass(frozen=True)
 class Pool:
-    """The actors. Picklable: every trial has the same ones, and their calls queue up behind one another."""
+    """The actors. Picklable: every trial has the same ones, and their calls queue up behind one
+    another.
+    """
 
     actors: tuple[Any, ...]
 
     @classmethod
     def start(cls, size: int, leash: str | None = None, here: bool = False) -> "Pool":
-        """`size` actors that take no CPU from the trials: a trial does nothing while its attacks run.
+        """`size` actors that take no CPU from the trials: a trial does nothing while its
+        attacks run.
 
-        An actor that is killed is started again and its calls are made again, `_RETRIES` times each. `here`: all of them on
-        this very node, outside of the trial's bundles, so that they can neither starve nor wait for one another.
+        An actor that is killed is started again and its calls are made again, `_RETRIES` times
+        each. `here`: all of them on this very node, outside of the trial's bundles, so that
+        they can neither starve nor wait for one another.
         """
         where = On(ray.get_runtime_context().get_node_id(), soft=False) if here else "SPREAD"
-        remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=_RETRIES, scheduling_strategy=where)
+        remote = ray.remote(
+            num_cpus=0, max_restarts=-1, max_task_retries=_RETRIES, scheduling_strategy=where
+        )
         return cls(tuple(remote(Attacker).remote(leash) for _ in range(size)))
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        """`list(map(function, items))`, on the actors. Raises what the first call to fail raised."""
+        """`list(map(function, items))`, on the actors. Raises what the first call to fail
+        raised.
+        """
         waiting = list(enumerate(items))[::-1]
         results: dict[int, Any] = {}
         running: dict[Any, tuple[int, Any]] = {}
@@ -70,7 +78,9 @@ class Pool:
 
 
 def _result(ref: Any) -> Any:
-    """The value of a call that has ended. Raises what the call itself raised, which is what a row is to say."""
+    """The value of a call that has ended. Raises what the call itself raised, which is what a
+    row is to say.
+    """
     try:
         return ray.get(ref, timeout=60)
     except ray.exceptions.RayTaskError as error:

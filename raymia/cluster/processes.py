@@ -1,7 +1,9 @@
-"""No orphans: the processes of a run are written down, so that the next run of the same folder can end those left over.
+"""No orphans: the processes of a run are written down, so that the next run of the same folder
+can end those left over.
 
-A leash is a folder with one file for each process, named by its number. It holds the time at which the process was
-started, by which another one that has got the number since is told apart, and what the process does.
+A leash is a folder with one file for each process, named by its number. It holds the time at
+which the process was started, by which another one that has got the number since is told apart,
+and what the process does.
 """
 
 import contextlib
@@ -16,7 +18,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def hold(leash: str | None, what: str) -> None:
-    """Write this process down, and have Linux end it as soon as the process that started it (Ray's raylet) is gone.
+    """Write this process down, and have Linux end it as soon as the process that started it
+    (Ray's raylet) is gone.
 
     None: the cluster is not ours, and Ray ends what a driver leaves behind.
     """
@@ -28,7 +31,9 @@ def hold(leash: str | None, what: str) -> None:
 
 
 def started(pid: int) -> str:
-    """When a process was started, in the kernel's ticks; empty where that cannot be told or there is none."""
+    """When a process was started, in the kernel's ticks; empty where that cannot be told or
+    there is none.
+    """
     try:
         # The second field, the command, may hold spaces and brackets; it ends at the last bracket.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
@@ -43,7 +48,9 @@ def alive(leash: Path) -> list[int]:
 
 
 def end(leash: Path, grace: float = 0.0) -> None:
-    """Give the processes of a leash `grace` seconds to end, kill those that have not, and see them gone."""
+    """Give the processes of a leash `grace` seconds to end, kill those that have not, and see
+    them gone.
+    """
     deadline = time.monotonic() + grace
     while alive(leash) and time.monotonic() < deadline:
         time.sleep(0.05)

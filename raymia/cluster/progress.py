@@ -1,4 +1,6 @@
-"""What a run says while it goes: a live picture on a terminal, one plain line a trial anywhere else. All on stderr."""
+"""What a run says while it goes: a live picture on a terminal, one plain line a trial anywhere
+else. All on stderr.
+"""
 
 import sys
 import time
@@ -13,7 +15,9 @@ _EVERY = 0.5  # seconds between two live pictures
 
 
 class Progress:
-    """Counts trials and says so. `start` begins the clock; rows that were there before count as done, not as speed."""
+    """Counts trials and says so. `start` begins the clock; rows that were there before count as
+    done, not as speed.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -70,7 +74,9 @@ class Progress:
         out += [f"{failed} failed"] if failed else []
         remaining = self._total - len(self._rows)
         if self._fresh and remaining:
-            out.append(f"about {_span((time.monotonic() - self._started) / self._fresh * remaining)} left")
+            out.append(
+                f"about {_span((time.monotonic() - self._started) / self._fresh * remaining)} left"
+            )
         return ", ".join(out)
 
     def _picture(self) -> Any:
@@ -80,9 +86,17 @@ class Progress:
 
         table = Table("best so far", "accuracy", "max attack AUC", box=None, pad_edge=False)
         for row in best(list(self._rows.values()))[:_FRONT_LINES]:
-            table.add_row(Text(describe(row.defense, row.knobs)), *(_number(row, name) for name in COLUMNS))
-        running = [Text(f"  {trial}: {what}", overflow="ellipsis", no_wrap=True) for trial, what in self._running.items()]
-        head = f"trials {self._counts()}, {len(self._running)} running, {_span(time.monotonic() - self._started)} so far"
+            table.add_row(
+                Text(describe(row.defense, row.knobs)), *(_number(row, name) for name in COLUMNS)
+            )
+        running = [
+            Text(f"  {trial}: {what}", overflow="ellipsis", no_wrap=True)
+            for trial, what in self._running.items()
+        ]
+        head = (
+            f"trials {self._counts()}, {len(self._running)} running, "
+            f"{_span(time.monotonic() - self._started)} so far"
+        )
         return Group(Text(head), *running, table)
 
 
@@ -97,7 +111,10 @@ def line(row: Row) -> str:
     if row.state != "done":
         return f"{what}: {row.reason}"
     accuracy, auc = (_number(row, name) for name in COLUMNS)
-    return f"{what}: accuracy {accuracy}, AUC {auc} ({row.worst_attack}), {_span(row.timing.get('total', 0.0))}"
+    return (
+        f"{what}: accuracy {accuracy}, AUC {auc} ({row.worst_attack}), "
+        f"{_span(row.timing.get('total', 0.0))}"
+    )
 
 
 def _number(row: Row, name: str) -> str:

@@ -1,4 +1,6 @@
-"""What a run has to do and what it has done. All of it is read from the results folder; nothing else is remembered."""
+"""What a run has to do and what it has done. All of it is read from the results folder; nothing
+else is remembered.
+"""
 
 from dataclasses import replace
 
@@ -13,22 +15,34 @@ from raymia.study.sweep import Sweep, dump
 class Agenda:
     """The trials of one sweep in one folder.
 
-    `pending` are those still to be handed out, `rows` those that are written (trial -> its newest row). The search
-    goes by the first row of every point, so that filling in a failed one changes no suggestion.
-    Raises EnvironmentFault where a file of the folder does not verify, or is of no arm of the sweep.
+    `pending` are those still to be handed out, `rows` those that are written (trial -> its
+    newest row). The search goes by the first row of every point, so that filling in a failed
+    one changes no suggestion. Raises EnvironmentFault where a file of the folder does not
+    verify, or is of no arm of the sweep.
     """
 
-    def __init__(self, sweep: Sweep, folder: Folder, data: Data, retry_failed: bool = False) -> None:
+    def __init__(
+        self, sweep: Sweep, folder: Folder, data: Data, retry_failed: bool = False
+    ) -> None:
         self.sweep, self.folder, self.data = sweep, folder, data
         self._points: dict[int, Point] = {}
         first = {row.digest: row for row in folder.first_rows()}
         newest = {row.digest: row for row in folder.rows()}
-        known = {row.trial: self._suggestion(row) for row in first.values() if row.trial < sweep.search.trials}
+        known = {
+            row.trial: self._suggestion(row)
+            for row in first.values()
+            if row.trial < sweep.search.trials
+        }
         self._suggestions = Suggestions(sweep, known)
-        # A row of a point that is spelled differently now (other attacks, more models) gives its knobs and no outcome.
-        digests = {index: self._place(index, suggestion).digest() for index, suggestion in known.items()}
+        # A row of a point that is spelled differently now (other attacks, more models) gives
+        # its knobs and no outcome.
+        digests = {
+            index: self._place(index, suggestion).digest() for index, suggestion in known.items()
+        }
         self._digests = set(digests.values())
-        self._outcomes = {i: Outcome.of(first[digest]) for i, digest in digests.items() if digest in first}
+        self._outcomes = {
+            i: Outcome.of(first[digest]) for i, digest in digests.items() if digest in first
+        }
         self.rows: dict[int, Row] = {i: _slim(newest[digests[i]]) for i in self._outcomes}
         self._again = {i for i, row in self.rows.items() if retry_failed and row.state == "failed"}
         missing = [i for i in range(sweep.search.trials) if i not in self.rows]
@@ -37,7 +51,9 @@ class Agenda:
         self.begun = False
 
     def begin(self) -> None:
-        """From now on the folder is this sweep's: a run that is refused before leaves nothing behind."""
+        """From now on the folder is this sweep's: a run that is refused before leaves nothing
+        behind.
+        """
         self.folder.write_sweep(dump(self.sweep.resolved()))
         self.begun = True
 
@@ -57,7 +73,9 @@ class Agenda:
         if index not in self._points:
             if not self._suggestions.ready(index, self._outcomes):
                 return None
-            self._digests.add(self._place(index, self._suggestions.suggest(index, self._outcomes)).digest())
+            self._digests.add(
+                self._place(index, self._suggestions.suggest(index, self._outcomes)).digest()
+            )
         return self.pending.pop(0)
 
     def again(self, index: int) -> None:
@@ -69,7 +87,8 @@ class Agenda:
         return self._points[index]
 
     def finish(self, row: Row) -> Row:
-        """Write a row, for good; only then may a suggestion depend on it. Returns what is kept of it here.
+        """Write a row, for good; only then may a suggestion depend on it. Returns what is kept
+        of it here.
 
         Raises EnvironmentFault.
         """
@@ -94,5 +113,7 @@ class Agenda:
 
 
 def _slim(row: Row) -> Row:
-    """A row as the driver remembers it: its lines of attacks.csv and its point, most of its 40 KB, stand on the disk."""
+    """A row as the driver remembers it: its lines of attacks.csv and its point, most of its 40
+    KB, stand on the disk.
+    """
     return replace(row, attacks=[], point={}, notes=[])

@@ -1,4 +1,6 @@
-"""Ray for one run: the cluster that `RAY_ADDRESS` names is joined, else one is started here and taken down again."""
+"""Ray for one run: the cluster that `RAY_ADDRESS` names is joined, else one is started here and
+taken down again.
+"""
 
 import contextlib
 import logging
@@ -44,8 +46,8 @@ class Session:
 def place(out: Path | Location) -> Path:
     """The private folder for the Ray of a results folder.
 
-    Its name depends on the results folder alone, so a driver that was killed left its folder, and in it the list of
-    its processes, where the next driver finds them.
+    Its name depends on the results folder alone, so a driver that was killed left its folder,
+    and in it the list of its processes, where the next driver finds them.
     """
     root = tempfile.gettempdir()
     root = root if len(root) <= _LONGEST_ROOT else "/tmp"
@@ -54,7 +56,8 @@ def place(out: Path | Location) -> Path:
 
 @contextlib.contextmanager
 def scratch(out: Path | Location) -> Iterator[Path]:
-    """`place(out)`, made new, and gone at the end. Whoever is here holds the lock of the results folder.
+    """`place(out)`, made new, and gone at the end. Whoever is here holds the lock of the
+    results folder.
 
     Raises EnvironmentFault where somebody else could look into it.
     """
@@ -79,8 +82,8 @@ def scratch(out: Path | Location) -> Iterator[Path]:
 def session(asked: Resources, folder: Path, data_bytes: int) -> Iterator[Session]:
     """A running Ray that can schedule a trial.
 
-    Raises SweepError where it never could, EnvironmentFault where the cluster cannot be reached, Stopped where a SIGTERM came
-    before the caller took the signals again.
+    Raises SweepError where it never could, EnvironmentFault where the cluster cannot be
+    reached, Stopped where a SIGTERM came before the caller took the signals again.
     """
     address = os.environ.get("RAY_ADDRESS", "")
     ours = address in ("", "local") and not ray.is_initialized()
@@ -91,20 +94,25 @@ def session(asked: Resources, folder: Path, data_bytes: int) -> Iterator[Session
         try:
             if not was_running:
                 _start(settings, address)
-            logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what went wrong stands in the rows
+            # what went wrong stands in the rows
+            logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
             yield Session(_nodes(asked, ours), str(folder / "leash") if ours else None)
         except SystemExit:  # Ray's own handler of SIGTERM, which stands from the start of Ray on
             raise Stopped(signal.SIGTERM) from None
         except (ConnectionError, ray.exceptions.AuthenticationError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise EnvironmentFault(f"the Ray cluster at {address or 'this machine'} cannot be used: {reason}") from error
+            raise EnvironmentFault(
+                f"the Ray cluster at {address or 'this machine'} cannot be used: {reason}"
+            ) from error
         finally:
             if not was_running:
                 ray.shutdown()
 
 
 def _nodes(asked: Resources, ours: bool) -> tuple[Node, ...]:
-    """Those that are there, and those that an autoscaler may add. Raises SweepError where a trial could never start."""
+    """Those that are there, and those that an autoscaler may add. Raises SweepError where a
+    trial could never start.
+    """
     present = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     nodes, growing = (tuple(present), False) if ours else reachable(present, asked)
     try:
@@ -123,13 +131,18 @@ def _start(settings: Mapping[str, Any], address: str) -> None:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:300]
-        what = f"the Ray cluster at {address} cannot be joined" if address else "Ray cannot be started here"
+        what = (
+            f"the Ray cluster at {address} cannot be joined"
+            if address
+            else "Ray cannot be started here"
+        )
         raise EnvironmentFault(f"{what}: {reason}") from error
 
 
 _TUNE = {
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # result.json, progress.csv and tfevents for each trial
+    # result.json, progress.csv and tfevents for each trial
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours commits and leaves
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # its snapshots are never read
@@ -138,9 +151,11 @@ _TUNE = {
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """For a Ray of our own. A private token, unless one is given: Ray would leave one in the home folder.
+    """For a Ray of our own. A private token, unless one is given: Ray would leave one in the
+    home folder.
 
-    RAY_AUTH_MODE stays as it is: unset, `ray.init` turns tokens on itself, and setting it after Ray was imported does not.
+    RAY_AUTH_MODE stays as it is: unset, `ray.init` turns tokens on itself, and setting it after
+    Ray was imported does not.
     """
     out = {
         "OMP_NUM_THREADS": "1",  # more CPUs mean more processes
@@ -162,7 +177,9 @@ def _token() -> str:
 
 
 def _local(asked: Resources, folder: Path, data_bytes: int) -> dict[str, Any]:
-    """What `ray.init` is told. Raises SweepError before anything is started where a trial could never be."""
+    """What `ray.init` is told. Raises SweepError before anything is started where a trial could
+    never be.
+    """
     here = {"CPU": float(machine.cpus()), "GPU": float(_gpus() if asked.gpu else 0)}
     at_once(asked, [here])
     return {
@@ -183,7 +200,8 @@ def _gpus() -> int:
 
 @contextlib.contextmanager
 def _set(environment: Mapping[str, str]) -> Iterator[None]:
-    before = {key: os.environ.get(key) for key in (*environment, "RAY_AUTH_MODE")}  # ray.init sets that one
+    # ray.init sets that one
+    before = {key: os.environ.get(key) for key in (*environment, "RAY_AUTH_MODE")}
     os.environ.update(environment)
     try:
         yield

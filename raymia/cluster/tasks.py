@@ -23,10 +23,12 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 @contextlib.contextmanager
 def everywhere(asked: Resources, out: Path | Location, data: Data) -> Iterator[Map]:
-    """A `map` whose calls are tasks of Ray, each with one trial's CPUs and GPUs; results come in the order of the items.
+    """A `map` whose calls are tasks of Ray, each with one trial's CPUs and GPUs; results come
+    in the order of the items.
 
-    Ray queues them, retries those whose worker was lost and has the cluster grow. The caller holds the lock of `out`.
-    Raises Stopped, SweepError where a trial could never start, EnvironmentFault.
+    Ray queues them, retries those whose worker was lost and has the cluster grow. The caller
+    holds the lock of `out`. Raises Stopped, SweepError where a trial could never start,
+    EnvironmentFault.
     """
     one_bundle, size = replace(asked, spread=1), data.x.nbytes + data.y.nbytes
     with Stop() as stop, scratch(out) as here, session(one_bundle, here, size) as cluster:
@@ -52,7 +54,8 @@ def everywhere(asked: Resources, out: Path | Location, data: Data) -> Iterator[M
                 except ray.exceptions.RayError as error:
                     why = str(error).strip().splitlines()[0]
                     raise EnvironmentFault(
-                        f"a fresh draw was lost {_RETRIES + 1} times: {why}; the same command goes on"
+                        f"a fresh draw was lost {_RETRIES + 1} times: {why}; the same command goes "
+                        "on"
                     ) from error
                 yield found
 

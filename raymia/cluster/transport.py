@@ -1,8 +1,10 @@
-"""Signals of nodes that do not see the results folder: they travel through Ray's object store to where the folder is.
+"""Signals of nodes that do not see the results folder: they travel through Ray's object store
+to where the folder is.
 
-A worker keeps a shelf, a private folder on its own disk with the files of the points that it works on. What the results folder
-has already is taken from there, and what a group of models has said goes there as soon as it is said: a trial that is killed
-finds its finished models, wherever it runs next.
+A worker keeps a shelf, a private folder on its own disk with the files of the points that it
+works on. What the results folder has already is taken from there, and what a group of models
+has said goes there as soon as it is said: a trial that is killed finds its finished models,
+wherever it runs next.
 """
 
 import os
@@ -22,12 +24,14 @@ from raymia.results.remote import Location, locate, storage
 from raymia.results.store import Index, Store
 from raymia.streams import key
 
-_NOTE = ".nonce"  # in the results folder while a driver runs: who reads the right number there sees the folder
+# in the results folder while a driver runs: who reads the right number there sees the folder
+_NOTE = ".nonce"
 _LONG = 600.0  # seconds for one file
 
 
 class Keeper:
-    """The actor beside the driver through which files of signals go to and from the results folder, one call after another.
+    """The actor beside the driver through which files of signals go to and from the results
+    folder, one call after another.
 
     It alone changes an index.
     """
@@ -46,26 +50,35 @@ class Keeper:
 
 
 class FolderFault(EnvironmentFault):
-    """The results folder itself does not take what is written, or not give what is read: no other node would be spared that."""
+    """The results folder itself does not take what is written, or not give what is read: no
+    other node would be spared that.
+    """
 
 
 def keeper(place: str) -> Any:
     """A Keeper on this very node; it ends with the driver."""
     here = On(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Keeper).options(num_cpus=0, max_restarts=-1, max_task_retries=3, scheduling_strategy=here).remote(place)
+    return (
+        ray.remote(Keeper)
+        .options(num_cpus=0, max_restarts=-1, max_task_retries=3, scheduling_strategy=here)
+        .remote(place)
+    )
 
 
 class Link:
     """The results folder as a node sees it that writes there through the keeper.
 
-    `disk`: object storage that this node reaches by itself. Then only what changes an index goes through the keeper.
+    `disk`: object storage that this node reaches by itself. Then only what changes an index
+    goes through the keeper.
     """
 
     def __init__(self, keeper: Any, disk: Storage | None = None) -> None:
         self._keeper, self._disk = keeper, disk
 
     def read(self, name: str) -> bytes | None:
-        content: bytes | None = self._disk.read(name) if self._disk is not None else self._ask("read", name)
+        content: bytes | None = (
+            self._disk.read(name) if self._disk is not None else self._ask("read", name)
+        )
         return content
 
     def replace(self, name: str, content: bytes) -> None:
@@ -109,13 +122,19 @@ class Shelf:
         return Store(Local(self.root), folder), Store(self._link, f"signals/{folder}")
 
     def fetch(self, folders: Iterable[str], want: Callable[[str], bool]) -> None:
-        """Take what the results folder has in these folders and is wanted; what does not verify is made again."""
+        """Take what the results folder has in these folders and is wanted; what does not verify
+        is made again.
+        """
         for folder in folders:
             mine, theirs = self._stores(folder)
             noted, held = theirs.index(), mine.index()
             self._known[folder] = noted
             for name, note in noted.items():
-                if want(name) and held.get(name) != note and (content := theirs.read(name, note)) is not None:
+                if (
+                    want(name)
+                    and held.get(name) != note
+                    and (content := theirs.read(name, note)) is not None
+                ):
                     mine.put(name, content, note["model"])
 
     def send(self, folders: Iterable[str]) -> None:
@@ -166,7 +185,8 @@ def sees(place: str, nonce: str) -> bool:
     """Whether this node reads the results folder, or the object storage, as the driver wrote it."""
     try:
         return storage(place).read(_NOTE) == nonce.encode()
-    except Exception:  # no such folder, no credentials, no network: whatever it is, signals travel another way
+    except Exception:
+        # no such folder, no credentials, no network: whatever it is, signals travel another way
         return False
 
 
@@ -174,10 +194,17 @@ def blind(place: str, nonce: str, patience: float = 30.0) -> list[str]:
     """The addresses of the nodes that do not see the folder, each asked by a task of its own."""
     look = ray.remote(num_cpus=0, max_retries=0)(sees)
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    asked = [look.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(place, nonce) for node in nodes]
+    asked = [
+        look.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(place, nonce)
+        for node in nodes
+    ]
     ready, _ = ray.wait(asked, num_returns=len(asked), timeout=patience)
     answers = {ref: _answer(ref) if ref in ready else False for ref in asked}
-    return [str(node["NodeManagerAddress"]) for node, ref in zip(nodes, asked, strict=True) if not answers[ref]]
+    return [
+        str(node["NodeManagerAddress"])
+        for node, ref in zip(nodes, asked, strict=True)
+        if not answers[ref]
+    ]
 
 
 def _answer(ref: Any) -> bool:

@@ -44,7 +44,8 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         keeper: Any,
         nonce: str,
     ) -> None:
-        """`place`: the results folder. `pool`: attackers for all trials; None: this one starts its own, beside itself.
+        """`place`: the results folder. `pool`: attackers for all trials; None: this one starts
+        its own, beside itself.
 
         `keeper` and `nonce`: for nodes that do not see the folder; None where all do.
         """
@@ -71,16 +72,20 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """One trial. `fault` instead of a row is what no other trial would be spared, a full disk say."""
+        """One trial. `fault` instead of a row is what no other trial would be spared, a full
+        disk say.
+        """
         if self._limit is not None:
-            # Ends this process even where it no longer hears Python; a worker that ends so late, the driver does not
-            # run again. The second keeps the two clocks in order.
+            # Ends this process even where it no longer hears Python; a worker that ends so
+            # late, the driver does not run again. The second keeps the two clocks in order.
             faulthandler.dump_traceback_later(self._limit + 1.0, exit=True)
         try:
             row = self._run()
         except EnvironmentFault as fault:
             if self._shelf and not isinstance(fault, FolderFault):
-                raise  # a disk of this node alone: the driver runs the trial again, elsewhere if it can
+                # a disk of this node alone: the driver runs the trial again, elsewhere if it
+                # can
+                raise
             return {"fault": str(fault), "done": True}
         except ray.exceptions.RayError:
             raise  # an attacker was lost for good: the driver runs the trial again
@@ -97,7 +102,9 @@ class Trial(tune.Trainable):  # type: ignore[misc]
     def _run(self) -> Row:
         point: Point = self._point
         try:
-            row = trials.run(point, self._data, self._signals, map=self._pool.map, spread=self._spread.map)
+            row = trials.run(
+                point, self._data, self._signals, map=self._pool.map, spread=self._spread.map
+            )
             if self._shelf:
                 self._shelf.send(trials.folders(point, len(self._data)))  # the split
             return row

@@ -16,11 +16,12 @@ from raymia.records.data import Data, Dataset, encode, existing
 class Arrays(Dataset):
     """Your own arrays: an .npz file with x and y.
 
-    Source: yours, written by `numpy.savez(path, x=x, y=y)`. The recipe is a start, taken from no paper.
+    Source: yours, written by `numpy.savez(path, x=x, y=y)`. The recipe is a start, taken from
+    no paper.
 
-    Shapes: x [N, features], or images [N, C, H, W] with pixels in [0, 1] or uint8 0..255; y [N], whole numbers or
-    texts, taken as 0..C-1 in sorted order.
-    Raises: SweepError for another shape or type. Pickled objects are not read.
+    Shapes: x [N, features], or images [N, C, H, W] with pixels in [0, 1] or uint8 0..255; y
+    [N], whole numbers or texts, taken as 0..C-1 in sorted order. Raises: SweepError for another
+    shape or type. Pickled objects are not read.
     """
 
     path: str
@@ -29,10 +30,14 @@ class Arrays(Dataset):
         x, labels = self._arrays()
         y, names = encode(labels, "arrays")
         if x.ndim not in (2, 4) or x.dtype.kind not in "biuf":
-            raise SweepError(f"dataset arrays: x is numbers [N, features] or [N, C, H, W], got {x.dtype} {x.shape}")
+            raise SweepError(
+                f"dataset arrays: x is numbers [N, features] or [N, C, H, W], got {x.dtype} "
+                f"{x.shape}"
+            )
         image = x.ndim == 4
         if not (image and x.dtype == np.uint8):
-            with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which Data refuses with its place
+            # a float64 beyond float32 becomes inf, which Data refuses with its place
+            with np.errstate(over="ignore"):
                 x = x.astype(np.float32)
         mean, std = ((0.5,), (0.25,)) if image else ((0.0,), (1.0,))
         return Data("arrays", x, y, len(names), image, mean, std, names)
@@ -46,7 +51,9 @@ class Arrays(Dataset):
                 return _array(file, "x", "x.astype('float32')"), _array(file, "y", "y.astype(str)")
         except KeyError:
             held = ", ".join(sorted(file.files)) or "nothing"
-            raise SweepError(f"dataset arrays: {str(path)!r} must hold x and y, it holds {held}") from None
+            raise SweepError(
+                f"dataset arrays: {str(path)!r} must hold x and y, it holds {held}"
+            ) from None
         except (ValueError, OSError, zipfile.BadZipFile) as error:
             raise SweepError(f"dataset arrays: {str(path)!r} cannot be read: {error}") from None
 
@@ -55,7 +62,9 @@ class Arrays(Dataset):
 
 
 def _array(file: Any, name: str, plain: str) -> npt.NDArray[np.generic]:
-    """One array of the file. Raises ValueError where it holds Python objects: to read those is to run what they say."""
+    """One array of the file. Raises ValueError where it holds Python objects: to read those is
+    to run what they say.
+    """
     try:
         array: npt.NDArray[np.generic] = file[name]
         return array

@@ -14,11 +14,12 @@ from raymia.records.data import Data, Dataset
 class Cifar10(Dataset):
     """60,000 colour photographs of 32x32 pixels, 10 classes; `root` holds cifar-10-batches-py.
 
-    Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. The recipe is that of Fang and
-    Kim, AIES 2024, for ResNet18.
+    Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. The recipe
+    is that of Fang and Kim, AIES 2024, for ResNet18.
 
-    Shapes: x [60000, 3, 32, 32] uint8, the 50,000 of the train files first, then the 10,000 of the test file.
-    Raises: SweepError where the files are missing or not the authors' (checked by md5), and `download` is false.
+    Shapes: x [60000, 3, 32, 32] uint8, the 50,000 of the train files first, then the 10,000 of
+    the test file. Raises: SweepError where the files are missing or not the authors' (checked
+    by md5), and `download` is false.
     """
 
     image: ClassVar[bool | None] = True
@@ -35,18 +36,31 @@ class Cifar10(Dataset):
     def read(self) -> Data:
         reader = _reader()
         try:
-            parts = [reader(self.root, train=train, download=self.download) for train in (True, False)]
+            parts = [
+                reader(self.root, train=train, download=self.download) for train in (True, False)
+            ]
         except RuntimeError:  # torchvision's word for "not found or corrupted"
             raise SweepError(
-                f"dataset cifar10: {self.root!r} does not hold a whole and undamaged cifar-10-batches-py; "
-                "set cifar10.root, or cifar10.download: true (folders of images are read by image_folder)"
+                f"dataset cifar10: {self.root!r} does not hold a whole and undamaged "
+                "cifar-10-batches-py; set cifar10.root, or cifar10.download: true (folders of "
+                "images are read by image_folder)"
             ) from None
         except OSError as error:
-            raise EnvironmentFault(f"dataset cifar10: cannot read or download into {self.root!r}: {error}") from None
+            raise EnvironmentFault(
+                f"dataset cifar10: cannot read or download into {self.root!r}: {error}"
+            ) from None
         pixels = np.concatenate([p.data for p in parts])  # [N, H, W, C]
         labels = np.concatenate([np.asarray(p.targets, dtype=np.int64) for p in parts])
         x = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        return Data("cifar10", x, labels, 10, image=True, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
+        return Data(
+            "cifar10",
+            x,
+            labels,
+            10,
+            image=True,
+            mean=(0.4914, 0.4822, 0.4465),
+            std=(0.2023, 0.1994, 0.2010),
+        )
 
     def training(self) -> Training:
         return Training(epochs=100, batch_size=256, lr=0.01, milestones=((0.5, 0.1), (0.8, 0.01)))
@@ -55,8 +69,13 @@ class Cifar10(Dataset):
 def _reader() -> Any:
     try:
         from torchvision.datasets import CIFAR10
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that was built for another torch
+    except (
+        ImportError,
+        RuntimeError,
+    ) as error:
+        # RuntimeError: a torchvision that was built for another torch
         raise EnvironmentFault(
-            f"dataset cifar10: torchvision does not import ({error}); install the one that belongs to this torch"
+            f"dataset cifar10: torchvision does not import ({error}); install the one that belongs "
+            "to this torch"
         ) from None
     return CIFAR10

@@ -13,8 +13,8 @@ from raymia.records.data import Data, Dataset
 class Digits(Dataset):
     """1,797 handwritten digits of 8x8 grey pixels, 10 classes; comes with scikit-learn.
 
-    Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998: its test part, as
-    `sklearn.datasets.load_digits` gives it.
+    Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998: its test
+    part, as `sklearn.datasets.load_digits` gives it.
 
     Shapes: x [1797, 1, 8, 8]. Units: pixel / 16, in [0, 1].
     """
@@ -33,7 +33,9 @@ class Digits(Dataset):
 
         pixels, labels = load_digits(return_X_y=True)
         x = (pixels.reshape(-1, 1, 8, 8) / 16).astype(np.float32)
-        return Data("digits", x, labels.astype(np.int64), 10, image=True, mean=(0.3053,), std=(0.3761,))
+        return Data(
+            "digits", x, labels.astype(np.int64), 10, image=True, mean=(0.3053,), std=(0.3761,)
+        )
 
     def training(self) -> Training:
         return Training(epochs=60, batch_size=64, lr=0.1, weight_decay=5e-4)

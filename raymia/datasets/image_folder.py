@@ -16,25 +16,29 @@ from raymia.point.schedule import Training
 from raymia.records.data import Data, Dataset, encode, existing
 
 ENDINGS = (".jpg", ".jpeg", ".png")
-PARTS = ("train", "test", "val", "valid", "validation")  # of a data set, where they hold folders; else classes
-LAYOUT = 1  # of the cache; raised when decoding changes, so that old arrays are not taken for new ones
+# of a data set, where they hold folders; else classes
+PARTS = ("train", "test", "val", "valid", "validation")
+# of the cache; raised when decoding changes, so that old arrays are not taken for new ones
+LAYOUT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(Dataset):
-    """Your own images: JPEG or PNG in one folder a class, or in train/ and test/ of such, which are merged.
+    """Your own images: JPEG or PNG in one folder a class, or in train/ and test/ of such, which
+    are merged.
 
-    The images are decoded once and kept as arrays in `cache` (by default in raymia/ of XDG_CACHE_HOME or ~/.cache); a
-    file that is added, removed or touched makes them be read again. `size` resizes to size x size (bilinear); without
-    it all images must have the same size. `mean` and `std` are the same for every channel; they are constants and not
-    fitted, because statistics of all records would carry non-members into every model.
+    The images are decoded once and kept as arrays in `cache` (by default in raymia/ of
+    XDG_CACHE_HOME or ~/.cache); a file that is added, removed or touched makes them be read
+    again. `size` resizes to size x size (bilinear); without it all images must have the same
+    size. `mean` and `std` are the same for every channel; they are constants and not fitted,
+    because statistics of all records would carry non-members into every model.
 
     Source: yours. The recipe is that of Fang and Kim, AIES 2024, for ResNet18 on CIFAR-10.
 
-    Shapes: x [N, 3, H, W] uint8, or [N, 1, H, W] with `grayscale`; train first, then classes and paths in sorted
-    order.
-    Raises: SweepError naming the file or folder: no JPEG or PNG in a class, an image that does not decode or has
-    another size, parts other than train/ and test/, a class that one of them lacks.
+    Shapes: x [N, 3, H, W] uint8, or [N, 1, H, W] with `grayscale`; train first, then classes
+    and paths in sorted order. Raises: SweepError naming the file or folder: no JPEG or PNG in a
+    class, an image that does not decode or has another size, parts other than train/ and test/,
+    a class that one of them lacks.
     """
 
     image: ClassVar[bool | None] = True
@@ -67,7 +71,9 @@ class ImageFolder(Dataset):
         digest = hashlib.sha256(repr((LAYOUT, self.size, self.grayscale)).encode())
         for path in paths:
             found = path.stat()
-            digest.update(repr((path.relative_to(root).as_posix(), found.st_size, found.st_mtime_ns)).encode())
+            digest.update(
+                repr((path.relative_to(root).as_posix(), found.st_size, found.st_mtime_ns)).encode()
+            )
         return digest.hexdigest()
 
     def training(self) -> Training:
@@ -82,11 +88,13 @@ def _files(root: Path) -> list[tuple[Path, str]]:
         found = [_classes(root / "train"), _classes(root / "test")]
         _same_classes(root, *({name for _, name in part} for part in found))
         return found[0] + found[1]
-    for folder in folders:  # taken for a class, each would be one, and all of its images would have one label
+    # taken for a class, each would be one, and all of its images would have one label
+    for folder in folders:
         if folder.name.lower() in PARTS and any(_inside(folder)):
             raise SweepError(
-                f"dataset image_folder: {str(root)!r} holds {_listed(inside)}, and {folder.name}/ holds folders itself; "
-                f"one folder a class is allowed, or train/ and test/ alone, of such; for one part, set path to {str(folder)!r}"
+                f"dataset image_folder: {str(root)!r} holds {_listed(inside)}, and {folder.name}/ "
+                "holds folders itself; one folder a class is allowed, or train/ and test/ alone, "
+                f"of such; for one part, set path to {str(folder)!r}"
             )
     return _classes(root)
 
@@ -98,11 +106,16 @@ def _classes(root: Path) -> list[tuple[Path, str]]:
 def _same_classes(root: Path, train: set[str], test: set[str]) -> None:
     for name in sorted(train ^ test):
         there, lacking = ("train", "test") if name in train else ("test", "train")
-        raise SweepError(f"dataset image_folder: {str(root)!r}: class {name!r} is in {there}/ and not in {lacking}/")
+        raise SweepError(
+            f"dataset image_folder: {str(root)!r}: class {name!r} is in {there}/ and not in "
+            f"{lacking}/"
+        )
 
 
 def _listed(names: list[str]) -> str:
-    shown = [f"{name}/" for name in names[:5]] + ([f"{len(names) - 5} more"] if len(names) > 5 else [])
+    shown = [f"{name}/" for name in names[:5]] + (
+        [f"{len(names) - 5} more"] if len(names) > 5 else []
+    )
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
@@ -113,12 +126,16 @@ def _inside(root: Path) -> list[Path]:
 def _folders(root: Path) -> list[Path]:
     folders = _inside(root)
     if not folders:
-        raise SweepError(f"dataset image_folder: {str(root)!r} holds no folders; one for each class is needed")
+        raise SweepError(
+            f"dataset image_folder: {str(root)!r} holds no folders; one for each class is needed"
+        )
     return folders
 
 
 def _images(folder: Path) -> list[Path]:
-    """The images at any depth below a class folder. Other files (notes, thumbnails) are no records."""
+    """The images at any depth below a class folder. Other files (notes, thumbnails) are no
+    records.
+    """
     found = [
         Path(where, name)
         for where, _, names in os.walk(folder)
@@ -137,8 +154,8 @@ def _decode_all(paths: list[Path], size: int | None, grayscale: bool) -> npt.NDA
         image = first if i == 0 else _decode(path, size, grayscale)
         if image.shape != first.shape:
             raise SweepError(
-                f"dataset image_folder: {str(path)!r} is {image.shape[2]}x{image.shape[1]} pixels, those before it "
-                f"are {first.shape[2]}x{first.shape[1]}; set image_folder.size"
+                f"dataset image_folder: {str(path)!r} is {image.shape[2]}x{image.shape[1]} pixels, "
+                f"those before it are {first.shape[2]}x{first.shape[1]}; set image_folder.size"
             )
         x[i] = image
     return x
@@ -155,9 +172,13 @@ def _decode(path: Path, size: int | None, grayscale: bool) -> npt.NDArray[np.uin
             plain = opened.convert("RGBA") if "transparency" in opened.info else opened
             image = plain.convert("L" if grayscale else "RGB")
     except Exception as error:  # on damaged bytes decoders raise nearly anything
-        raise SweepError(f"dataset image_folder: {str(path)!r} cannot be decoded: {error}") from None
+        raise SweepError(
+            f"dataset image_folder: {str(path)!r} cannot be decoded: {error}"
+        ) from None
     if mode.startswith(("I", "F")):  # Pillow would clip them to 255
-        raise SweepError(f"dataset image_folder: {str(path)!r} has more than 8 bits a channel; convert it to 8")
+        raise SweepError(
+            f"dataset image_folder: {str(path)!r} has more than 8 bits a channel; convert it to 8"
+        )
     if size is not None and image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     pixels = np.asarray(image, dtype=np.uint8)
@@ -172,7 +193,9 @@ def _folder(cache: str | None) -> Path:
 
 
 def _cached(path: Path, records: int) -> npt.NDArray[np.uint8] | None:
-    """The arrays kept before; None where there are none, or where they are damaged (zip checks its CRC)."""
+    """The arrays kept before; None where there are none, or where they are damaged (zip checks
+    its CRC).
+    """
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             x: npt.NDArray[np.uint8] = file["x"]
@@ -182,10 +205,14 @@ def _cached(path: Path, records: int) -> npt.NDArray[np.uint8] | None:
 
 
 def _keep(path: Path, x: npt.NDArray[np.uint8]) -> None:
-    """Written beside and renamed: a reader sees all of it or none, and two writers leave the same pixels."""
+    """Written beside and renamed: a reader sees all of it or none, and two writers leave the
+    same pixels.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=".", suffix=".tmp", delete=False
+        ) as file:
             try:
                 np.savez(file, x=x)
                 file.flush()
@@ -196,5 +223,6 @@ def _keep(path: Path, x: npt.NDArray[np.uint8]) -> None:
                 raise
     except OSError as error:
         raise EnvironmentFault(
-            f"dataset image_folder: cannot keep decoded images in {str(path.parent)!r}: {error}; set image_folder.cache"
+            f"dataset image_folder: cannot keep decoded images in {str(path.parent)!r}: {error}; "
+            "set image_folder.cache"
         ) from None

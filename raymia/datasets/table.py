@@ -24,16 +24,16 @@ MOST_CATEGORIES = 1000  # more distinct texts than this are names or dates, not 
 class Table(Dataset):
     """Your own table: a .csv file, several, or a folder of train.csv and test.csv; they are merged.
 
-    `label` is a column's name or its index (from 0; -1 is the last). Columns of numbers are taken as they are, a
-    column of text becomes a column of 0 and 1 for each category, sorted. Spaces around a text are not part of it; words
-    such as NA, None or null are texts, not empty cells. Nothing is scaled: a mean fitted on all
-    records would carry non-members into every model. Scale with constants that you knew before, or bin, when you
-    write the file.
+    `label` is a column's name or its index (from 0; -1 is the last). Columns of numbers are
+    taken as they are, a column of text becomes a column of 0 and 1 for each category, sorted.
+    Spaces around a text are not part of it; words such as NA, None or null are texts, not empty
+    cells. Nothing is scaled: a mean fitted on all records would carry non-members into every
+    model. Scale with constants that you knew before, or bin, when you write the file.
 
     Source: yours. The recipe is a start, taken from no paper.
 
-    Raises: SweepError naming file, column and line where a cell is empty, not a number among numbers, or not finite;
-    where two columns have one name.
+    Raises: SweepError naming file, column and line where a cell is empty, not a number among
+    numbers, or not finite; where two columns have one name.
     """
 
     image: ClassVar[bool | None] = False
@@ -49,9 +49,14 @@ class Table(Dataset):
         frames = [_read(file, self.header) for file in files]
         for file, frame in zip(files[1:], frames[1:], strict=True):
             if list(frame.columns) != list(frames[0].columns):
-                raise SweepError(f"dataset table: {str(files[0])!r} and {str(file)!r} do not have the same columns")
+                raise SweepError(
+                    f"dataset table: {str(files[0])!r} and {str(file)!r} do not have the same "
+                    "columns"
+                )
         lines = [
-            f"{str(f)!r}, line {i + 1 + self.header}" for f, frame in zip(files, frames, strict=True) for i in range(len(frame))
+            f"{str(f)!r}, line {i + 1 + self.header}"
+            for f, frame in zip(files, frames, strict=True)
+            for i in range(len(frame))
         ]
         frame = pd.concat(frames, ignore_index=True)
         label = self._label(list(frame.columns))
@@ -65,7 +70,9 @@ class Table(Dataset):
     def _files(self) -> list[Path]:
         if not isinstance(self.path, str):
             if not self.path:
-                raise SweepError("dataset table: path is an empty list; at least one .csv file is needed")
+                raise SweepError(
+                    "dataset table: path is an empty list; at least one .csv file is needed"
+                )
             return [existing(path, "table") for path in self.path]
         folder = Path(self.path).expanduser()
         if folder.is_dir():
@@ -75,10 +82,15 @@ class Table(Dataset):
     def _label(self, columns: list[Any]) -> Any:
         if isinstance(self.label, str):
             if self.label not in columns:
-                raise SweepError(f"dataset table: there is no column {self.label!r}; {suggest(self.label, map(str, columns))}")
+                raise SweepError(
+                    f"dataset table: there is no column {self.label!r}; "
+                    f"{suggest(self.label, map(str, columns))}"
+                )
             return self.label
         if not -len(columns) <= self.label < len(columns):
-            raise SweepError(f"dataset table: label: {self.label} given, there are columns 0..{len(columns) - 1}")
+            raise SweepError(
+                f"dataset table: label: {self.label} given, there are columns 0..{len(columns) - 1}"
+            )
         return columns[self.label]
 
     def training(self) -> Training:
@@ -86,21 +98,38 @@ class Table(Dataset):
 
 
 def _read(file: Path, header: bool) -> "pd.DataFrame":
-    """One file. Blank lines stay, as empty records, so that the lines in messages are those of the file."""
+    """One file. Blank lines stay, as empty records, so that the lines in messages are those of
+    the file.
+    """
     import pandas as pd
     from pandas.api.types import is_numeric_dtype
 
-    options: dict[str, Any] = {"index_col": False, "skip_blank_lines": False, "low_memory": False, "skipinitialspace": True}
-    options |= {"keep_default_na": False, "na_values": [""]}  # NA is a country and None an answer: texts like others
+    options: dict[str, Any] = {
+        "index_col": False,
+        "skip_blank_lines": False,
+        "low_memory": False,
+        "skipinitialspace": True,
+    }
+    # NA is a country and None an answer: texts like others
+    options |= {"keep_default_na": False, "na_values": [""]}
     try:
         with warnings.catch_warnings():
             # what pandas warns of is a line with too many cells, which it would cut
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame: pd.DataFrame = pd.read_csv(file, header=0 if header else None, **options)
             # read again, as cells: pandas would call the second of two columns `a` a.1
-            heads = pd.read_csv(file, header=None, nrows=1, dtype=str, **options) if header else None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise SweepError(f"dataset table: {str(file)!r} cannot be read: {' '.join(str(error).split())}") from None
+            heads = (
+                pd.read_csv(file, header=None, nrows=1, dtype=str, **options) if header else None
+            )
+    except (
+        pd.errors.ParserError,
+        pd.errors.ParserWarning,
+        pd.errors.EmptyDataError,
+        UnicodeDecodeError,
+    ) as error:
+        raise SweepError(
+            f"dataset table: {str(file)!r} cannot be read: {' '.join(str(error).split())}"
+        ) from None
     if heads is not None:
         frame.columns = _heads(file, heads.iloc[0].tolist(), list(frame.columns))
     for i, kind in enumerate(frame.dtypes):
@@ -117,7 +146,10 @@ def _heads(file: Path, cells: list[Any], names: list[str]) -> "pd.Index[Any]":
     for name in given:
         if name and given.count(name) > 1:
             places = [i for i, other in enumerate(given) if other == name]
-            raise SweepError(f"dataset table: {str(file)!r}: columns {places[0]} and {places[1]} are both named {name!r}")
+            raise SweepError(
+                f"dataset table: {str(file)!r}: columns {places[0]} and {places[1]} are both named "
+                f"{name!r}"
+            )
     return pd.Index([cell or name for cell, name in zip(given, names, strict=True)])
 
 
@@ -127,7 +159,9 @@ def _stripped(cell: Any) -> Any:
 
 
 def _named(column: "pd.Series[Any]") -> str:
-    """The column's name, quoted, or its index: a plain value, whatever kind of number pandas keeps it as."""
+    """The column's name, quoted, or its index: a plain value, whatever kind of number pandas
+    keeps it as.
+    """
     return repr(column.name if isinstance(column.name, str) else int(str(column.name)))
 
 
@@ -135,7 +169,8 @@ def _complete(column: "pd.Series[Any]", lines: list[str]) -> None:
     empty = np.flatnonzero(column.isna().to_numpy())
     if len(empty):
         raise SweepError(
-            f"dataset table: column {_named(column)} of {lines[empty[0]]} is empty; fill it or leave the record out"
+            f"dataset table: column {_named(column)} of {lines[empty[0]]} is empty; fill it or "
+            "leave the record out"
         )
 
 
@@ -143,7 +178,9 @@ def _column(column: "pd.Series[Any]") -> npt.NDArray[Any]:
     """A column as numpy numbers, or texts."""
     from pandas.api.types import is_numeric_dtype
 
-    return column.to_numpy() if is_numeric_dtype(column) else column.to_numpy(dtype=object).astype(str)
+    return (
+        column.to_numpy() if is_numeric_dtype(column) else column.to_numpy(dtype=object).astype(str)
+    )
 
 
 def _labels(column: "pd.Series[Any]", lines: list[str]) -> npt.NDArray[Any]:
@@ -163,9 +200,13 @@ def _numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return pd.to_numeric(pd.Series(cells), errors="coerce").to_numpy(dtype=np.float64)
 
 
-def _among(column: "pd.Series[Any]", lines: list[str], cells: npt.NDArray[Any], at: int) -> SweepError:
+def _among(
+    column: "pd.Series[Any]", lines: list[str], cells: npt.NDArray[Any], at: int
+) -> SweepError:
     cell = str(cells[at])
-    return SweepError(f"dataset table: column {_named(column)} of {lines[at]}: {cell!r} stands among numbers")
+    return SweepError(
+        f"dataset table: column {_named(column)} of {lines[at]}: {cell!r} stands among numbers"
+    )
 
 
 def _features(column: "pd.Series[Any]", lines: list[str]) -> npt.NDArray[np.float32]:
@@ -174,20 +215,24 @@ def _features(column: "pd.Series[Any]", lines: list[str]) -> npt.NDArray[np.floa
     text = cells.dtype.kind == "U"
     values = _numbers(cells) if text else cells
     number = ~np.isnan(values)
-    if number.all() or not text:  # texts that are all numbers are whole ones beyond 64 bits: pandas has no column for them
+    # texts that are all numbers are whole ones beyond 64 bits: pandas has no column for them
+    if number.all() or not text:
         with np.errstate(over="ignore"):
             numbers = values.astype(np.float32)[:, None]
         endless = np.flatnonzero(~np.isfinite(numbers))
         if len(endless):
             raise SweepError(
-                f"dataset table: column {_named(column)} of {lines[endless[0]]} is not finite: {cells[endless[0]]}"
+                f"dataset table: column {_named(column)} of {lines[endless[0]]} is not finite: "
+                f"{cells[endless[0]]}"
             )
         return numbers
-    if number.any():  # one slip of the pen would turn a column of numbers into thousands of categories
+    # one slip of the pen would turn a column of numbers into thousands of categories
+    if number.any():
         raise _among(column, lines, cells, int(np.flatnonzero(~number)[0]))
     categories, code = np.unique(cells, return_inverse=True)
     if len(categories) > MOST_CATEGORIES:
         raise SweepError(
-            f"dataset table: column {_named(column)} has {len(categories)} texts; at most {MOST_CATEGORIES} are allowed"
+            f"dataset table: column {_named(column)} has {len(categories)} texts; at most "
+            f"{MOST_CATEGORIES} are allowed"
         )
     return np.eye(len(categories), dtype=np.float32)[code]

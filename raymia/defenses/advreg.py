@@ -17,31 +17,38 @@ if TYPE_CHECKING:
     from raymia.training.network import Network, Outputs
 
 
-LOGITS, LABEL, JOINED = (100, 1024, 512, 64), (100, 512, 64), (128, 1)  # widths of the inner attacker's three branches
+# widths of the inner attacker's three branches
+LOGITS, LABEL, JOINED = ((100, 1024, 512, 64), (100, 512, 64), (128, 1))
 
 
 @dataclass(frozen=True)
 class Advreg(Defense):
-    """Adversarial regularisation: the network is trained against an inner membership attack, which is trained beside it.
+    """Adversarial regularisation: the network is trained against an inner membership attack,
+    which is trained beside it.
 
-    Network: CE + alpha (mean h(z, y) - 0.5), h the inner attack's probability of "member" on the batch, held still. Inner
-    attack, one pass after each epoch: binary cross-entropy of members (1) against the reference (0), by Adam 1e-3. It reads
-    the logits sorted in ascending order and the label as -1 and +1: C-100-1024-512-64 and C-100-512-64, joined 128-1, ReLU.
+    Network: CE + alpha (mean h(z, y) - 0.5), h the inner attack's probability of "member" on
+    the batch, held still. Inner attack, one pass after each epoch: binary cross-entropy of
+    members (1) against the reference (0), by Adam 1e-3. It reads the logits sorted in ascending
+    order and the label as -1 and +1: C-100-1024-512-64 and C-100-512-64, joined 128-1, ReLU.
 
-    The reference is taken out of each model's members (`share`), in no attack's columns; share 0 takes the common reserve.
+    The reference is taken out of each model's members (`share`), in no attack's columns; share
+    0 takes the common reserve.
 
-    Source: Nasr, Shokri & Houmansadr, CCS 2018, algorithm 1; alternation and network of the code of SRCM and CRL.
+    Source: Nasr, Shokri & Houmansadr, CCS 2018, algorithm 1; alternation and network of the
+    code of SRCM and CRL.
 
     Neutral: alpha 0 and share 0.
 
-    Departures: the inner pass draws a reference record for each member with replacement (their code zips two loaders), with the
-    network in evaluation mode. h reads logits, as in their code; the paper's reads posteriors.
+    Departures: the inner pass draws a reference record for each member with replacement (their
+    code zips two loaders), with the network in evaluation mode. h reads logits, as in their
+    code; the paper's reads posteriors.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0, "share": 0.0}
     cite: ClassVar[str] = (
-        "@inproceedings{nasr2018advreg, title={Machine Learning with Membership Privacy using Adversarial Regularization}, "
-        "author={Nasr, Milad and Shokri, Reza and Houmansadr, Amir}, booktitle={CCS}, year={2018}}"
+        "@inproceedings{nasr2018advreg, title={Machine Learning with Membership Privacy using "
+        "Adversarial Regularization}, author={Nasr, Milad and Shokri, Reza and Houmansadr, Amir}, "
+        "booktitle={CCS}, year={2018}}"
     )
 
     alpha: Annotated[float, Range(0.1, 10.0, log=True, least=0.0)] = 1.0
@@ -55,7 +62,9 @@ class Advreg(Defense):
         return Traits(couples=True, wants={"reference"}, share=self.share, share_knob="share")
 
     def extra(self, network: Network, rng: Rng) -> dict[str, Tensor]:
-        """Weights and biases of the inner attack, uniform in +-1/sqrt(inputs), as torch's linear layers start."""
+        """Weights and biases of the inner attack, uniform in +-1/sqrt(inputs), as torch's
+        linear layers start.
+        """
         out = {}
         for name, widths in (("z", LOGITS), ("y", LABEL), ("h", JOINED)):
             sizes = widths if name == "h" else (network.classes, *widths)
@@ -69,17 +78,30 @@ class Advreg(Defense):
         return {"": Training(optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=())}
 
     def penalty(
-        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+        self,
+        outputs: Outputs,
+        reference: Reference | None,
+        batch: Batch,
+        extra: Mapping[str, Tensor],
+        clock: Clock,
     ) -> Tensor | None:
         if not self.alpha:
             return None
         still = {name: weight.detach() for name, weight in extra.items()}
-        return self.alpha * (torch.sigmoid(_suspicion(outputs.logits, batch.label, still)).mean() - 0.5)
+        return self.alpha * (
+            torch.sigmoid(_suspicion(outputs.logits, batch.label, still)).mean() - 0.5
+        )
 
     def passes(self, clock: Clock) -> list[Pass]:
-        return [Pass(self._loss, moves="extra", reference="uniform", evaluation=True)] if self.alpha else []
+        return (
+            [Pass(self._loss, moves="extra", reference="uniform", evaluation=True)]
+            if self.alpha
+            else []
+        )
 
-    def _loss(self, outputs: Outputs, batch: Batch, reference: Reference, extra: Any, clock: Clock) -> Tensor:
+    def _loss(
+        self, outputs: Outputs, batch: Batch, reference: Reference, extra: Any, clock: Clock
+    ) -> Tensor:
         inside = _suspicion(outputs.logits.detach(), batch.label, extra)
         outside = _suspicion(reference.outputs.logits.detach(), reference.batch.label, extra)
         return (F.softplus(-inside).mean() + F.softplus(outside).mean()) / 2

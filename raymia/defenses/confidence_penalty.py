@@ -17,22 +17,29 @@ if TYPE_CHECKING:
 class ConfidencePenalty(Defense):
     """Cross-entropy minus alpha times the entropy of the prediction: CE + alpha sum_c p_c log p_c.
 
-    Source: Pereyra et al., ICLR workshop 2017; as a defense in RelaxLoss and SRCM (default alpha 0.1).
+    Source: Pereyra et al., ICLR workshop 2017; as a defense in RelaxLoss and SRCM (default
+    alpha 0.1).
 
     Neutral: alpha 0.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0}
     cite: ClassVar[str] = (
-        "@inproceedings{pereyra2017confidence, title={Regularizing Neural Networks by Penalizing Confident Output "
-        "Distributions}, author={Pereyra, Gabriel and Tucker, George and Chorowski, Jan and Kaiser, Lukasz and "
-        "Hinton, Geoffrey}, booktitle={ICLR Workshop}, year={2017}}"
+        "@inproceedings{pereyra2017confidence, title={Regularizing Neural Networks by Penalizing "
+        "Confident Output Distributions}, author={Pereyra, Gabriel and Tucker, George and "
+        "Chorowski, Jan and Kaiser, Lukasz and Hinton, Geoffrey}, booktitle={ICLR Workshop}, "
+        "year={2017}}"
     )
 
     alpha: Annotated[float, Range(0.05, 5.0, log=True, least=0.0)] = 0.1
 
     def penalty(
-        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+        self,
+        outputs: Outputs,
+        reference: Reference | None,
+        batch: Batch,
+        extra: Mapping[str, Tensor],
+        clock: Clock,
     ) -> Tensor:
         log_p = outputs.logits.log_softmax(-1)
         return self.alpha * (log_p.exp() * log_p).sum(-1)

@@ -18,30 +18,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Crl(Defense):
-    """Centre-based relaxed learning: RelaxLoss on normalised logits plus lam times a relaxed centre loss on features.
+    """Centre-based relaxed learning: RelaxLoss plus lam times a relaxed centre loss on features.
 
-    z_n = z / (1 + tau_rce (|z| + 1e-7)); the relaxed cross-entropy is RelaxLoss on z_n with threshold alpha_rce, its soft
-    target from the un-normalised p. With q_n, c_n normalised alike by tau_rcl, the centre loss is L_ct = 1/(2B) sum_i
-    |q_n,i - c_n,y_i|^2; even epoch |L_ct - alpha_rcl|; odd and above: L_ct; odd and below: 1/(2B) sum_i [u_i |q_n,i - c_n,yi|^2
-    + (1 - u_i) |q_n,i|^2] with u_i = clamp(p_y, 0, upper_rcl). Epochs count from 1. Inference is unchanged.
+    z_n = z / (1 + tau_rce (|z| + 1e-7)); the relaxed cross-entropy is RelaxLoss on z_n with
+    threshold alpha_rce, its soft target from the un-normalised p. With q_n, c_n normalised
+    alike by tau_rcl, the centre loss is L_ct = 1/(2B) sum_i |q_n,i - c_n,y_i|^2; even epoch
+    |L_ct - alpha_rcl|; odd and above: L_ct; odd and below: 1/(2B) sum_i [u_i |q_n,i - c_n,yi|^2
+    + (1 - u_i) |q_n,i|^2] with u_i = clamp(p_y, 0, upper_rcl). Epochs count from 1.
 
-    The paper's ablations are knobs: lam 0 is ImpRelaxLoss alone; tau_rce = tau_rcl = 0 is the relaxed centre loss without
-    normalisation. The cross-entropy is relaxed only where alpha_rce lies above the floor of the normalised loss (10 classes:
-    0.0002, 0.045, 0.74, 1.42 at tau 0.1, 0.2, 0.5, 1). |q_n - c_n| is below 2 / tau_rcl, so L_ct below 2 / tau_rcl^2: an
-    alpha_rcl there or above would relax the centre loss in every step, never reached, and is refused.
+    The paper's ablations are knobs: lam 0 is ImpRelaxLoss alone; tau_rce = tau_rcl = 0 is
+    without normalisation. The cross-entropy is relaxed only where alpha_rce lies above the
+    floor of the normalised loss (10 classes: 0.0002, 0.045, 0.74, 1.42 at tau 0.1, 0.2, 0.5,
+    1). L_ct stays below 2 / tau_rcl^2: an alpha_rcl there or above would relax the centre loss
+    in every step, and is refused.
 
-    Source: Fang & Kim, Center-Based Relaxed Learning, UAI 2024, algorithm 1 and equations 3 to 9; its code.
+    Source: Fang & Kim, UAI 2024, algorithm 1 and equations 3 to 9; its code.
 
     Neutral: lam = alpha_rce = tau_rce = 0.
 
-    Departures: where paper and code differ, the code: centre loss with a plus sign, u and t not detached, centres moved by
-    the gradient of the total loss (so scaled by lam) with SGD 0.001, momentum 0.9, weight decay 5e-4.
+    Departures: where paper and code differ, the code: centre loss with a plus sign, u and t not
+    detached, centres moved by the gradient of the total loss (so scaled by lam) with SGD 0.001,
+    momentum 0.9, weight decay 5e-4.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"lam": 0.0, "alpha_rce": 0.0, "tau_rce": 0.0}
     cite: ClassVar[str] = (
-        "@inproceedings{fang2024crl, title={Center-Based Relaxed Learning Against Membership Inference Attacks}, "
-        "author={Fang, Xingli and Kim, Jung-Eun}, booktitle={Uncertainty in Artificial Intelligence}, year={2024}}"
+        "@inproceedings{fang2024crl, title={Center-Based Relaxed Learning Against Membership "
+        "Inference Attacks}, author={Fang, Xingli and Kim, Jung-Eun}, booktitle={Uncertainty in "
+        "Artificial Intelligence}, year={2024}}"
     )
 
     lam: Annotated[float, Range(0.01, 3.0, log=True, least=0.0)] = 0.1
@@ -58,11 +62,14 @@ class Crl(Defense):
                 raise ValueError(f"{name}: got {getattr(self, name)}; 0 or more is allowed")
         for name in ("upper_rce", "upper_rcl"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}; more than 0 and at most 1 is allowed")
+                raise ValueError(
+                    f"{name}: got {getattr(self, name)}; more than 0 and at most 1 is allowed"
+                )
         if self.lam and self.tau_rcl and self.alpha_rcl >= 2 / self.tau_rcl**2:
             raise ValueError(
-                f"alpha_rcl: got {self.alpha_rcl}; less than 2 / tau_rcl^2 = {2 / self.tau_rcl**2:g} is allowed: "
-                "from there on the centre loss is always relaxed"
+                f"alpha_rcl: got {self.alpha_rcl}; less than 2 / tau_rcl^2 = "
+                f"{2 / self.tau_rcl**2:g} is allowed: from there on the centre loss is always "
+                "relaxed"
             )
 
     def traits(self) -> Traits:
@@ -75,17 +82,24 @@ class Crl(Defense):
         return relax(cross_entropy(z, batch.target).mean(), self.alpha_rce, _even(clock), flat)
 
     def penalty(
-        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+        self,
+        outputs: Outputs,
+        reference: Reference | None,
+        batch: Batch,
+        extra: Mapping[str, Tensor],
+        clock: Clock,
     ) -> Tensor:
         q = _shrunk(outputs.features, self.tau_rcl)
         centre = _shrunk(extra["centres"], self.tau_rcl)[batch.label]
         apart = (q - centre).square().sum(-1)
-        keep = outputs.logits.softmax(-1).gather(-1, batch.label[:, None])[:, 0].clamp(0.0, self.upper_rcl)
+        right = outputs.logits.softmax(-1).gather(-1, batch.label[:, None])[:, 0]
+        keep = right.clamp(0.0, self.upper_rcl)
         flat = (keep * apart + (1 - keep) * q.square().sum(-1)).mean() / 2
         return self.lam * relax(apart.mean() / 2, self.alpha_rcl, _even(clock), flat)
 
     def extra(self, network: Network, rng: Rng) -> dict[str, Tensor]:
-        return {"centres": torch.as_tensor(rng.standard_normal((network.classes, network.features)))}
+        drawn = rng.standard_normal((network.classes, network.features))
+        return {"centres": torch.as_tensor(drawn)}
 
     def extra_training(self) -> Mapping[str, Training]:
         return {"": Training(lr=1e-3, momentum=0.9, weight_decay=5e-4, milestones=())}

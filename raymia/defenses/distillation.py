@@ -17,25 +17,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Distillation(Defense):
-    """Each model learns from the softened outputs of an undefended model that was trained on the same members.
+    """Each model learns from the softened outputs of an undefended model that was trained on
+    the same members.
 
-    `form: kaya`: -sum_c softmax(z_T / t)_c log softmax(z_S)_c, the student at temperature 1, no hard labels, no t^2.
-    `form: squared`: weight t^2 KL(softmax(z_T / t) || softmax(z_S / t)) averaged over records and classes, plus (1 - weight)
-    times the cross-entropy of the label; it replaces the criterion, and is refused beside what mixes targets (`mixup`,
+    `form: kaya`: -sum_c softmax(z_T / t)_c log softmax(z_S)_c, the student at temperature 1, no
+    hard labels, no t^2. `form: squared`: weight t^2 KL(softmax(z_T / t) || softmax(z_S / t))
+    averaged over records and classes, plus (1 - weight) times the cross-entropy of the label;
+    it replaces the criterion, and is refused beside what mixes targets (`mixup`,
     `label_smoothing`), whose labels it would read unmixed.
 
-    Source: Kaya, Hong & Dumitras 2020, section 3 (t 1 to 100), and the authors' later code; `squared` is RelaxLoss's code.
+    Source: Kaya, Hong & Dumitras 2020, section 3 (t 1 to 100), and the authors' later code;
+    `squared` is RelaxLoss's code.
 
-    Neutral: none exists: at t 1 the student still learns a teacher's outputs, not labels (law L3: the soft targets are the
-    teacher's softmax, and at weight 0 the squared form is the cross-entropy).
+    Neutral: none exists: at t 1 the student still learns a teacher's outputs, not labels (law
+    L3: the soft targets are the teacher's softmax, and at weight 0 the squared form is the
+    cross-entropy).
 
-    Departures: the teacher speaks once of the clean records, not of each augmented batch. It is trained without the other parts
-    of the recipe, as Kaya's is the run's own baseline.
+    Departures: the teacher speaks once of the clean records, not of each augmented batch. It is
+    trained without the other parts of the recipe, as Kaya's is the run's own baseline.
     """
 
     cite: ClassVar[str] = (
-        "@article{kaya2020effectiveness, title={On the Effectiveness of Regularization Against Membership Inference Attacks}, "
-        "author={Kaya, Yigitcan and Hong, Sanghyun and Dumitras, Tudor}, journal={arXiv:2006.05336}, year={2020}}"
+        "@article{kaya2020effectiveness, title={On the Effectiveness of Regularization Against "
+        "Membership Inference Attacks}, author={Kaya, Yigitcan and Hong, Sanghyun and Dumitras, "
+        "Tudor}, journal={arXiv:2006.05336}, year={2020}}"
     )
 
     t: Annotated[float, Range(1.0, 100.0, log=True, least=0.01)] = 10.0
@@ -57,11 +62,16 @@ class Distillation(Defense):
 
     def teach(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> Lesson:
         teachers = fit(Defense(), lesson, "teacher")
-        return replace(lesson, target=torch.stack([softened(teacher, lesson.x, self.t) for teacher in teachers]))
+        return replace(
+            lesson,
+            target=torch.stack([softened(teacher, lesson.x, self.t) for teacher in teachers]),
+        )
 
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
         if self.form == "kaya":
             return super().criterion(outputs, batch, clock)
         soft = divergence(batch.target, outputs.logits, self.t).mean(-1)
-        hard = cross_entropy(outputs.logits, F.one_hot(batch.label, outputs.logits.shape[-1]).to(soft.dtype))
+        hard = cross_entropy(
+            outputs.logits, F.one_hot(batch.label, outputs.logits.shape[-1]).to(soft.dtype)
+        )
         return self.weight * self.t**2 * soft + (1 - self.weight) * hard

@@ -3,10 +3,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import gcd
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.lazy import torch
+from raymia.lazy import modules, torch
 from raymia.point.schedule import Training
 from raymia.point.space import Range
 from raymia.training.defense import Defense, Private, Rng
@@ -18,32 +17,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dpsgd(Defense):
-    """DP-SGD through Opacus: clipped per-example gradients (ghost clipping), Gaussian noise, Poisson batches.
+    """DP-SGD through Opacus: clipped per-example gradients (ghost clipping), Gaussian noise,
+    Poisson batches.
 
-    A step moves by (sum_i g_i min(1, max_grad_norm / |g_i|) + N(0, (sigma max_grad_norm)^2)) / B, B the expected batch;
-    momentum and weight decay act on that noisy mean. BatchNorm becomes GroupNorm of 32 groups, fewer where channels are no
-    multiple of 32, and of at least two channels each wherever there are two: one alone, at a single pixel, is normalised to a
-    constant. Every record enters a batch independently with probability q = batch_size / members. The row keeps epsilon at
-    delta by the accountant of choice; where RDP says more than 30, `prv` rows hold RDP's bound, which is looser.
+    A step moves by (sum_i g_i min(1, max_grad_norm / |g_i|) + N(0, (sigma max_grad_norm)^2)) /
+    B, B the expected batch; momentum and weight decay act on that noisy mean. BatchNorm becomes
+    GroupNorm of 32 groups, fewer where channels are no multiple of 32, and of at least two
+    channels each wherever there are two: one alone, at a single pixel, is normalised to a
+    constant. Every record enters a batch independently with probability q = batch_size /
+    members. The row keeps epsilon at delta by the accountant of choice; where RDP says more
+    than 30, `prv` rows hold RDP's bound, which is looser.
 
     Units: sigma is the noise multiplier, in units of max_grad_norm. delta None: 1e-5.
 
     Source: Abadi et al., CCS 2016; Yousefpour et al., Opacus, 2021.
 
-    Neutral: none exists: at sigma 0 gradients are still clipped and batches drawn by Poisson (law L3: at sigma 0 and a large
-    max_grad_norm the gradient is the plain mean over the expected batch).
+    Neutral: none exists: at sigma 0 gradients are still clipped and batches drawn by Poisson
+    (law L3: at sigma 0 and a large max_grad_norm the gradient is the plain mean over the
+    expected batch).
 
-    Departures: Opacus's sampling rate is 1 / len(loader) and its divisor int(q n); here q = batch_size / members exactly and
-    the divisor is batch_size. Noise comes from a seeded, non-cryptographic generator, so that runs repeat: no release of these
-    very models should claim the epsilon. The epsilon does not include the search over hyperparameters. The `gdp` accountant
-    is not offered: it under-reports.
+    Departures: Opacus's sampling rate is 1 / len(loader) and its divisor int(q n); here q =
+    batch_size / members exactly and the divisor is batch_size. Noise comes from a seeded,
+    non-cryptographic generator, so that runs repeat: no release of these very models should
+    claim the epsilon. The epsilon does not include the search over hyperparameters. The `gdp`
+    accountant is not offered: it under-reports.
     """
 
     revision: ClassVar[int] = 2
     cite: ClassVar[str] = (
-        "@inproceedings{abadi2016dpsgd, title={Deep Learning with Differential Privacy}, author={Abadi, Martin and Chu, Andy "
-        "and Goodfellow, Ian and McMahan, H. Brendan and Mironov, Ilya and Talwar, Kunal and Zhang, Li}, booktitle={CCS}, "
-        "year={2016}}"
+        "@inproceedings{abadi2016dpsgd, title={Deep Learning with Differential Privacy}, "
+        "author={Abadi, Martin and Chu, Andy and Goodfellow, Ian and McMahan, H. Brendan and "
+        "Mironov, Ilya and Talwar, Kunal and Zhang, Li}, booktitle={CCS}, year={2016}}"
     )
 
     sigma: Annotated[float, Range(0.01, 2.5, log=True, least=0.0)] = 1.0
@@ -54,13 +58,20 @@ class Dpsgd(Defense):
     def __post_init__(self) -> None:
         if self.max_grad_norm <= 0 or not 0 < (0.5 if self.delta is None else self.delta) < 1:
             given = f"max_grad_norm {self.max_grad_norm}, delta {self.delta}"
-            raise ValueError(f"got {given}; max_grad_norm more than 0, delta between 0 and 1 is allowed")
+            raise ValueError(
+                f"got {given}; max_grad_norm more than 0, delta between 0 and 1 is allowed"
+            )
 
     def network(self, network: Network) -> Network:
-        return network.edit(_group_norm)
+        return network.edit(modules.group_norm)
 
     def privatise(
-        self, network: Network, parameters: Sequence[torch.Tensor], members: int, training: Training, rng: Rng
+        self,
+        network: Network,
+        parameters: Sequence[torch.Tensor],
+        members: int,
+        training: Training,
+        rng: Rng,
     ) -> Private:
         from opacus.grad_sample import GradSampleModuleFastGradientClipping
         from opacus.optimizers import DPOptimizerFastGradientClipping
@@ -68,7 +79,11 @@ class Dpsgd(Defense):
 
         # strict would refuse dropout's mask buffer, which holds no statistics of the data
         hooks = GradSampleModuleFastGradientClipping(
-            network, max_grad_norm=self.max_grad_norm, use_ghost_clipping=True, strict=False, loss_reduction="mean"
+            network,
+            max_grad_norm=self.max_grad_norm,
+            use_ghost_clipping=True,
+            strict=False,
+            loss_reduction="mean",
         )
         rate = sample_rate(members, training)
         optimizer = DPOptimizerFastGradientClipping(
@@ -84,7 +99,8 @@ class Dpsgd(Defense):
             for p in parameters:  # an empty Poisson batch still adds noise and counts as a step
                 p.grad = torch.zeros_like(p)
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)  # records need no gradient
+                # records need no gradient
+                warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)
                 if size:
                     DPTensorFastGradientClipping(hooks, optimizer, losses()).backward()
             optimizer.pre_step()
@@ -97,11 +113,3 @@ class Dpsgd(Defense):
         rate, delta = sample_rate(members, training), 1e-5 if self.delta is None else self.delta
         spent = epsilon(self.sigma, rate, steps(members, training), delta, self.accountant)
         return {"epsilon": spent, "delta": delta, "sample_rate": rate}
-
-
-def _group_norm(module: torch.nn.Module) -> torch.nn.Module:
-    """GroupNorm of 32 groups in place of BatchNorm: fewer where 32 does not divide the channels, or would leave one a group."""
-    if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
-        channels = module.num_features
-        return torch.nn.GroupNorm(min(gcd(32, channels), max(1, channels // 2)), channels)
-    return module

@@ -15,23 +15,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dropout(Defense):
-    """Single activations are dropped with probability p in training, and the rest scaled by 1 / (1 - p).
+    """Single activations are dropped with probability p in training, and the rest scaled by 1 /
+    (1 - p).
 
-    `where: head` is one dropout before the last linear layer, as in RelaxLoss; `where: convs` is one after every convolution
-    (before what follows it), as in Kaya.
+    `where: head` is one dropout before the last linear layer, as in RelaxLoss; `where: convs`
+    is one after every convolution (before what follows it), as in Kaya.
 
-    Source: Srivastava et al., JMLR 2014; as a defense in Kaya, Hong & Dumitras 2020, section 3, and in RelaxLoss (p 0.5).
+    Source: Srivastava et al., JMLR 2014; as a defense in Kaya, Hong & Dumitras 2020, section 3,
+    and in RelaxLoss (p 0.5).
 
     Neutral: p 0.
 
-    Departures: Kaya leaves the order of dropout and activation open: dropout comes first; of ReLU both orders are the same.
+    Departures: Kaya leaves the order of dropout and activation open: dropout comes first; of
+    ReLU both orders are the same.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"p": 0.0}
     cite: ClassVar[str] = (
-        "@article{srivastava2014dropout, title={Dropout: A Simple Way to Prevent Neural Networks from Overfitting}, author={"
-        "Srivastava, Nitish and Hinton, Geoffrey and Krizhevsky, Alex and Sutskever, Ilya and Salakhutdinov, Ruslan}, "
-        "journal={JMLR}, year={2014}}"
+        "@article{srivastava2014dropout, title={Dropout: A Simple Way to Prevent Neural Networks "
+        "from Overfitting}, author={Srivastava, Nitish and Hinton, Geoffrey and Krizhevsky, Alex "
+        "and Sutskever, Ilya and Salakhutdinov, Ruslan}, journal={JMLR}, year={2014}}"
     )
 
     p: Annotated[float, Range(0.05, 0.95, least=0.0, most=0.99)] = 0.5

@@ -11,19 +11,22 @@ from raymia.training.defense import Batch, Clock, Defense, Rng
 
 @dataclass(frozen=True)
 class GaussianNoise(Defense):
-    """Adds N(0, sigma^2) to every input of a training step; images are clamped to [0, 1] again. Queries stay clean.
+    """Adds N(0, sigma^2) to every input of a training step; images are clamped to [0, 1] again.
+    Queries stay clean.
 
     Units: sigma is in the data's own units, for images the [0, 1] of their pixels.
 
-    Source: Kaya, Hong & Dumitras 2020, section 3 (sigma 0.01 to 0.25); clamped as in the authors' later code.
+    Source: Kaya, Hong & Dumitras 2020, section 3 (sigma 0.01 to 0.25); clamped as in the
+    authors' later code.
 
     Neutral: sigma 0.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"sigma": 0.0}
     cite: ClassVar[str] = (
-        "@article{kaya2020effectiveness, title={On the Effectiveness of Regularization Against Membership Inference Attacks}, "
-        "author={Kaya, Yigitcan and Hong, Sanghyun and Dumitras, Tudor}, journal={arXiv:2006.05336}, year={2020}}"
+        "@article{kaya2020effectiveness, title={On the Effectiveness of Regularization Against "
+        "Membership Inference Attacks}, author={Kaya, Yigitcan and Hong, Sanghyun and Dumitras, "
+        "Tudor}, journal={arXiv:2006.05336}, year={2020}}"
     )
 
     sigma: Annotated[float, Range(0.01, 0.25, log=True, least=0.0)] = 0.05

@@ -7,36 +7,40 @@ import numpy as np
 
 from raymia.lazy import F, torch
 from raymia.point.space import Range
+from raymia.training.crossing import crossed
 from raymia.training.defense import Array, Defense, Owned, Predictor, Release, Traits
 from raymia.training.losses import logarithm, probabilities
-
-C2, STEP, SURE, C3 = 10.0, 0.1, 1e-5, [10.0**e for e in range(-1, 6)]  # C3: how much a small distortion counts
 
 
 @dataclass(frozen=True)
 class Memguard(Defense):
-    """Adds noise to released probabilities until the defender's own membership classifier h cannot tell; labels stay.
+    """Adds noise to released probabilities until the defender's own membership classifier h
+    cannot tell; labels stay.
 
-    h: ascending-sorted softmax -> 256-128-64-1, trained on the model's own members against reference records, as many of each.
-    Phase I, per query: from the logits z, steps of length 0.1 down the gradient of |h's log-odds| + 10 ReLU(max_{j != l} z_j -
-    z_l) + c3 |softmax(z) - s|_1 until the label l stands and h has crossed 0.5 (at most `iterations`); again from z for c3 =
-    0.1, 1, ... 1e5, the last success kept; no noise where the first fails or |h - 0.5| <= 1e-5. Phase II: s' is released if
-    it brings h nearer to 0.5, with probability min(epsilon / |s - s'|_1, 1), one fixed draw a query.
+    h: ascending-sorted softmax -> 256-128-64-1, trained on the model's own members against
+    reference records, as many of each. Phase I, per query: from the logits z, steps of length
+    0.1 down the gradient of |h's log-odds| + 10 ReLU(max_{j != l} z_j - z_l) + c3 |softmax(z) -
+    s|_1 until the label l stands and h has crossed 0.5 (at most `iterations`); again from z for
+    c3 = 0.1, 1, ... 1e5, the last success kept; no noise where the first fails or |h - 0.5| <=
+    1e-5. Phase II: s' is released if it brings h nearer to 0.5, with probability min(epsilon /
+    |s - s'|_1, 1), one fixed draw a query.
 
-    Source: Jia et al., CCS 2019, algorithm 1 and section 4; constants of its code. Adaptive: each shadow has its own h.
+    Source: Jia et al., CCS 2019, algorithm 1 and section 4; constants of its code. Adaptive:
+    each shadow has its own h.
 
     Neutral: epsilon 0.
 
-    Departures: the code's 400 epochs of SGD 0.001 in batches of 64 on 2,000 records are 12,500 `steps`; counted so, h is
-    trained as much where the reference is small. h sees no more members, drawn at random, than there are reference records; the
-    code's sees all of them, and as many others. Phase II's draw is a hash of the query's logits.
+    Departures: the code's 400 epochs of SGD 0.001 in batches of 64 on 2,000 records are 12,500
+    `steps`; counted so, h is trained as much where the reference is small. h sees no more
+    members, drawn at random, than there are reference records; the code's sees all of them, and
+    as many others. Phase II's draw is a hash of the query's logits.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"epsilon": 0.0}
     cite: ClassVar[str] = (
-        "@inproceedings{jia2019memguard, title={MemGuard: Defending against Black-Box Membership Inference Attacks via "
-        "Adversarial Examples}, author={Jia, Jinyuan and Salem, Ahmed and Backes, Michael and Zhang, Yang and Gong, Neil "
-        "Zhenqiang}, booktitle={CCS}, year={2019}}"
+        "@inproceedings{jia2019memguard, title={MemGuard: Defending against Black-Box Membership "
+        "Inference Attacks via Adversarial Examples}, author={Jia, Jinyuan and Salem, Ahmed and "
+        "Backes, Michael and Zhang, Yang and Gong, Neil Zhenqiang}, booktitle={CCS}, year={2019}}"
     )
 
     epsilon: Annotated[float, Range(0.0, 1.0, least=0.0)] = 1.0
@@ -46,7 +50,10 @@ class Memguard(Defense):
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.iterations < 0 or self.lr <= 0:
-            raise ValueError(f"got {self}; steps of at least 1, iterations of at least 0, lr more than 0 is allowed")
+            raise ValueError(
+                f"got {self}; steps of at least 1, iterations of at least 0, lr more than 0 is "
+                "allowed"
+            )
 
     def traits(self) -> Traits:
         voids = "memguard: its classifier is trained on outputs for the members without privacy"
@@ -57,7 +64,7 @@ class Memguard(Defense):
 
         def released(logits: Array) -> Array:
             s = probabilities(logits)
-            noisy = phase_one(logits, h, self.iterations)
+            noisy = crossed(logits, h, self.iterations)
             nearer = abs(_h(h, noisy) - 0.5) < abs(_h(h, s) - 0.5)
             keep = _draws(logits, salt) * abs(noisy - s).sum(-1) < self.epsilon
             return logarithm(np.where((nearer & keep)[:, None], noisy, s))
@@ -67,16 +74,24 @@ class Memguard(Defense):
     def _classifier(self, owned: Owned) -> "torch.nn.Module":
         """h on sorted probabilities, as log-odds."""
         rng, count = owned.rng, min(len(owned.members), len(owned.reference))
-        rows = np.concatenate([rng.choice(side, count, replace=False) for side in (owned.members, owned.reference)])
+        rows = np.concatenate(
+            [rng.choice(side, count, replace=False) for side in (owned.members, owned.reference)]
+        )
         x = torch.as_tensor(np.sort(probabilities(owned.logits[rows]), -1)).float()
         sign = torch.as_tensor(np.repeat([-1.0, 1.0], count)).float()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**62)))
             sizes = (x.shape[1], 256, 128, 64)
-            layers = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+            layers = [
+                m
+                for a, b in zip(sizes, sizes[1:], strict=False)
+                for m in (torch.nn.Linear(a, b), torch.nn.ReLU())
+            ]
             h = torch.nn.Sequential(*layers, torch.nn.Linear(64, 1), torch.nn.Flatten(0))
         weights: list[torch.Tensor] = list(h.parameters())
-        picks = np.concatenate([rng.permutation(len(x)) for _ in range(-(-self.steps * 64 // len(x)))])
+        picks = np.concatenate(
+            [rng.permutation(len(x)) for _ in range(-(-self.steps * 64 // len(x)))]
+        )
         for batch in picks[: self.steps * 64].reshape(-1, 64):
             grads = torch.autograd.grad(F.softplus(sign[batch] * h(x[batch])).mean(), weights)
             with torch.no_grad():
@@ -93,27 +108,3 @@ def _draws(logits: Array, salt: bytes) -> Array:
 def _h(h: Predictor, p: Array) -> Array:
     """The probability of "member" that h gives to probabilities p [S, C]."""
     return np.asarray(torch.sigmoid(h(torch.as_tensor(np.sort(p, -1)))).numpy())
-
-
-def phase_one(logits: Array, h: Predictor, iterations: int) -> Array:
-    """The nearest probabilities [S, C] found at which h has changed its mind and the label has not; else the given ones."""
-    z0 = torch.as_tensor(logits, dtype=torch.float64)
-    s, label = z0.softmax(-1), z0.argmax(-1)
-    own, odds, found = F.one_hot(label, z0.shape[-1]).bool(), h(s.sort(-1).values), s.clone()
-    open_rows = (torch.sigmoid(odds) - 0.5).abs() > SURE
-    for c3 in C3:
-        todo, z, open_rows = open_rows.nonzero()[:, 0], z0[open_rows], torch.zeros_like(open_rows)
-        for _ in range(iterations):
-            if not len(todo):
-                break
-            z = z.detach().requires_grad_()
-            p, mine = z.softmax(-1), own[todo]
-            rival = z.masked_fill(mine, -np.inf).max(-1).values - (z * mine).sum(-1)
-            loss = h(p.sort(-1).values).abs() + C2 * F.relu(rival) + c3 * (p - s[todo]).abs().sum(-1)
-            (grad,) = torch.autograd.grad(loss.sum(), z)
-            z = (z - STEP * grad / grad.norm(dim=-1, keepdim=True).clamp(min=1e-30)).detach()
-            p = z.softmax(-1)
-            done = (z.argmax(-1) == label[todo]) & (h(p.sort(-1).values) * odds[todo] <= 0)
-            found[todo[done]], open_rows[todo[done]] = p[done], True
-            todo, z = todo[~done], z[~done]
-    return found.numpy()

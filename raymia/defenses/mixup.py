@@ -13,26 +13,32 @@ from raymia.training.defense import Batch, Clock, Defense, Rng, Traits
 class Mixup(Defense):
     """Trains on mixtures of two records and of their targets.
 
-    One weight lam ~ Beta(alpha, alpha) a batch; the partner is a random permutation of the batch:
-    x~ = lam x + (1 - lam) x[perm], and the target alike, so that the loss is lam CE(y) + (1 - lam) CE(y[perm]).
+    One weight lam ~ Beta(alpha, alpha) a batch; the partner is a random permutation of the
+    batch: x~ = lam x + (1 - lam) x[perm], and the target alike, so that the loss is lam CE(y) +
+    (1 - lam) CE(y[perm]).
 
-    Source: Zhang et al., mixup, ICLR 2018; used against membership inference by Li, Li & Ribeiro, CODASPY 2021, section 4.
+    Source: Zhang et al., mixup, ICLR 2018; used against membership inference by Li, Li &
+    Ribeiro, CODASPY 2021, section 4.
 
     Neutral: alpha 0 (a Beta that puts all its mass on 0 and 1 mixes nothing: lam is 1 then).
 
-    Departures: the paper writes one weight a pair, its code draws one a batch: as the code. `label` stays the record's own.
+    Departures: the paper writes one weight a pair, its code draws one a batch: as the code.
+    `label` stays the record's own.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0}
     cite: ClassVar[str] = (
-        "@inproceedings{zhang2018mixup, title={mixup: Beyond Empirical Risk Minimization}, author={Zhang, Hongyi and Cisse, "
-        "Moustapha and Dauphin, Yann N. and Lopez-Paz, David}, booktitle={ICLR}, year={2018}}"
+        "@inproceedings{zhang2018mixup, title={mixup: Beyond Empirical Risk Minimization}, "
+        "author={Zhang, Hongyi and Cisse, Moustapha and Dauphin, Yann N. and Lopez-Paz, David}, "
+        "booktitle={ICLR}, year={2018}}"
     )
 
     alpha: Annotated[float, Range(0.1, 4.0, log=True, least=0.0)] = 1.0
 
     def traits(self) -> Traits:
-        voids = "mixup: a mixed example depends on two records, the accountant's epsilon does not hold"
+        voids = (
+            "mixup: a mixed example depends on two records, the accountant's epsilon does not hold"
+        )
         return Traits(mixes_targets=True, voids_epsilon=voids)
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:

@@ -10,9 +10,11 @@ from raymia.training.defense import Batch, Clock, Defense, Rng, Traits
 
 @dataclass(frozen=True)
 class RandomCrop(Defense):
-    """Pads training images with c zero pixels on each side and crops them back at a random place, per record; no flip.
+    """Pads training images with c zero pixels on each side and crops them back at a random
+    place, per record; no flip.
 
-    Queries stay clean. `c` of 16 and more is extreme on 32 pixels; smaller images stop carrying anything at c of their size.
+    Queries stay clean. `c` of 16 and more is extreme on 32 pixels; smaller images stop carrying
+    anything at c of their size.
 
     Units: pixels.
 
@@ -23,8 +25,9 @@ class RandomCrop(Defense):
 
     neutral: ClassVar[Mapping[str, object] | None] = {"c": 0}
     cite: ClassVar[str] = (
-        "@article{kaya2020effectiveness, title={On the Effectiveness of Regularization Against Membership Inference Attacks}, "
-        "author={Kaya, Yigitcan and Hong, Sanghyun and Dumitras, Tudor}, journal={arXiv:2006.05336}, year={2020}}"
+        "@article{kaya2020effectiveness, title={On the Effectiveness of Regularization Against "
+        "Membership Inference Attacks}, author={Kaya, Yigitcan and Hong, Sanghyun and Dumitras, "
+        "Tudor}, journal={arXiv:2006.05336}, year={2020}}"
     )
 
     c: Annotated[int, Range(1, 24, least=0, most=512)] = 4
@@ -33,6 +36,9 @@ class RandomCrop(Defense):
         return Traits(wants={"images"})
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
-        if batch.x.ndim != 5:  # [K, B, C, H, W]; where the sweep file could not know, the data say it here
-            raise SweepError(f"random_crop needs images, records of shape {tuple(batch.x.shape[2:])} are none")
+        # [K, B, C, H, W]; where the sweep file could not know, the data say it here
+        if batch.x.ndim != 5:
+            raise SweepError(
+                f"random_crop needs images, records of shape {tuple(batch.x.shape[2:])} are none"
+            )
         return batch._replace(x=crop(batch.x, rngs, self.c)) if self.c else batch

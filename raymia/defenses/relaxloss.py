@@ -16,25 +16,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Relaxloss(Defense):
-    """Holds the training loss at alpha: ascent below it in even epochs, flattened posteriors in odd ones.
+    """Holds the training loss at alpha: ascent below it in even epochs, flattened posteriors in
+    odd ones.
 
-    With L the mean cross-entropy of the batch and t the flattened posterior, t_y = clamp(p_y, 0, upper), the rest shared:
-    even epoch |L - alpha|; odd epoch and L > alpha: L; odd epoch and L <= alpha: mean_i -sum_c t_c log p_c.
+    With L the mean cross-entropy of the batch and t the flattened posterior, t_y = clamp(p_y,
+    0, upper), the rest shared: even epoch |L - alpha|; odd epoch and L > alpha: L; odd epoch
+    and L <= alpha: mean_i -sum_c t_c log p_c.
 
     Source: Chen, Yu & Fritz, RelaxLoss, ICLR 2022, algorithm 1.
 
     Neutral: alpha 0 (L is never at or below 0 but at perfect fit, and |L - 0| = L).
 
-    Departures: four versions of the third branch exist; all are here. `paper` stops the gradient at t and counts epochs from
-    1; `jek` (the code of SRCM and CRL) does not stop it; `official_nonimage` does not either and counts from 0;
-    `official_cifar` counts from 0 and takes mean_i[(1 - correct_i) softCE_i - CE_i]: -CE, ascent, on every record, and the
-    soft cross-entropy on those alone that are wrong.
+    Departures: four versions of the third branch exist; all are here. `paper` stops the
+    gradient at t and counts epochs from 1; `jek` (the code of SRCM and CRL) does not stop it;
+    `official_nonimage` does not either and counts from 0; `official_cifar` counts from 0 and
+    takes mean_i[(1 - correct_i) softCE_i - CE_i]: -CE, ascent, on every record, and the soft
+    cross-entropy on those alone that are wrong.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0}
     cite: ClassVar[str] = (
-        "@inproceedings{chen2022relaxloss, title={RelaxLoss: Defending Membership Inference Attacks without Losing Utility}, "
-        "author={Chen, Dingfan and Yu, Ning and Fritz, Mario}, booktitle={ICLR}, year={2022}}"
+        "@inproceedings{chen2022relaxloss, title={RelaxLoss: Defending Membership Inference "
+        "Attacks without Losing Utility}, author={Chen, Dingfan and Yu, Ning and Fritz, Mario}, "
+        "booktitle={ICLR}, year={2022}}"
     )
 
     alpha: Annotated[float, Range(0.0, 2.0, least=0.0)] = 0.5

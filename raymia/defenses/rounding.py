@@ -14,17 +14,19 @@ class Rounding(Defense):
 
     Source: Shokri et al., S&P 2017, section VIII ("coarsen precision of the prediction vector").
 
-    Neutral: none exists that is exact: every number of digits rounds (law L3: at 15 digits nothing moves by more than 1e-15).
+    Neutral: none exists that is exact: every number of digits rounds (law L3: at 15 digits
+    nothing moves by more than 1e-15).
 
-    Departures: the label is released beside the vector, as every service does: where rounding makes ties, the predicted class
-    stays first by one part in 100,000. A probability of 0 has the logarithm of 1e-30. Rounded numbers need not sum to 1; an
-    attacker that wants them to divides by the sum.
+    Departures: the label is released beside the vector, as every service does: where rounding
+    makes ties, the predicted class stays first by one part in 100,000. A probability of 0 has
+    the logarithm of 1e-30. Rounded numbers need not sum to 1; an attacker that wants them to
+    divides by the sum.
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{shokri2017membership, title={Membership Inference Attacks Against Machine Learning Models}, "
-        "author={Shokri, Reza and Stronati, Marco and Song, Congzheng and Shmatikov, Vitaly}, booktitle={IEEE S\\&P}, "
-        "year={2017}}"
+        "@inproceedings{shokri2017membership, title={Membership Inference Attacks Against Machine "
+        "Learning Models}, author={Shokri, Reza and Stronati, Marco and Song, Congzheng and "
+        "Shmatikov, Vitaly}, booktitle={IEEE S\\&P}, year={2017}}"
     )
 
     digits: Annotated[int, Range(1, 4, least=0, most=15)] = 2
@@ -36,7 +38,9 @@ class Rounding(Defense):
             top = p.argmax(-1)[..., None]
             first = np.take_along_axis(coarse, top, -1)
             tied = (coarse == first).sum(-1, keepdims=True) > 1
-            np.put_along_axis(coarse, top, np.where(tied, np.maximum(first, 1e-30) * (1 + 1e-5), first), -1)
+            np.put_along_axis(
+                coarse, top, np.where(tied, np.maximum(first, 1e-30) * (1 + 1e-5), first), -1
+            )
             return logarithm(coarse)
 
         return released

@@ -12,23 +12,28 @@ from raymia.training.losses import softened
 
 @dataclass(frozen=True)
 class Selena(Defense):
-    """Split-AI and self-distillation: a record's soft target comes only from sub-models that have not seen it.
+    """Split-AI and self-distillation: a record's soft target comes only from sub-models that
+    have not seen it.
 
-    `sub_models` (K) are trained, each record being left out of `left_out` (L) of them at random; the target of a member is the
-    mean softmax of its own L. A fresh network learns these targets by soft cross-entropy, without temperature or hard labels.
+    `sub_models` (K) are trained, each record being left out of `left_out` (L) of them at
+    random; the target of a member is the mean softmax of its own L. A fresh network learns
+    these targets by soft cross-entropy, without temperature or hard labels.
 
-    Source: Tang et al., USENIX Security 2022, algorithms 1 and 2 (K 25, L 10). Costs K + 1 trainings a model.
+    Source: Tang et al., USENIX Security 2022, algorithms 1 and 2 (K 25, L 10). Costs K + 1
+    trainings a model.
 
-    Neutral: none exists: the targets are never the labels (law L3: each target is the mean of exactly the L that left the
-    record out).
+    Neutral: none exists: the targets are never the labels (law L3: each target is the mean of
+    exactly the L that left the record out).
 
-    Departures: the last epoch is kept, not the one of best test accuracy; the training schedule is the sweep's own.
+    Departures: the last epoch is kept, not the one of best test accuracy; the training schedule
+    is the sweep's own.
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{tang2022selena, title={Mitigating Membership Inference Attacks by Self-Distillation Through a "
-        "Novel Ensemble Architecture}, author={Tang, Xinyu and Mahloujifar, Saeed and Song, Liwei and Shejwalkar, "
-        "Virat and Nasr, Milad and Houmansadr, Amir and Mittal, Prateek}, booktitle={USENIX Security}, year={2022}}"
+        "@inproceedings{tang2022selena, title={Mitigating Membership Inference Attacks by "
+        "Self-Distillation Through a Novel Ensemble Architecture}, author={Tang, Xinyu and "
+        "Mahloujifar, Saeed and Song, Liwei and Shejwalkar, Virat and Nasr, Milad and Houmansadr, "
+        "Amir and Mittal, Prateek}, booktitle={USENIX Security}, year={2022}}"
     )
 
     sub_models: Annotated[int, "no range: costs grow with it"] = 25
@@ -36,14 +41,26 @@ class Selena(Defense):
 
     def __post_init__(self) -> None:
         if not self.left_out < self.sub_models:
-            raise ValueError(f"left_out: got {self.left_out}; less than sub_models ({self.sub_models}) is allowed")
+            raise ValueError(
+                f"left_out: got {self.left_out}; less than sub_models ({self.sub_models}) is "
+                "allowed"
+            )
 
     def traits(self) -> Traits:
-        return Traits(voids_epsilon="selena: its sub-models are trained on the members without privacy")
+        return Traits(
+            voids_epsilon="selena: its sub-models are trained on the members without privacy"
+        )
 
     def teach(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> Lesson:
-        out = [left_out(len(m), self.sub_models, self.left_out, rng) for m, rng in zip(lesson.members, rngs, strict=True)]
-        target = torch.zeros((len(lesson), len(lesson.x), lesson.classes), device=lesson.x.device, dtype=torch.float64)
+        out = [
+            left_out(len(m), self.sub_models, self.left_out, rng)
+            for m, rng in zip(lesson.members, rngs, strict=True)
+        ]
+        target = torch.zeros(
+            (len(lesson), len(lesson.x), lesson.classes),
+            device=lesson.x.device,
+            dtype=torch.float64,
+        )
         for j in range(self.sub_models):
             seen = tuple(m[~o[:, j]] for m, o in zip(lesson.members, out, strict=True))
             for k, model in enumerate(fit(Defense(), replace(lesson, members=seen), f"split-{j}")):
@@ -53,7 +70,9 @@ class Selena(Defense):
         return replace(lesson, target=target)
 
 
-def left_out(records: int, sub_models: int, count: int, rng: Rng) -> "np.ndarray[tuple[int, int], np.dtype[np.bool_]]":
+def left_out(
+    records: int, sub_models: int, count: int, rng: Rng
+) -> "np.ndarray[tuple[int, int], np.dtype[np.bool_]]":
     """Which sub-model leaves out which record: bool [records, sub_models], `count` of each row."""
     order = rng.random((records, sub_models)).argsort(1)
     return order < count

@@ -15,20 +15,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SpatialDropout(Defense):
-    """Whole channels are dropped with probability q after every convolution in training, the rest scaled by 1 / (1 - q).
+    """Whole channels are dropped with probability q after every convolution in training, the
+    rest scaled by 1 / (1 - q).
 
     Source: Tompson et al., CVPR 2015; as a defense in Kaya, Hong & Dumitras 2020, section 3.
 
     Neutral: q 0.
 
-    Departures: Kaya leaves the order of dropout and activation open: dropout comes first; of ReLU both orders are the same.
+    Departures: Kaya leaves the order of dropout and activation open: dropout comes first; of
+    ReLU both orders are the same.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"q": 0.0}
     cite: ClassVar[str] = (
-        "@inproceedings{tompson2015spatial, title={Efficient Object Localization Using Convolutional Networks}, "
-        "author={Tompson, Jonathan and Goroshin, Ross and Jain, Arjun and LeCun, Yann and Bregler, Christoph}, "
-        "booktitle={CVPR}, year={2015}}"
+        "@inproceedings{tompson2015spatial, title={Efficient Object Localization Using "
+        "Convolutional Networks}, author={Tompson, Jonathan and Goroshin, Ross and Jain, Arjun and "
+        "LeCun, Yann and Bregler, Christoph}, booktitle={CVPR}, year={2015}}"
     )
 
     q: Annotated[float, Range(0.05, 0.95, least=0.0, most=0.99)] = 0.25
@@ -37,4 +39,8 @@ class SpatialDropout(Defense):
         return Traits(wants={"convolutions"})
 
     def network(self, network: Network) -> Network:
-        return networks.after_convolutions(network, lambda: modules.Dropout(self.q, channels=True)) if self.q else network
+        return (
+            networks.after_convolutions(network, lambda: modules.Dropout(self.q, channels=True))
+            if self.q
+            else network
+        )

@@ -13,23 +13,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Srcm(Defense):
-    """A head that caps confidence: features -> Linear -> onto a shell of radius r1 to r1 + d -> Linear of norm one.
+    """A head that caps confidence: features -> Linear -> onto a shell of radius r1 to r1 + d ->
+    Linear of norm one.
 
-    SR(x) = x clamp(|x|, r1, r1 + d) / |x|; the last layer's weight is divided by its Frobenius norm, so that the true logit
-    is at most about (r1 + d) / sqrt(C). Design `b` is SRCM; `a` puts SR on the logits of a plain head, without LinearNorm;
-    `c` is `b` normalised in training only (`all_on: false` says the same).
+    SR(x) = x clamp(|x|, r1, r1 + d) / |x|; the last layer's weight is divided by its Frobenius
+    norm, so that the true logit is at most about (r1 + d) / sqrt(C). Design `b` is SRCM; `a`
+    puts SR on the logits of a plain head, without LinearNorm; `c` is `b` normalised in training
+    only (`all_on: false` says the same).
 
-    Source: Fang & Kim, Representation Magnitude has a Liability to Privacy Vulnerability, AIES 2024, equations 2 and 9,
-    algorithm 1, figure 3.
+    Source: Fang & Kim, Representation Magnitude has a Liability to Privacy Vulnerability, AIES
+    2024, equations 2 and 9, algorithm 1, figure 3.
 
-    Neutral: none exists: LinearNorm and the pre-layer remain at any r1 (law L3: SR is the identity inside its shell).
+    Neutral: none exists: LinearNorm and the pre-layer remain at any r1 (law L3: SR is the
+    identity inside its shell).
 
-    Departures: the released code lacks the module; written from the paper. The norm is guarded at 0.
+    Departures: the released code lacks the module; written from the paper. The norm is guarded
+    at 0.
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{fang2024srcm, title={Representation Magnitude has a Liability to Privacy Vulnerability}, "
-        "author={Fang, Xingli and Kim, Jung-Eun}, booktitle={AAAI/ACM Conference on AI, Ethics, and Society}, year={2024}}"
+        "@inproceedings{fang2024srcm, title={Representation Magnitude has a Liability to Privacy "
+        "Vulnerability}, author={Fang, Xingli and Kim, Jung-Eun}, booktitle={AAAI/ACM Conference "
+        "on AI, Ethics, and Society}, year={2024}}"
     )
 
     r1: Annotated[float, Range(3.0, 30.0, log=True, least=0.0)] = 10.0
@@ -40,13 +45,21 @@ class Srcm(Defense):
     def network(self, network: Network) -> Network:
         nn, (width, classes) = torch.nn, (network.features, network.classes)
         if self.design == "a":
-            return network.with_head(lambda head: nn.Sequential(head, modules.SphereClip(self.r1, self.d)))
+            return network.with_head(
+                lambda head: nn.Sequential(head, modules.SphereClip(self.r1, self.d))
+            )
         normed = modules.LinearNorm(width, classes, all_on=self.all_on and self.design == "b")
         return network.with_head(
-            lambda head: nn.Sequential(_before(head), nn.Linear(width, width), modules.SphereClip(self.r1, self.d), normed)
+            lambda head: nn.Sequential(
+                _before(head), nn.Linear(width, width), modules.SphereClip(self.r1, self.d), normed
+            )
         )
 
 
 def _before(head: torch.nn.Module) -> torch.nn.Module:
     """What another part put in front of the last linear layer (dropout, say)."""
-    return torch.nn.Sequential(*list(head)[:-1]) if isinstance(head, torch.nn.Sequential) else torch.nn.Identity()
+    return (
+        torch.nn.Sequential(*list(head)[:-1])
+        if isinstance(head, torch.nn.Sequential)
+        else torch.nn.Identity()
+    )

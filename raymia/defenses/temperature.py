@@ -8,7 +8,8 @@ from raymia.training.defense import Defense, Owned, Release
 
 @dataclass(frozen=True)
 class Temperature(Defense):
-    """Releases softmax(z / T) in place of softmax(z). The order of the classes, so the label, is unchanged.
+    """Releases softmax(z / T) in place of softmax(z). The order of the classes, so the label,
+    is unchanged.
 
     Source: Shokri et al., S&P 2017, section VIII ("increase entropy of the prediction vector").
 
@@ -17,9 +18,9 @@ class Temperature(Defense):
 
     neutral: ClassVar[Mapping[str, object] | None] = {"t": 1.0}
     cite: ClassVar[str] = (
-        "@inproceedings{shokri2017membership, title={Membership Inference Attacks Against Machine Learning Models}, "
-        "author={Shokri, Reza and Stronati, Marco and Song, Congzheng and Shmatikov, Vitaly}, booktitle={IEEE S\\&P}, "
-        "year={2017}}"
+        "@inproceedings{shokri2017membership, title={Membership Inference Attacks Against Machine "
+        "Learning Models}, author={Shokri, Reza and Stronati, Marco and Song, Congzheng and "
+        "Shmatikov, Vitaly}, booktitle={IEEE S\\&P}, year={2017}}"
     )
 
     t: Annotated[float, Range(1.0, 100.0, log=True, least=0.01, most=1000.0)] = 10.0

@@ -11,21 +11,24 @@ from raymia.training.losses import logarithm, probabilities
 
 @dataclass(frozen=True)
 class TopK(Defense):
-    """Releases the k largest probabilities; what they leave of 1 is spread evenly over the classes left out.
+    """Releases the k largest probabilities; what they leave of 1 is spread evenly over the
+    classes left out.
 
-    Source: Shokri et al., S&P 2017, section VIII ("restrict the prediction vector to top k classes").
+    Source: Shokri et al., S&P 2017, section VIII ("restrict the prediction vector to top k
+    classes").
 
     Neutral: k of all classes or more.
 
-    Departures: Shokri's vector ends after k entries. The attacker knows what is missing to 1, so that an even share in its
-    place says the same, keeps the k probabilities as they are, and keeps every logarithm finite.
+    Departures: Shokri's vector ends after k entries. The attacker knows what is missing to 1,
+    so that an even share in its place says the same, keeps the k probabilities as they are, and
+    keeps every logarithm finite.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"k": 1000}
     cite: ClassVar[str] = (
-        "@inproceedings{shokri2017membership, title={Membership Inference Attacks Against Machine Learning Models}, "
-        "author={Shokri, Reza and Stronati, Marco and Song, Congzheng and Shmatikov, Vitaly}, booktitle={IEEE S\\&P}, "
-        "year={2017}}"
+        "@inproceedings{shokri2017membership, title={Membership Inference Attacks Against Machine "
+        "Learning Models}, author={Shokri, Reza and Stronati, Marco and Song, Congzheng and "
+        "Shmatikov, Vitaly}, booktitle={IEEE S\\&P}, year={2017}}"
     )
 
     k: Annotated[int, Range(1, 10, least=1)] = 3

@@ -9,18 +9,20 @@ from raymia.training.defense import Defense
 
 @dataclass(frozen=True)
 class WeightDecay(Defense):
-    """L2 regularisation: lam w is added to the gradient, in place of the training's own weight decay.
+    """L2 regularisation: lam w is added to the gradient, in place of the training's own weight
+    decay.
 
-    Source: Krogh & Hertz, NIPS 1991; as a defense in Kaya, Hong & Dumitras 2020 (1e-6 to 0.5, 1e-6 in every baseline); the
-    baselines of SRCM, CRL and RelaxLoss have 5e-4 already.
+    Source: Krogh & Hertz, NIPS 1991; as a defense in Kaya, Hong & Dumitras 2020 (1e-6 to 0.5,
+    1e-6 in every baseline); the baselines of SRCM, CRL and RelaxLoss have 5e-4 already.
 
-    Neutral: lam equal to the training's own weight_decay (5e-4 unless the data set or the sweep says otherwise).
+    Neutral: lam equal to the training's own weight_decay (5e-4 unless the data set or the sweep
+    says otherwise).
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = {"lam": 5e-4}
     cite: ClassVar[str] = (
-        "@inproceedings{krogh1991weight, title={A Simple Weight Decay Can Improve Generalization}, author={Krogh, Anders and "
-        "Hertz, John A.}, booktitle={NIPS}, year={1991}}"
+        "@inproceedings{krogh1991weight, title={A Simple Weight Decay Can Improve Generalization}, "
+        "author={Krogh, Anders and Hertz, John A.}, booktitle={NIPS}, year={1991}}"
     )
 
     lam: Annotated[float, Range(1e-6, 0.5, log=True, least=0.0)] = 5e-3

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Cnn(Architecture):
     """Two convolutions with pooling and a hidden layer: a small network for small images.
 
-    `width` channels, then twice as many; 3x3 kernels, padding 1, 2x2 max pooling after each; a hidden layer of 4 x `width`.
+    `width` channels, then twice as many; 3x3 kernels, padding 1, 2x2 max pooling after each; a
+    hidden layer of 4 x `width`.
 
     Source: raymia's own, from no paper.
     """

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mlp(Architecture):
-    """A multilayer perceptron on the flattened input: `depth` hidden layers, the first of `width`, halved from layer to layer.
+    """A multilayer perceptron on the flattened input: `depth` hidden layers, the first of
+    `width`, halved from layer to layer.
 
-    Source: width 1024, depth 4, tanh is the Purchase100 network of SRCM and of Nasr et al. (1024-512-256-128).
+    Source: width 1024, depth 4, tanh is the Purchase100 network of SRCM and of Nasr et al.
+    (1024-512-256-128).
     """
 
     width: Annotated[int, Range(8, 4096, least=1)] = 256

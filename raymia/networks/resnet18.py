@@ -11,17 +11,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Resnet18(Architecture):
-    """ResNet-18 with the CIFAR stem: 3x3 stride-1 convolution, no max-pool, basic blocks 2-2-2-2, average pooling.
+    """ResNet-18 with the CIFAR stem: 3x3 stride-1 convolution, no max-pool, basic blocks
+    2-2-2-2, average pooling.
 
-    `width` 64 is the published network (11.17 M parameters at 10 classes, features 512 = 8 x width).
+    `width` 64 is the published network (11.17 M parameters at 10 classes, features 512 = 8 x
+    width).
 
-    Source: He et al., CVPR 2016; the CIFAR form used by SRCM and CRL (semantics of their `resnet.py`).
+    Source: He et al., CVPR 2016; the CIFAR form used by SRCM and CRL (semantics of their
+    `resnet.py`).
     """
 
     images: ClassVar[bool] = True
     cite: ClassVar[str] = (
-        "@inproceedings{he2016resnet, title={Deep Residual Learning for Image Recognition}, author={He, Kaiming and Zhang, "
-        "Xiangyu and Ren, Shaoqing and Sun, Jian}, booktitle={CVPR}, year={2016}}"
+        "@inproceedings{he2016resnet, title={Deep Residual Learning for Image Recognition}, "
+        "author={He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian}, "
+        "booktitle={CVPR}, year={2016}}"
     )
 
     width: Annotated[int, Range(4, 128, least=1)] = 64

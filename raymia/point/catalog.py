@@ -1,4 +1,5 @@
-"""The folder is the registry: what stands in `raymia/defenses/` is a defense, and so on. Nothing is written down twice.
+"""The folder is the registry: what stands in `raymia/defenses/` is a defense, and so on.
+Nothing is written down twice.
 
 Reading the catalogue imports the small files of one folder, never torch (see `lazy`).
 """
@@ -33,7 +34,9 @@ KINDS = tuple(_KINDS)
 
 @dataclass(frozen=True)
 class Knob:
-    """One argument of a catalogued thing. `domain` is None where a search has nothing to tune (a path, say)."""
+    """One argument of a catalogued thing. `domain` is None where a search has nothing to tune
+    (a path, say).
+    """
 
     name: str
     annotation: Any
@@ -44,9 +47,13 @@ class Knob:
     def check(self, value: Any) -> Any:
         """`value`, in the field's type. Raises ValueError saying what is allowed."""
         try:
-            value = TypeAdapter(self.annotation, config=ConfigDict(strict=True)).validate_python(value)
+            value = TypeAdapter(self.annotation, config=ConfigDict(strict=True)).validate_python(
+                value
+            )
         except ValidationError as error:
-            raise ValueError(f"{_type_name(self.annotation)} is allowed: {error.errors()[0]['msg'].lower()}") from None
+            raise ValueError(
+                f"{_type_name(self.annotation)} is allowed: {error.errors()[0]['msg'].lower()}"
+            ) from None
         if isinstance(value, float) and value != value or value in (float("inf"), float("-inf")):
             raise ValueError("a finite number is allowed")
         if isinstance(self.domain, Choice) and value not in self.domain.options:
@@ -54,7 +61,9 @@ class Knob:
         if isinstance(self.domain, Range) and value is not None:
             least, most = self.domain.least, self.domain.most
             if (least is not None and value < least) or (most is not None and value > most):
-                bounds = [f"at least {least:g}"] * (least is not None) + [f"at most {most or 0:g}"] * (most is not None)
+                bounds = [f"at least {least:g}"] * (least is not None) + [
+                    f"at most {most or 0:g}"
+                ] * (most is not None)
                 raise ValueError(f"{' and '.join(bounds)} is allowed")
         return value
 
@@ -64,7 +73,13 @@ def _type_name(annotation: Any) -> str:
         return " or ".join(_type_name(a) for a in typing.get_args(annotation))
     if typing.get_origin(annotation) is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(annotation)))
-    names = {float: "a number", int: "a whole number", bool: "true or false", str: "a text", type(None): "null"}
+    names = {
+        float: "a number",
+        int: "a whole number",
+        bool: "true or false",
+        str: "a text",
+        type(None): "null",
+    }
     return names.get(annotation, str(annotation))
 
 
@@ -72,24 +87,35 @@ def _type_name(annotation: Any) -> str:
 def names(kind: str) -> tuple[str, ...]:
     """The names of one kind, sorted."""
     package = importlib.import_module(_KINDS[kind][0])
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")))
+    return tuple(
+        sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+    )
 
 
 @cache
 def find(kind: str, name: str) -> type[Any]:
-    """The one class that `<kind>/<name>.py` defines. Raises SweepError with the nearest spelling where there is none."""
+    """The one class that `<kind>/<name>.py` defines. Raises SweepError with the nearest
+    spelling where there is none.
+    """
     if name not in names(kind):
-        raise SweepError(f"there is no {kind.removesuffix('s')} {name!r}; {suggest(name, names(kind))}")
+        raise SweepError(
+            f"there is no {kind.removesuffix('s')} {name!r}; {suggest(name, names(kind))}"
+        )
     folder, base_module, base_name = _KINDS[kind]
     module = importlib.import_module(f"{folder}.{name}")
     base = getattr(importlib.import_module(base_module), base_name)
     found = [
         c
         for c in vars(module).values()
-        if inspect.isclass(c) and issubclass(c, base) and c.__module__ == module.__name__ and not c.__name__.startswith("_")
+        if inspect.isclass(c)
+        and issubclass(c, base)
+        and c.__module__ == module.__name__
+        and not c.__name__.startswith("_")
     ]
     if len(found) != 1:
-        raise SweepError(f"{module.__name__} must define exactly one {base_name}, it defines {len(found)}")
+        raise SweepError(
+            f"{module.__name__} must define exactly one {base_name}, it defines {len(found)}"
+        )
     return typing.cast(type[Any], found[0])
 
 
@@ -100,8 +126,14 @@ def suggest(given: str, allowed: Iterable[str]) -> str:
 
 
 def nearest(given: Any, options: Iterable[str], spell: Callable[[str], str] = repr) -> str:
-    """`did you mean 'x'? ` where one of the options is near; empty where none is, or no text was given."""
-    near = difflib.get_close_matches(given, list(options), n=1, cutoff=0.5) if isinstance(given, str) else []
+    """`did you mean 'x'? ` where one of the options is near; empty where none is, or no text
+    was given.
+    """
+    near = (
+        difflib.get_close_matches(given, list(options), n=1, cutoff=0.5)
+        if isinstance(given, str)
+        else []
+    )
     return f"did you mean {spell(near[0])}? " if near else ""
 
 
@@ -133,7 +165,9 @@ def _knobs(cls: Any) -> Mapping[str, Knob]:
 
 
 def make(kind: str, name: str, given: Mapping[str, Any]) -> Any:
-    """The instance that `{name: given}` spells. Raises SweepError naming the knob, the value and what is allowed."""
+    """The instance that `{name: given}` spells. Raises SweepError naming the knob, the value
+    and what is allowed.
+    """
     cls = find(kind, name)
     known = knobs(cls)
     values = {}
@@ -154,7 +188,9 @@ def make(kind: str, name: str, given: Mapping[str, Any]) -> Any:
 
 
 def made(kind: str, part: Part) -> Any:
-    """The thing that a part spells, made once a process: equal parts have one. Raises SweepError."""
+    """The thing that a part spells, made once a process: equal parts have one. Raises
+    SweepError.
+    """
     cls: Any = find(kind, part.name)
     return _made(cls, kind, part)
 
@@ -165,8 +201,8 @@ def _made(cls: Any, kind: str, part: Part) -> Any:
 
 
 def summary(cls: type[Any]) -> str:
-    """The first line of a class's docstring."""
-    return (inspect.getdoc(cls) or "").split("\n", 1)[0]
+    """The first paragraph of a class's docstring, on one line."""
+    return " ".join((inspect.getdoc(cls) or "").split("\n\n", 1)[0].split())
 
 
 def describe(kind: str, name: str) -> dict[str, Any]:

@@ -4,11 +4,23 @@ from collections.abc import Iterable
 from typing import Any
 
 AUC = "auc."  # what the name of an attack's column begins with
-PLAIN = "@plain"  # what the name of an attack ends with whose shadows come from the undefended point
+# what the name of an attack ends with whose shadows come from the undefended point
+PLAIN = "@plain"
 CONFIRMED = "confirmed_"
 
 # columns of the tables that hold texts, and whole numbers, whatever their cells look like
-TEXT = ("digest", "signals", "state", "reason", "dataset", "network", "defense", "worst_attack", "attack", "notes")
+TEXT = (
+    "digest",
+    "signals",
+    "state",
+    "reason",
+    "dataset",
+    "network",
+    "defense",
+    "worst_attack",
+    "attack",
+    "notes",
+)
 WHOLE = ("trial", "seed", "models", "targets", "members", "nonmembers", "target")
 
 
@@ -28,14 +40,20 @@ def attacks(columns: Iterable[str]) -> list[str]:
 
 
 def full(name: str, columns: Iterable[str]) -> str:
-    """A column by its name or, of an attack's AUC, by the attack's: `lira` is short for `auc.lira`."""
+    """A column by its name or, of an attack's AUC, by the attack's: `lira` is short for
+    `auc.lira`.
+    """
     return name if name in columns else auc(name)
 
 
 def ends(name: str) -> tuple[str, str]:
-    """The columns of a number's interval: `auc.lira` has `auc_lo.lira`, everything else `<name>_lo`."""
+    """The columns of a number's interval: `auc.lira` has `auc_lo.lira`, everything else
+    `<name>_lo`.
+    """
     attack = name.removeprefix(AUC)
-    return (f"{name}_lo", f"{name}_hi") if attack == name else (f"auc_lo.{attack}", f"auc_hi.{attack}")
+    return (
+        (f"{name}_lo", f"{name}_hi") if attack == name else (f"auc_lo.{attack}", f"auc_hi.{attack}")
+    )
 
 
 def with_ends(name: str) -> tuple[str, str, str]:
@@ -59,7 +77,9 @@ def change(name: str) -> str:
 
 
 def canary(name: str, attack: str = "") -> str:
-    """`canary_auc.lira`: a number on the planted records; without an attack, of the strongest one."""
+    """`canary_auc.lira`: a number on the planted records; without an attack, of the strongest
+    one.
+    """
     return f"canary_{name}" + (f".{attack}" if attack else "")
 
 

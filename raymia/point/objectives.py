@@ -1,4 +1,6 @@
-"""What a sweep is judged by: the columns that its search and its front go by, each with its better direction."""
+"""What a sweep is judged by: the columns that its search and its front go by, each with its
+better direction.
+"""
 
 from dataclasses import dataclass
 

@@ -17,7 +17,8 @@ from raymia.streams import key
 class Point:
     """Everything that decides the numbers of one trial. Every knob is a scalar, and written out.
 
-    `data` is the hash of the records. The digest takes it instead of `dataset`: in another folder they are the same.
+    `data` is the hash of the records. The digest takes it instead of `dataset`: in another
+    folder they are the same.
     """
 
     data: str
@@ -40,7 +41,11 @@ class Point:
     @property
     def knobs(self) -> dict[str, Scalar]:
         """`{"srcm.d": 1, ...}` over the recipe."""
-        return {columns.knob(part.name, knob): value for part in self.recipe for knob, value in part.knobs.items()}
+        return {
+            columns.knob(part.name, knob): value
+            for part in self.recipe
+            for knob, value in part.knobs.items()
+        }
 
     @property
     def defense(self) -> str:
@@ -55,17 +60,12 @@ class Point:
         ones = {name: _part(body[name]) for name in ("dataset", "network", "protocol")}
         many = {name: tuple(_part(p) for p in body[name]) for name in ("recipe", "attacks")}
         training = Training(**{k: frozen(v) for k, v in body["training"].items()})
-        return cls(
-            **{
-                **body,
-                **ones,
-                **many,
-                "training": training,
-            }
-        )
+        return cls(**{**body, **ones, **many, "training": training})
 
     def canonical(self) -> dict[str, Any]:
-        """What the digest is taken of: the point without where its records lay, with the revision of each part."""
+        """What the digest is taken of: the point without where its records lay, with the
+        revision of each part.
+        """
         body = self.to_json()
         del body["dataset"]
         used = [("networks", self.network), ("protocols", self.protocol)]
@@ -80,9 +80,11 @@ class Point:
 
 
 def strength(knobs: Mapping[str, Any]) -> str:
-    """`r1=10 d=1`: the knobs of a recipe (`part.knob`) that say something: those with a range, and those not at their default.
+    """`r1=10 d=1`: the knobs of a recipe (`part.knob`) that say something: those with a range,
+    and those not at their default.
 
-    A part's name stands before its knobs where several parts have some. A part that is not installed shows all of them.
+    A part's name stands before its knobs where several parts have some. A part that is not
+    installed shows all of them.
     """
     said: dict[str, list[str]] = {}
     for full, value in knobs.items():
@@ -93,7 +95,9 @@ def strength(knobs: Mapping[str, Any]) -> str:
             known = None
         if known is None or isinstance(known.domain, Range) or value != known.default:
             said.setdefault(part, []).append(f"{name}={word(value, 3)}")
-    return " ".join((f"{part}: " if len(said) > 1 else "") + " ".join(words) for part, words in said.items())
+    return " ".join(
+        (f"{part}: " if len(said) > 1 else "") + " ".join(words) for part, words in said.items()
+    )
 
 
 def plain(value: Any) -> Any:

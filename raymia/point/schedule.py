@@ -8,13 +8,17 @@ from raymia.point.space import Range
 
 @dataclass(frozen=True)
 class Training:
-    """The optimiser and its schedule. Every data set brings its own; the sweep file and defenses override fields.
+    """The optimiser and its schedule. Every data set brings its own; the sweep file and
+    defenses override fields.
 
-    Units: `milestones` are (fraction of `epochs`, factor on `lr` from there on), so a shorter run keeps its shape; `stop` is
-    the number of epochs that are really run (None: all), without rescaling the schedule.
+    Units: `milestones` are (fraction of `epochs`, factor on `lr` from there on), so a shorter
+    run keeps its shape; `stop` is the number of epochs that are really run (None: all), without
+    rescaling the schedule.
     """
 
-    revision: ClassVar[int] = 2  # of how a group takes its steps; raised when the bits of a trained model change
+    revision: ClassVar[int] = (
+        2  # of how a group takes its steps; raised when the bits of a trained model change
+    )
 
     epochs: Annotated[int, Range(1, 1000, least=1)] = 60
     batch_size: Annotated[int, Range(1, 4096, least=1)] = 64

@@ -14,8 +14,9 @@ Scalar = bool | int | float | str | None
 class Range:
     """Numbers from `low` to `high`, both included; searched on a log scale if `log`.
 
-    `low` and `high` say where a search looks when the sweep file does not say; `least` and `most` are what the knob allows
-    at all (None: no bound). Raises ValueError where the bounds are empty, inverted or, with `log`, not positive.
+    `low` and `high` say where a search looks when the sweep file does not say; `least` and
+    `most` are what the knob allows at all (None: no bound). Raises ValueError where the bounds
+    are empty, inverted or, with `log`, not positive.
     """
 
     low: float
@@ -26,7 +27,9 @@ class Range:
 
     def __post_init__(self) -> None:
         if not (-float("inf") < self.low < self.high < float("inf")):
-            raise ValueError(f"a range needs finite low < high, got low {self.low} and high {self.high}")
+            raise ValueError(
+                f"a range needs finite low < high, got low {self.low} and high {self.high}"
+            )
         if self.log and self.low <= 0:
             raise ValueError(f"a log range needs low > 0, got {self.low}")
 
@@ -56,7 +59,8 @@ def frozen(value: Any) -> Any:
 class Knobs(Mapping[str, Any]):
     """A mapping that cannot be changed, and can therefore be hashed. Lists in it become tuples.
 
-    Two of them are equal only if their values have the same types too: to a digest 1, 1.0 and true are three values.
+    Two of them are equal only if their values have the same types too: to a digest 1, 1.0 and
+    true are three values.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -88,9 +92,11 @@ class Knobs(Mapping[str, Any]):
 
 @dataclass(frozen=True)
 class Part:
-    """A named thing with its arguments: a defense of a recipe, an attack, a data set, a network, a protocol.
+    """A named thing with its arguments: a defense of a recipe, an attack, a data set, a
+    network, a protocol.
 
-    `knobs` holds scalars once a point is drawn; in a sweep's arm a value may still be a `Range` or a `Choice`.
+    `knobs` holds scalars once a point is drawn; in a sweep's arm a value may still be a `Range`
+    or a `Choice`.
     """
 
     name: str

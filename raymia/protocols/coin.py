@@ -10,21 +10,26 @@ from raymia.streams import stream
 
 @dataclass(frozen=True)
 class Coin(Protocol):
-    """Complementary pairs: model 2k trains on a random half of the audited records, model 2k+1 on the other half.
+    """Complementary pairs: model 2k trains on a random half of the audited records, model 2k+1
+    on the other half.
 
-    A target's view leaves out the target and its complement, so that every record is in exactly half of the shadows whatever
-    the target trained on. Targets are models 0, 2, 4, ... Draws are prefix-stable: growing 8 to 32 models keeps the first 8.
+    A target's view leaves out the target and its complement, so that every record is in exactly
+    half of the shadows whatever the target trained on. Targets are models 0, 2, 4, ... Draws
+    are prefix-stable: growing 8 to 32 models keeps the first 8.
 
-    Source: Carlini et al., Membership Inference Attacks From First Principles, S&P 2022 (half of the models per record).
+    Source: Carlini et al., Membership Inference Attacks From First Principles, S&P 2022 (half
+    of the models per record).
 
-    Departures: drawn in complementary pairs; without them, counting the other rows gives the target's away.
+    Departures: drawn in complementary pairs; without them, counting the other rows gives the
+    target's away.
     """
 
     grows: ClassVar[tuple[str, ...]] = ("models", "targets")
     cite: ClassVar[str] = (
-        "@inproceedings{carlini2022lira, title={Membership Inference Attacks From First Principles}, author={Carlini, "
-        "Nicholas and Chien, Steve and Nasr, Milad and Song, Shuang and Terzis, Andreas and Tram{\\`e}r, Florian}, "
-        "booktitle={IEEE Symposium on Security and Privacy}, year={2022}}"
+        "@inproceedings{carlini2022lira, title={Membership Inference Attacks From First "
+        "Principles}, author={Carlini, Nicholas and Chien, Steve and Nasr, Milad and Song, Shuang "
+        "and Terzis, Andreas and Tram{\\`e}r, Florian}, booktitle={IEEE Symposium on Security and "
+        "Privacy}, year={2022}}"
     )
 
     models: Annotated[int, Range(4, 256, least=4, most=4096)] = 8
@@ -32,9 +37,14 @@ class Coin(Protocol):
 
     def __post_init__(self) -> None:
         if self.models % 2:
-            raise ValueError(f"models: got {self.models}; an even number is allowed, the models come in complementary pairs")
+            raise ValueError(
+                f"models: got {self.models}; an even number is allowed, the models come in "
+                "complementary pairs"
+            )
         if self.targets > self.models // 2:
-            raise ValueError(f"targets: got {self.targets}; at most models / 2 = {self.models // 2} is allowed")
+            raise ValueError(
+                f"targets: got {self.targets}; at most models / 2 = {self.models // 2} is allowed"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -58,4 +68,6 @@ class Coin(Protocol):
         shadows[np.arange(self.targets), targets] = False
         shadows[np.arange(self.targets), twin[targets]] = False
         everywhere = np.broadcast_to(role == AUDITED, (self.models, n)).copy()
-        return assemble(member, everywhere, everywhere[targets], role, targets, shadows, seed, replicate, twin)
+        return assemble(
+            member, everywhere, everywhere[targets], role, targets, shadows, seed, replicate, twin
+        )

@@ -11,17 +11,20 @@ from raymia.records.split import AUDITED, Protocol, Split, assemble, reserve
 class Halves(Protocol):
     """One target on one half of the records, its shadows on the other: the split of SRCM and CRL.
 
-    The audited records are halved, target's half first; the target's half is halved again into its members and non-members;
-    shadow i halves the pool with random state i. Shadows never see the target's records: offline attacks only. All replicates
-    have the same split; another `split_seed` draws another, and `raymia confirm` moves it along.
+    The audited records are halved, target's half first; the target's half is halved again into
+    its members and non-members; shadow i halves the pool with random state i. Shadows never see
+    the target's records: offline attacks only. All replicates have the same split; another
+    `split_seed` draws another, and `raymia confirm` moves it along.
 
-    Source: Fang & Kim, SRCM (AIES 2024) and CRL (UAI 2024), section on setup; sizes 15,000 + 15,000 on CIFAR with `reserve: 0`.
+    Source: Fang & Kim, SRCM (AIES 2024) and CRL (UAI 2024), section on setup; sizes 15,000 +
+    15,000 on CIFAR with `reserve: 0`.
     """
 
     grows: ClassVar[tuple[str, ...]] = ("shadows",)
     cite: ClassVar[str] = (
-        "@inproceedings{fang2024crl, title={Center-Based Relaxed Learning Against Membership Inference Attacks}, "
-        "author={Fang, Xingli and Kim, Jung-Eun}, booktitle={Uncertainty in Artificial Intelligence}, year={2024}}"
+        "@inproceedings{fang2024crl, title={Center-Based Relaxed Learning Against Membership "
+        "Inference Attacks}, author={Fang, Xingli and Kim, Jung-Eun}, booktitle={Uncertainty in "
+        "Artificial Intelligence}, year={2024}}"
     )
 
     shadows: Annotated[int, Range(1, 64, least=1, most=4095)] = 5

@@ -10,22 +10,28 @@ from raymia.streams import stream
 
 @dataclass(frozen=True)
 class Overlap(Protocol):
-    """Every model trains on half of one common evaluation set, and on records of its own side: the split of Li et al.
+    """Every model trains on half of one common evaluation set, and on records of its own side:
+    the split of Li et al.
 
-    A twelfth of the audited records is the evaluation set, a sixth the targets' pool, the rest the shadows' pool; a model
-    draws half of the evaluation set and an eighth of the audited records from its side's pool (on 60,000 records: 5,000,
-    10,000, 45,000 and 7,500). Targets are judged, and attacks fitted, on the evaluation set. A replicate draws the models'
-    records anew from the same three sets; another `split_seed` draws the sets, and `raymia confirm` moves it along.
+    A twelfth of the audited records is the evaluation set, a sixth the targets' pool, the rest
+    the shadows' pool; a model draws half of the evaluation set and an eighth of the audited
+    records from its side's pool (on 60,000 records: 5,000, 10,000, 45,000 and 7,500). Targets
+    are judged, and attacks fitted, on the evaluation set. A replicate draws the models' records
+    anew from the same three sets; another `split_seed` draws the sets, and `raymia confirm`
+    moves it along.
 
-    Source: Li, Li & Ribeiro, Membership Inference Attacks and Defenses in Classification Models, CODASPY 2021, section 5.
+    Source: Li, Li & Ribeiro, Membership Inference Attacks and Defenses in Classification
+    Models, CODASPY 2021, section 5.
 
-    Departures: test accuracy is taken on the judged non-members, as everywhere in raymia; the paper adds the targets' pool.
+    Departures: test accuracy is taken on the judged non-members, as everywhere in raymia; the
+    paper adds the targets' pool.
     """
 
     grows: ClassVar[tuple[str, ...]] = ("targets", "shadows")
     cite: ClassVar[str] = (
-        "@inproceedings{li2021mmd, title={Membership Inference Attacks and Defenses in Classification Models}, author={Li, "
-        "Jiacheng and Li, Ninghui and Ribeiro, Bruno}, booktitle={CODASPY}, year={2021}}"
+        "@inproceedings{li2021mmd, title={Membership Inference Attacks and Defenses in "
+        "Classification Models}, author={Li, Jiacheng and Li, Ninghui and Ribeiro, Bruno}, "
+        "booktitle={CODASPY}, year={2021}}"
     )
 
     targets: Annotated[int, Range(1, 50, least=1, most=2048)] = 10
@@ -51,7 +57,12 @@ class Overlap(Protocol):
         for m in range(models):
             is_target = m < self.targets
             # named by side and number, so that more targets do not redraw the shadows
-            rng = stream(*key, replicate, "target" if is_target else "shadow", m if is_target else m - self.targets)
+            rng = stream(
+                *key,
+                replicate,
+                "target" if is_target else "shadow",
+                m if is_target else m - self.targets,
+            )
             member[m, rng.permutation(evaluation)[: len(evaluation) // 2]] = True
             member[m, rng.permutation(own if is_target else pool)[: a // 8]] = True
         on = np.zeros(n, bool)

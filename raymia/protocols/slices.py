@@ -9,18 +9,23 @@ from raymia.records.split import REFERENCE, Protocol, Split, assemble
 
 @dataclass(frozen=True)
 class Slices(Protocol):
-    """Five equal slices: target's members and non-members, one shadow's members and non-members, the defender's reference.
+    """Five equal slices: target's members and non-members, one shadow's members and
+    non-members, the defender's reference.
 
-    All replicates have the same slices; another `split_seed` draws others, and `raymia confirm` moves it along.
+    All replicates have the same slices; another `split_seed` draws others, and `raymia confirm`
+    moves it along.
 
-    Source: Chen, Yu & Fritz, RelaxLoss, ICLR 2022, and its code (12,000 records a slice on CIFAR, numpy seed 1000).
+    Source: Chen, Yu & Fritz, RelaxLoss, ICLR 2022, and its code (12,000 records a slice on
+    CIFAR, numpy seed 1000).
 
-    Departures: `reserve` does nothing here; the fifth slice is the reference, and there is no population.
+    Departures: `reserve` does nothing here; the fifth slice is the reference, and there is no
+    population.
     """
 
     cite: ClassVar[str] = (
-        "@inproceedings{chen2022relaxloss, title={RelaxLoss: Defending Membership Inference Attacks without Losing Utility}, "
-        "author={Chen, Dingfan and Yu, Ning and Fritz, Mario}, booktitle={ICLR}, year={2022}}"
+        "@inproceedings{chen2022relaxloss, title={RelaxLoss: Defending Membership Inference "
+        "Attacks without Losing Utility}, author={Chen, Dingfan and Yu, Ning and Fritz, Mario}, "
+        "booktitle={ICLR}, year={2022}}"
     )
 
     split_seed: Annotated[int, Range(0, 10000, least=0)] = 1000
@@ -44,4 +49,6 @@ class Slices(Protocol):
         judged[0, part[0]] = judged[0, part[1]] = True
         role = np.zeros(n, np.int8)
         role[part[4]] = REFERENCE
-        return assemble(member, fit, judged, role, np.array([0]), np.array([[False, True]]), seed, replicate)
+        return assemble(
+            member, fit, judged, role, np.array([0]), np.array([[False, True]]), seed, replicate
+        )

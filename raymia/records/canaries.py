@@ -1,6 +1,8 @@
-"""Planted records, whose membership the split draws as any other's: the worst case, which averages over records hide.
+"""Planted records, whose membership the split draws as any other's: the worst case, which
+averages over records hide.
 
-Source: Aerni, Zhang & Tramer, Evaluations of Machine Learning Privacy Defenses are Misleading, CCS 2024.
+Source: Aerni, Zhang & Tramer, Evaluations of Machine Learning Privacy Defenses are Misleading,
+CCS 2024.
 """
 
 from collections.abc import Mapping
@@ -21,7 +23,8 @@ Kinds = npt.NDArray[np.int8]  # [S]: 0 for a record of the data, else 1 + its pl
 
 
 def places(canaries: Mapping[str, int], split: Split, *key: object) -> Kinds:
-    """Which records are planted ones, and of which kind: drawn among the audited records on which some target is judged.
+    """Which records are planted ones, and of which kind: drawn among the audited records on
+    which some target is judged.
 
     Raises SweepError where there are too few.
     """
@@ -29,7 +32,10 @@ def places(canaries: Mapping[str, int], split: Split, *key: object) -> Kinds:
     free = np.flatnonzero((split.role == AUDITED) & split.judged.any(0))
     count, most = sum(canaries.values()), int(MOST_SHARE * len(free))
     if count > most:
-        raise SweepError(f"canaries: got {dict(canaries)}; at most {most} in all, half of the judged records, are allowed")
+        raise SweepError(
+            f"canaries: got {dict(canaries)}; at most {most} in all, half of the judged records, "
+            "are allowed"
+        )
     order = stream(*key, "canaries").permutation(free)
     for i, kind in enumerate(KINDS):
         take, order = order[: canaries.get(kind, 0)], order[canaries.get(kind, 0) :]
@@ -40,9 +46,10 @@ def places(canaries: Mapping[str, int], split: Split, *key: object) -> Kinds:
 def plant(data: Data, kinds: Kinds, *key: object) -> Data:
     """The data with the planted records in the places of some of its own.
 
-    mislabelled: its own x, another label. blank: one value everywhere, another in each. out_of_distribution: values of the
-    whole data set, drawn one by one. near_duplicates: another record, moved by a hundredth of the data's range. The labels
-    of blank and out_of_distribution ones are drawn.
+    mislabelled: its own x, another label. blank: one value everywhere, another in each.
+    out_of_distribution: values of the whole data set, drawn one by one. near_duplicates:
+    another record, moved by a hundredth of the data's range. The labels of blank and
+    out_of_distribution ones are drawn.
     """
     if not kinds.any():
         return data

@@ -14,20 +14,23 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 AUDITED, REFERENCE, POPULATION = 0, 1, 2
-KNOWN_SHARE = 0.1  # of a target's members and non-members, shown to the attacks that declare `known_members`
+# of a target's members and non-members, shown to the attacks that declare `known_members`
+KNOWN_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """The membership matrix of one replicate, and what may be done with each of its entries.
 
-    Shapes: M models, T targets, N records. `member` [M, N]: model m trains on record n. `held` [M, N]: taken out of the
-    members of m for its own reference (AdvReg, split DMP): neither fitted on nor judged. `fit` [M, N]: an attack may fit
-    thresholds and attack models on model m at record n. `targets` [T]: indices of models. `shadows` [T, M]: the models that
-    an attack on target t may use; never t itself nor its complement. `judged` [T, N]: t is judged there. `known` [T, N]:
-    the judged records whose membership is shown to attacks that know some, and that are then not judged. `role` [N]:
-    AUDITED, REFERENCE (the defender's) or POPULATION (the attacker's). `half` [N]: on which side of the cross-fit. `twin`
-    [M]: the complement of a model, or -1.
+    Shapes: M models, T targets, N records. `member` [M, N]: model m trains on record n. `held`
+    [M, N]: taken out of the members of m for its own reference (AdvReg, split DMP): neither
+    fitted on nor judged. `fit` [M, N]: an attack may fit thresholds and attack models on model
+    m at record n. `targets` [T]: indices of models. `shadows` [T, M]: the models that an attack
+    on target t may use; never t itself nor its complement. `judged` [T, N]: t is judged there.
+    `known` [T, N]: the judged records whose membership is shown to attacks that know some, and
+    that are then not judged. `role` [N]: AUDITED, REFERENCE (the defender's) or POPULATION (the
+    attacker's). `half` [N]: on which side of the cross-fit. `twin` [M]: the complement of a
+    model, or -1.
     """
 
     member: Bools
@@ -49,13 +52,16 @@ class Split:
         return np.flatnonzero(self.member[model])
 
     def reference(self, model: int) -> Ints:
-        """The defender's records of one model: those that it gave up itself, else the common reserve."""
+        """The defender's records of one model: those that it gave up itself, else the common
+        reserve.
+        """
         own = np.flatnonzero(self.held[model])
         return own if len(own) else np.flatnonzero(self.role == REFERENCE)
 
     def carve(self, share: float, seed: int, replicate: int) -> "Split":
-        """Each model gives up `share` of its members, which become its own reference. Raises SweepError where none would be
-        given up, or none be left."""
+        """Each model gives up `share` of its members, which become its own reference. Raises
+        SweepError where none would be given up, or none be left.
+        """
         if not share:
             return self
         held = self.held.copy()
@@ -64,18 +70,28 @@ class Split:
             given, rng = int(share * len(members)), stream(seed, replicate, "carve", m)
             if not 0 < given < len(members):
                 raise SweepError(
-                    f"a share of {share:g} of the {len(members)} members of model {m} is {given} of them, one at least must be "
-                    f"given up and one be left: from 1/{len(members)} to {len(members) - 1}/{len(members)} is allowed"
+                    f"a share of {share:g} of the {len(members)} members of model {m} is {given} "
+                    "of them, one at least must be given up and one be left: from "
+                    f"1/{len(members)} to {len(members) - 1}/{len(members)} is allowed"
                 )
             held[m, rng.choice(members, given, replace=False)] = True
         member = self.member & ~held
         judged = self.judged & ~held[self.targets]
-        return replace(self, member=member, held=held, fit=self.fit & ~held, judged=judged, known=self.known & judged)
+        return replace(
+            self,
+            member=member,
+            held=held,
+            fit=self.fit & ~held,
+            judged=judged,
+            known=self.known & judged,
+        )
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Draws a Split. `offers` says which attacks can apply: `in_shadows`, `out_shadows`, `population`."""
+    """Draws a Split. `offers` says which attacks can apply: `in_shadows`, `out_shadows`,
+    `population`.
+    """
 
     revision: ClassVar[int] = 1
     cite: ClassVar[str] = ""
@@ -98,7 +114,9 @@ class Protocol:
 
 
 def reserve(n: int, share: float, *key: object) -> npt.NDArray[np.int8]:
-    """Roles [n]: `share` of the records set aside, half of it the defender's reference, half the attacker's population."""
+    """Roles [n]: `share` of the records set aside, half of it the defender's reference, half
+    the attacker's population.
+    """
     role = np.zeros(n, np.int8)
     aside = stream(*key, "reserve").permutation(n)[: 2 * round(share * n / 2)]
     role[aside[: len(aside) // 2]] = REFERENCE

@@ -21,9 +21,26 @@ from raymia.trial import confirm, record_scores
 
 @click.command()
 @arguments.folder
-@click.option("--max-auc", type=float, callback=arguments.bound, metavar="X", help="At most this max attack AUC (or --metric).")
-@click.option("--min-accuracy", type=float, callback=arguments.bound, metavar="X", help="At least this test accuracy.")
-@click.option("--where", multiple=True, metavar="knob=value", help="Points of the front with this cell; repeatable.")
+@click.option(
+    "--max-auc",
+    type=float,
+    callback=arguments.bound,
+    metavar="X",
+    help="At most this max attack AUC (or --metric).",
+)
+@click.option(
+    "--min-accuracy",
+    type=float,
+    callback=arguments.bound,
+    metavar="X",
+    help="At least this test accuracy.",
+)
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="knob=value",
+    help="Points of the front with this cell; repeatable.",
+)
 @click.option("--metric", metavar="NAME", help=f"Another column than {AUC.column}, e.g. auc.lira.")
 @arguments.as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
@@ -49,7 +66,8 @@ def pareto(
     if as_json:
         click.echo(json.dumps(terminal.records(best), indent=2, allow_nan=False))
     elif as_csv:
-        terminal.print_csv(list(written.columns), written.loc[best.index].to_numpy().tolist())  # cells as they stand
+        # cells as they stand
+        terminal.print_csv(list(written.columns), written.loc[best.index].to_numpy().tolist())
     else:
         terminal.print_front(best, columns.full(metric, best.columns))
 
@@ -58,13 +76,19 @@ def pareto(
 @arguments.folder
 def report(folder: Path | Location) -> None:
     """Write DIR/report.html, one self-contained file."""
-    if not (folder / "trials").is_dir() if isinstance(folder, Path) else not storage(folder).names("trials"):
+    if (
+        not (folder / "trials").is_dir()
+        if isinstance(folder, Path)
+        else not storage(folder).names("trials")
+    ):
         raise SweepError(f"{folder} has no trials: is it a results folder?")
     click.echo(write_page(folder))
 
 
 def write_page(folder: Path | Location) -> Path | Location:
-    """The page and the CSVs, of the points of the sweep as it is now; files whose bytes are right stay untouched."""
+    """The page and the CSVs, of the points of the sweep as it is now; files whose bytes are
+    right stay untouched.
+    """
     results = Folder(folder)
     with results.lock():
         digests = current(results)
@@ -83,7 +107,12 @@ def write_page(folder: Path | Location) -> Path | Location:
     help="At most this max attack AUC: the interval's upper end.",
 )
 @click.option(
-    "--min-accuracy", type=float, callback=arguments.bound, default=0.0, metavar="X", help="At least this test accuracy."
+    "--min-accuracy",
+    type=float,
+    callback=arguments.bound,
+    default=0.0,
+    metavar="X",
+    help="At least this test accuracy.",
 )
 def gate(folder: Path | Location, max_auc: float, min_accuracy: float) -> int:
     """Exit 0 if a confirmed point is this private and this accurate, else 1."""
@@ -93,14 +122,16 @@ def gate(folder: Path | Location, max_auc: float, min_accuracy: float) -> int:
     digests = current(results)
     good = confirm.passes(results, max_auc, min_accuracy, digests)
     for row in good:
-        auc, accuracy = (f"{o.column} {terminal.interval(row.numbers, o.column)}" for o in (AUC, ACCURACY))
+        auc, accuracy = (
+            f"{o.column} {terminal.interval(row.numbers, o.column)}" for o in (AUC, ACCURACY)
+        )
         click.echo(f"trial {row.trial} {row.defense}: confirmed {auc}, {accuracy}")
     if not good:
         confirmed = len(results.confirmed())
         hint = "" if confirmed else f"; no point is confirmed: raymia confirm {folder}"
         click.echo(
-            f"no confirmed point has {columns.ends(AUC.column)[1]} <= {max_auc:g} "
-            f"and {ACCURACY.column} >= {min_accuracy:g}{hint}",
+            f"no confirmed point has {columns.ends(AUC.column)[1]} <= {max_auc:g} and "
+            f"{ACCURACY.column} >= {min_accuracy:g}{hint}",
             err=True,
         )
     return 0 if good else 1
@@ -108,10 +139,19 @@ def gate(folder: Path | Location, max_auc: float, min_accuracy: float) -> int:
 
 @click.command()
 @arguments.folder
-@click.option("--trial", "number", type=int, required=True, metavar="N", help="The trial's number in trials.csv.")
+@click.option(
+    "--trial",
+    "number",
+    type=int,
+    required=True,
+    metavar="N",
+    help="The trial's number in trials.csv.",
+)
 @click.option("--canaries", is_flag=True, help="Planted records alone.")
 def scores(folder: Path | Location, number: int, canaries: bool) -> None:
-    """Print the score of every record, target and attack of a trial as CSV. Needs the trial's signals; never writes."""
+    """Print the score of every record, target and attack of a trial as CSV. Needs the trial's
+    signals; never writes.
+    """
     if not isinstance(folder, Path):
         raise SweepError(f"{folder}: scores are made from a folder on a disk; copy it here first")
     rows = Folder(folder).rows()
@@ -122,17 +162,34 @@ def scores(folder: Path | Location, number: int, canaries: bool) -> None:
         raise SweepError(f"--trial: got {number}; {folder} has no such trial")
     names = [field.name for field in fields(record_scores.Score)]
     found = record_scores.scores(row, folder / "signals", canaries)
-    found = chain([first] if (first := next(found, None)) else [], found)  # what is wrong is said before anything is printed
+    # what is wrong is said before anything is printed
+    found = chain([first] if (first := next(found, None)) else [], found)
     terminal.print_csv(names, ([getattr(s, name) for name in names] for s in found))
 
 
 @click.command()
 @arguments.folder
 @click.option("--to", "tool", required=True, type=click.Choice((*tools.TOOLS, "model")))
-@click.option("--out", type=click.Path(path_type=Path), metavar="PATH", help="A new folder; default: export-<name>-<tool>.")
-@click.option("--trial", type=int, metavar="N", help="With --to model: the trial's number in trials.csv.")
-@click.option("--model", type=int, metavar="M", help="With --to model: which of its models; default: the first target.")
-def export(folder: Path | Location, tool: str, out: Path | None, trial: int | None, model: int | None) -> None:
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A new folder; default: export-<name>-<tool>.",
+)
+@click.option(
+    "--trial", type=int, metavar="N", help="With --to model: the trial's number in trials.csv."
+)
+@click.option(
+    "--model",
+    type=int,
+    metavar="M",
+    help="With --to model: which of its models; default: the first target.",
+)
+def export(
+    folder: Path | Location, tool: str, out: Path | None, trial: int | None, model: int | None
+) -> None:
     """Hand the results, or the model of a point, to other tools. Only reads DIR."""
     results = Folder(folder)
-    click.echo(tools.write(results, results.shown(current(results)), tool, out, trial=trial, model=model))
+    click.echo(
+        tools.write(results, results.shown(current(results)), tool, out, trial=trial, model=model)
+    )

@@ -1,6 +1,8 @@
-"""One trained model for use elsewhere: its weights, and a card that says what it is and what its numbers were.
+"""One trained model for use elsewhere: its weights, and a card that says what it is and what
+its numbers were.
 
-The records that it was trained on stay private: neither they nor the seed and protocol that draw them again stand on the card.
+The records that it was trained on stay private: neither they nor the seed and protocol that
+draw them again stand on the card.
 """
 
 from __future__ import annotations
@@ -26,27 +28,44 @@ if TYPE_CHECKING:
     from raymia.training.model import Model
 
 _KEPT = tuple(name for column in COLUMNS for name in columns.with_ends(column))
-_DRAWS = {"seed": 0, "replicate": 0, "protocol": {"coin": {}}}  # what draws the members, with something to put in its place
-_LOAD = "from pathlib import Path; from raymia.report.model_card import load; logits = load(Path('FOLDER'))(x)"
+# what draws the members, with something to put in its place
+_DRAWS = {"seed": 0, "replicate": 0, "protocol": {"coin": {}}}
+_LOAD = (
+    "from pathlib import Path; from raymia.report.model_card import load; logits = "
+    "load(Path('FOLDER'))(x)"
+)
 
 
-def write(folder: Folder, rows: Sequence[Row], out: Path, trial: int | None, model: int | None) -> None:
-    """model.safetensors, byte for byte as it was trained, and card.json: all that is needed to use it.
+def write(
+    folder: Folder, rows: Sequence[Row], out: Path, trial: int | None, model: int | None
+) -> None:
+    """model.safetensors, byte for byte as it was trained, and card.json: all that is needed to
+    use it.
 
-    `trial` must be given; `model` is the index of one, by default the first target. Raises SweepError where there is no such
-    model or it was not kept, EnvironmentFault where its file is damaged.
+    `trial` must be given; `model` is the index of one, by default the first target. Raises
+    SweepError where there is no such model or it was not kept, EnvironmentFault where its file
+    is damaged.
     """
     row = next((row for row in rows if row.trial == trial), None)
     if row is None:
-        raise SweepError(f"--trial: got {trial}; the number of a trial in {folder.path} is needed, see its trials.csv")
+        raise SweepError(
+            f"--trial: got {trial}; the number of a trial in {folder.path} is needed, see its "
+            "trials.csv"
+        )
     if row.state != "done":
         raise SweepError(f"trial {trial} is {row.state}: it has no model")
     point = Point.from_json(row.point)
     if recipes.recipe(point.recipe).owns("assemble"):
-        raise SweepError(f"trial {trial}: {point.defense} puts several networks together; there is no one model to export")
+        raise SweepError(
+            f"trial {trial}: {point.defense} puts several networks together; there is no one model "
+            "to export"
+        )
     records = data.load(point.dataset, point.seed)
     if records.sha256() != point.data:
-        raise SweepError(f"dataset {point.dataset.name}: its records are not those of the sweep; put the right ones in place")
+        raise SweepError(
+            f"dataset {point.dataset.name}: its records are not those of the sweep; put the right "
+            "ones in place"
+        )
     world = worlds.of(point, len(records))
     split = world.split
     model = int(split.targets[0]) if model is None else model
@@ -63,18 +82,27 @@ def write(folder: Folder, rows: Sequence[Row], out: Path, trial: int | None, mod
         "role": "target" if model in split.targets else "shadow",
         "defense": row.defense,
         "network": point.network.plain(),
-        "input": {"shape": list(records.shape), "dtype": str(records.x.dtype), "units": _units(records)},
+        "input": {
+            "shape": list(records.shape),
+            "dtype": str(records.x.dtype),
+            "units": _units(records),
+        },
         "classes": records.classes,
         "normalisation": {"mean": list(records.mean), "std": list(records.std)},
         "precision": point.training.precision,
-        "numbers": {name: row.numbers.get(name) for name in _KEPT} | {"worst_attack": row.worst_attack},
+        "numbers": {name: row.numbers.get(name) for name in _KEPT}
+        | {"worst_attack": row.worst_attack},
         "about_numbers": "means over the targets of the trial, of outputs as they are released",
-        "released_through": [part.name for part in point.recipe if part not in world.base.point.recipe],
-        "about_release": "these parts change the outputs and stand outside the weights: what they hide, the weights alone show",
+        "released_through": [
+            part.name for part in point.recipe if part not in world.base.point.recipe
+        ],
+        "about_release": "these parts change the outputs and stand outside the weights: what they "
+        "hide, the weights alone show",
         "sha256": sha256(content),
         "versions": row.versions,
         "load": _LOAD,
-        "about_members": "which records it was trained on is not told; seed and protocol, which draw them, are left out",
+        "about_members": "which records it was trained on is not told; seed and protocol, which "
+        "draw them, are left out",
         "point": {name: value for name, value in row.point.items() if name not in _DRAWS},
     }
     (out / "model.safetensors").write_bytes(content)
@@ -92,23 +120,43 @@ def _weights(folder: Folder, place: str, name: str, key: str) -> bytes:
     store = Store(folder.storage, place)
     note = store.index().get(name)
     if note is None or note["model"] != key or name not in folder.storage.names(place):
-        raise SweepError(f"{folder.path / place} does not hold {name} of this trial; run the sweep with keep_signals: all")
+        raise SweepError(
+            f"{folder.path / place} does not hold {name} of this trial; run the sweep with "
+            "keep_signals: all"
+        )
     if (content := store.read(name, note)) is None:
-        raise EnvironmentFault(f"{folder.path / place / name} is damaged: its sha256 is not that of index.json; restore it")
+        raise EnvironmentFault(
+            f"{folder.path / place / name} is damaged: its sha256 is not that of index.json; "
+            "restore it"
+        )
     return content
 
 
 def load(folder: Path) -> Model:
-    """The model that `write` left in a folder, a function of records in the data's own units: x [B, *shape] -> logits [B, C].
+    """The model that `write` left in a folder, a function of records in the data's own units: x
+    [B, *shape] -> logits [B, C].
 
-    Needs neither the data nor the results folder. Raises EnvironmentFault where the weights are not those of the card.
+    Needs neither the data nor the results folder. Raises EnvironmentFault where the weights are
+    not those of the card.
     """
     from raymia.training.model import builder, restored
 
-    card, content = json.loads((folder / "card.json").read_text()), (folder / "model.safetensors").read_bytes()
+    card, content = (
+        json.loads((folder / "card.json").read_text()),
+        (folder / "model.safetensors").read_bytes(),
+    )
     if sha256(content) != card["sha256"]:
-        raise EnvironmentFault(f"{folder}/model.safetensors is damaged: its sha256 is not that of card.json; export it again")
+        raise EnvironmentFault(
+            f"{folder}/model.safetensors is damaged: its sha256 is not that of card.json; export "
+            "it again"
+        )
     point = Point.from_json(card["point"] | _DRAWS)  # which do not decide what the network is
     shape, scale = tuple(card["input"]["shape"]), card["normalisation"]
-    build = builder(catalog.made("networks", point.network), shape, card["classes"], tuple(scale["mean"]), tuple(scale["std"]))
+    build = builder(
+        catalog.made("networks", point.network),
+        shape,
+        card["classes"],
+        tuple(scale["mean"]),
+        tuple(scale["std"]),
+    )
     return restored(content, recipes.recipe(point.recipe), build, point.training.precision)

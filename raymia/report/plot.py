@@ -11,8 +11,9 @@ from raymia.results.row import Row
 
 _MARKERS = "osD^vP<>Xph"
 CAPTION = (
-    "Every finished trial; bars are 95% intervals over records. Better is to the right and down. The line is the "
-    "front; stars are without a defense; the dashed line is guessing; crosses are confirmations with fresh seeds."
+    "Every finished trial; bars are 95% intervals over records. Better is to the right and down. "
+    "The line is the front; stars are without a defense; the dashed line is guessing; crosses are "
+    "confirmations with fresh seeds."
 )
 
 
@@ -24,24 +25,46 @@ def plot(rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[str, Row]
     text = io.StringIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({"svg.hashsalt": "raymia", "svg.fonttype": "none", "font.size": 10})
+        matplotlib.rcParams.update(
+            {"svg.hashsalt": "raymia", "svg.fonttype": "none", "font.size": 10}
+        )
         figure = Figure(figsize=(9, 5.5), layout="constrained")
         _draw(figure.add_subplot(), rows, front, confirmed)
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            text,
+            format="svg",
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     return _inline(text.getvalue())
 
 
-def _draw(axes: Any, rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[str, Row]) -> None:
+def _draw(
+    axes: Any, rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[str, Row]
+) -> None:
     whole = [row for row in rows if row.state == "done" and _point(row)]
     for i, defense in enumerate(sorted({row.defense for row in whole})):
         mine = [row for row in whole if row.defense == defense]
         bare = defense == "none"
-        style = {"marker": "*" if bare else _MARKERS[i % len(_MARKERS)], "color": "black" if bare else f"C{i % 10}"}
-        _scatter(axes, mine, label="no defense" if bare else _plain(defense), markersize=13 if bare else 6, **style)
+        style = {
+            "marker": "*" if bare else _MARKERS[i % len(_MARKERS)],
+            "color": "black" if bare else f"C{i % 10}",
+        }
+        _scatter(
+            axes,
+            mine,
+            label="no defense" if bare else _plain(defense),
+            markersize=13 if bare else 6,
+            **style,
+        )
     points = [point for row in front if (point := _point(row))]
-    steps = {"where": "post", "color": "black", "linewidth": 1, "zorder": 1}  # between two points nothing is promised
+    # between two points nothing is promised
+    steps = {"where": "post", "color": "black", "linewidth": 1, "zorder": 1}
     axes.step([x for x, _ in points], [y for _, y in points], label="front", **steps)
-    again = [confirmed[row.digest] for row in front if row.digest in confirmed and _point(confirmed[row.digest])]
+    again = [
+        confirmed[row.digest]
+        for row in front
+        if row.digest in confirmed and _point(confirmed[row.digest])
+    ]
     if again:
         _scatter(axes, again, label="confirmed", marker="x", color="crimson", markersize=8)
     axes.axhline(0.5, color="grey", linestyle="--", linewidth=1)
@@ -56,7 +79,8 @@ def _point(row: Row) -> tuple[float, float] | None:
 
 
 def _plain(text: str) -> str:
-    return text.replace("$", r"\$").lstrip("_")  # matplotlib takes $ for mathematics and hides labels that begin with _
+    # matplotlib takes $ for mathematics and hides labels that begin with _
+    return text.replace("$", r"\$").lstrip("_")
 
 
 def _scatter(axes: Any, rows: Sequence[Row], **style: Any) -> None:
@@ -69,12 +93,19 @@ def _bars(rows: Sequence[Row], name: str, values: Sequence[float]) -> list[list[
     """How far each interval reaches below and above its value; 0 where there is none."""
     low, high = ([row.numbers.get(end) for row in rows] for end in columns.ends(name))
     below = [0.0 if end is None else max(v - end, 0.0) for v, end in zip(values, low, strict=True)]
-    return [below, [0.0 if end is None else max(end - v, 0.0) for v, end in zip(values, high, strict=True)]]
+    return [
+        below,
+        [0.0 if end is None else max(end - v, 0.0) for v, end in zip(values, high, strict=True)],
+    ]
 
 
 def _inline(svg: str) -> str:
-    """The <svg> element alone: inside HTML it needs neither prologue nor name spaces, and so no address of anyone."""
+    """The <svg> element alone: inside HTML it needs neither prologue nor name spaces, and so no
+    address of anyone.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
-    return svg.replace("<svg", '<svg role="img" aria-label="test accuracy against max attack AUC"', 1).strip()
+    return svg.replace(
+        "<svg", '<svg role="img" aria-label="test accuracy against max attack AUC"', 1
+    ).strip()

@@ -1,4 +1,6 @@
-"""The points that no other beats on accuracy and leakage, and questions about them. Reads CSVs alone; takes no lock."""
+"""The points that no other beats on accuracy and leakage, and questions about them. Reads CSVs
+alone; takes no lock.
+"""
 
 import io
 import math
@@ -21,9 +23,11 @@ ACCURACY, AUC = COLUMNS
 
 
 def front(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
-    """The rows that no other row beats on accuracy and on the number to minimise, most accurate first; of equal ones the first.
+    """The rows that no other row beats on accuracy and on the number to minimise, most accurate
+    first; of equal ones the first.
 
-    Only rows whose state is `done` and that have both numbers, finite, can stand on it. The index is the frame's.
+    Only rows whose state is `done` and that have both numbers, finite, can stand on it. The
+    index is the frame's.
     """
     frame = frame.sort_values("trial", kind="stable") if "trial" in frame else frame
     numbers = frame[[ACCURACY, minimise]].apply(pd.to_numeric, errors="coerce").astype("float64")
@@ -33,21 +37,32 @@ def front(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
 
 
 def read(folder: Path | str | Location) -> pd.DataFrame:
-    """`trials.csv`, with the `confirmed_*` columns of `pareto.csv` where there are any; unknown cells are NaN or NA.
+    """`trials.csv`, with the `confirmed_*` columns of `pareto.csv` where there are any; unknown
+    cells are NaN or NA.
 
-    Raises SweepError where the folder has no `trials.csv`, EnvironmentFault where it does not parse.
+    Raises SweepError where the folder has no `trials.csv`, EnvironmentFault where it does not
+    parse.
     """
     return typed(written(folder))
 
 
 def written(folder: Path | str | Location) -> pd.DataFrame:
-    """The same as `read`, with the cells as they are written: texts, unknown ones empty. Same index, same errors."""
+    """The same as `read`, with the cells as they are written: texts, unknown ones empty. Same
+    index, same errors.
+    """
     store = storage(folder)
     frame = _table(store, "trials.csv", folder)
     if frame is None:
-        raise SweepError(f"{folder} has no trials.csv: is it a results folder? `raymia report {folder}` rebuilds it")
+        raise SweepError(
+            f"{folder} has no trials.csv: is it a results folder? `raymia report {folder}` "
+            "rebuilds it"
+        )
     best = _table(store, "pareto.csv", folder)
-    confirmed = [] if best is None else [name for name in best.columns if name.startswith(columns.CONFIRMED)]
+    confirmed = (
+        []
+        if best is None
+        else [name for name in best.columns if name.startswith(columns.CONFIRMED)]
+    )
     if best is None or not confirmed:
         return frame
     return frame.merge(best[["digest", *confirmed]], on="digest", how="left").fillna("")
@@ -58,19 +73,28 @@ def _table(store: Storage, name: str, folder: Path | str | Location) -> pd.DataF
         data = store.read(name)
         if data is None:
             return None
-        return pd.read_csv(io.StringIO(data.decode()), dtype="str", keep_default_na=False, na_values=[""]).fillna("")
+        return pd.read_csv(
+            io.StringIO(data.decode()), dtype="str", keep_default_na=False, na_values=[""]
+        ).fillna("")
     except ValueError as error:  # what pandas raises on a torn file
-        raise EnvironmentFault(f"{folder}/{name} cannot be read ({error}); `raymia report {folder}` rebuilds it") from None
+        raise EnvironmentFault(
+            f"{folder}/{name} cannot be read ({error}); `raymia report {folder}` rebuilds it"
+        ) from None
 
 
 def typed(cells: pd.DataFrame) -> pd.DataFrame:
-    """Written cells as numbers, truth values and texts. The type of a column is that of all its cells."""
+    """Written cells as numbers, truth values and texts. The type of a column is that of all its
+    cells.
+    """
     types = {name: "str" for name in columns.TEXT}
     text = io.StringIO(cells.to_csv(index=False))
-    frame = pd.read_csv(text, dtype=types, keep_default_na=False, na_values=[""], float_precision="round_trip")
+    frame = pd.read_csv(
+        text, dtype=types, keep_default_na=False, na_values=[""], float_precision="round_trip"
+    )
     for name in frame.columns[frame.dtypes == "float64"]:
         known = cells.loc[cells[name] != "", name]
-        if len(known) and known.str.fullmatch(r"[-+]?[0-9]{1,18}").all():  # whole numbers, some unknown: pandas makes floats
+        # whole numbers, some unknown: pandas makes floats
+        if len(known) and known.str.fullmatch(r"[-+]?[0-9]{1,18}").all():
             frame[name] = cells[name].map(lambda cell: int(cell) if cell else pd.NA).astype("Int64")
     return frame
 
@@ -84,9 +108,10 @@ def query(
 ) -> pd.DataFrame:
     """The points of the front that satisfy every condition, best accuracy first.
 
-    `metric` replaces the maximum over attacks by another column (`auc.lira`, or `lira` for short) and draws the front
-    anew; `max_auc` then bounds that column. `where` keeps the points of the front whose cells have these values.
-    Raises SweepError naming a column that is not there or cannot be a metric, and the nearest one; on a bound that is NaN.
+    `metric` replaces the maximum over attacks by another column (`auc.lira`, or `lira` for
+    short) and draws the front anew; `max_auc` then bounds that column. `where` keeps the points
+    of the front whose cells have these values. Raises SweepError naming a column that is not
+    there or cannot be a metric, and the nearest one; on a bound that is NaN.
     """
     for name, bound in (("max_auc", max_auc), ("min_accuracy", min_accuracy)):
         if bound is not None and math.isnan(bound):
@@ -106,7 +131,8 @@ def query(
 def _metric(frame: pd.DataFrame, given: str) -> str:
     """The column that `given` names. Raises SweepError where no front can be drawn with it."""
     name = _column(frame, columns.full(given, frame.columns), given)
-    if name == AUC:  # empty where no trial has finished: then no point is on the front, and nothing is wrong
+    # empty where no trial has finished: then no point is on the front, and nothing is wrong
+    if name == AUC:
         return name
     if name == ACCURACY:
         problem = "is what the metric is weighed against"
@@ -116,14 +142,22 @@ def _metric(frame: pd.DataFrame, given: str) -> str:
         problem = "does not hold numbers"
     else:
         return name
-    able = [str(other) for other in frame.columns if not str(other).startswith(ACCURACY) and _numeric(frame[other])]
+    able = [
+        str(other)
+        for other in frame.columns
+        if not str(other).startswith(ACCURACY) and _numeric(frame[other])
+    ]
     raise SweepError(f"metric: column {name!r} {problem}; {suggest(given, able)}")
 
 
 def _numeric(cells: "pd.Series[Any]") -> bool:
     """Whether the cells that are known are numbers, and some are."""
     known = cells.dropna()
-    return len(known) > 0 and pd.api.types.infer_dtype(known) in ("integer", "floating", "mixed-integer-float")
+    return len(known) > 0 and pd.api.types.infer_dtype(known) in (
+        "integer",
+        "floating",
+        "mixed-integer-float",
+    )
 
 
 def _column(frame: pd.DataFrame, name: str, given: str) -> str:
@@ -133,7 +167,9 @@ def _column(frame: pd.DataFrame, name: str, given: str) -> str:
 
 
 def _equals(cells: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
-    """Cells that hold `value`, which may be written as text: numbers are compared as numbers, empty cells equal ''."""
+    """Cells that hold `value`, which may be written as text: numbers are compared as numbers,
+    empty cells equal ''.
+    """
     if value is None or value == "":
         return cells.isna()
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
@@ -144,7 +180,8 @@ def _equals(cells: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
     text, shown = _word(value), cells.map(_word)
     if text.lower() in ("true", "false"):  # in Python's spelling too
         text, shown = text.lower(), shown.str.lower()
-    return cells.notna() & shown.isin([text, f"'{text}"])  # ' as it stands before what could be taken for a formula
+    # ' as it stands before what could be taken for a formula
+    return cells.notna() & shown.isin([text, f"'{text}"])
 
 
 def _word(value: Any) -> str:

@@ -1,4 +1,6 @@
-"""What the commands print: tables and CSV on stdout. Nothing heavy is imported before it is needed."""
+"""What the commands print: tables and CSV on stdout. Nothing heavy is imported before it is
+needed.
+"""
 
 import csv
 import sys
@@ -17,9 +19,14 @@ if TYPE_CHECKING:
 
 
 def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    """One mapping a line, unknown cells None; the type of a cell is that of its column, whichever lines are shown."""
+    """One mapping a line, unknown cells None; the type of a cell is that of its column,
+    whichever lines are shown.
+    """
     known = frame.astype(object).where(frame.notna(), None)
-    return [{str(name): value for name, value in line.items()} for line in known.to_dict(orient="records")]
+    return [
+        {str(name): value for name, value in line.items()}
+        for line in known.to_dict(orient="records")
+    ]
 
 
 def print_csv(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -39,7 +46,15 @@ def print_front(frame: "pd.DataFrame", metric: str) -> None:
         own = tuple(f"{part}." for part in r["defense"].split("+"))
         knobs = strength({k: v for k, v in r.items() if k.startswith(own) and v is not None})
         epsilon = "" if r.get("epsilon") is None else columns.word(r["epsilon"], 4)
-        rows.append([str(r["trial"]), r["defense"], knobs, interval(r, ACCURACY.column), interval(r, metric)])
+        rows.append(
+            [
+                str(r["trial"]),
+                r["defense"],
+                knobs,
+                interval(r, ACCURACY.column),
+                interval(r, metric),
+            ]
+        )
         rows[-1] += [r.get("worst_attack") or "", epsilon]
     table(["trial", "defense", "knobs", ACCURACY.column, metric, "worst_attack", "epsilon"], rows)
 

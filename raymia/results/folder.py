@@ -1,5 +1,6 @@
-"""A results folder: one file per finished trial, which is the only truth, and the CSVs that are derived from those
-files."""
+"""A results folder: one file per finished trial, which is the only truth, and the CSVs that are
+derived from those files.
+"""
 
 import re
 import zlib
@@ -23,7 +24,9 @@ class Folder:
     def __init__(self, path: Path | str | Location):
         self.path = locate(path)
         self._storage = storage_of(self.path)
-        self._seen: dict[str, bytes] = {}  # of a URI: a row's file never changes, and each reading is a request
+        self._seen: dict[
+            str, bytes
+        ] = {}  # of a URI: a row's file never changes, and each reading is a request
 
     @property
     def storage(self) -> Storage:
@@ -57,14 +60,17 @@ class Folder:
         return True
 
     def write(self, row: Row, *, retry: bool = False) -> None:
-        """Keep a finished trial, for good. With `retry`, as the next `<digest>.retry-<n>.json` beside the first.
+        """Keep a finished trial, for good. With `retry`, as the next `<digest>.retry-<n>.json`
+        beside the first.
 
-        Raises EnvironmentFault where the row is there already (without `retry`), or the disk does not take it.
+        Raises EnvironmentFault where the row is there already (without `retry`), or the disk
+        does not take it.
         """
         self._write("trials", row, retry)
 
     def confirm(self, row: Row) -> None:
-        """Keep the confirmation of the front's point `row.digest`: fresh seeds, the numbers being means over them.
+        """Keep the confirmation of the front's point `row.digest`: fresh seeds, the numbers
+        being means over them.
 
         A later one stands beside it as a retry does, and counts.
         """
@@ -77,7 +83,9 @@ class Folder:
             name = f"{row.digest}.retry-{max(taken) + 1}.json" if taken else name
         content = encode(row)
         if not self._storage.create(f"{folder}/{name}", content):
-            raise EnvironmentFault(f"{self.path / folder / name} is there already; a written row is final")
+            raise EnvironmentFault(
+                f"{self.path / folder / name} is there already; a written row is final"
+            )
         self._remember(f"{folder}/{name}", content)
 
     def _versions(self, folder: str) -> list[tuple[str, int, str]]:
@@ -98,7 +106,9 @@ class Folder:
         row = decode(content, where)
         self._remember(file, content)
         if row.digest != digest:
-            raise EnvironmentFault(f"{where} holds the trial {row.digest}: it was renamed; restore or delete it")
+            raise EnvironmentFault(
+                f"{where} holds the trial {row.digest}: it was renamed; restore or delete it"
+            )
         return row
 
     def _remember(self, file: str, content: bytes) -> None:
@@ -106,7 +116,9 @@ class Folder:
             self._seen[file] = zlib.compress(content)
 
     def rows(self) -> list[Row]:
-        """The newest row of every point, by trial. Raises EnvironmentFault naming a file that does not verify."""
+        """The newest row of every point, by trial. Raises EnvironmentFault naming a file that
+        does not verify.
+        """
         return self._read("trials", newest=True)
 
     def first_rows(self) -> list[Row]:
@@ -114,7 +126,9 @@ class Folder:
         return self._read("trials", newest=False)
 
     def confirmed(self) -> list[Row]:
-        """The newest confirmation of every confirmed point; `digest` is that of the point on the front."""
+        """The newest confirmation of every confirmed point; `digest` is that of the point on
+        the front.
+        """
         return self._read("confirm", newest=True)
 
     def shown(self, digests: Sequence[str] | None = None) -> list[Row]:
@@ -123,7 +137,8 @@ class Folder:
         return rows if digests is None else [row for row in rows if row.digest in set(digests)]
 
     def derive(self, digests: Sequence[str] | None = None) -> list[str]:
-        """Rebuild trials.csv, attacks.csv, pareto.csv and timing.csv from the rows; the names of those that changed.
+        """Rebuild trials.csv, attacks.csv, pareto.csv and timing.csv from the rows; the names
+        of those that changed.
 
         The bytes depend on the rows alone, not on the order in which they were written.
         """

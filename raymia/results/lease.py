@@ -30,7 +30,9 @@ class Lock:
 
 
 class Lease:
-    """`.lock`: who holds the folder, a number drawn for this holding, and a count that rises with each renewal."""
+    """`.lock`: who holds the folder, a number drawn for this holding, and a count that rises
+    with each renewal.
+    """
 
     def __init__(self, lock: Lock, seconds: float = SECONDS):
         self._lock, self._seconds = lock, seconds
@@ -66,14 +68,26 @@ class Lease:
     def check(self) -> None:
         """Raises EnvironmentFault where the lease is no longer ours, or may not be."""
         if self._stolen or time.monotonic() - self._renewed > self._seconds:
-            why = "another raymia took it" if self._stolen else f"it could not be renewed for {self._seconds:g} s"
-            raise EnvironmentFault(f"{self._lock.place}: the lease on the folder is lost ({why}); run the command again")
+            why = (
+                "another raymia took it"
+                if self._stolen
+                else f"it could not be renewed for {self._seconds:g} s"
+            )
+            raise EnvironmentFault(
+                f"{self._lock.place}: the lease on the folder is lost ({why}); run the command "
+                "again"
+            )
 
     def _wait(self) -> None:
-        """Until nobody holds the folder. A lease that is not renewed for its whole length by our own clock is dead."""
+        """Until nobody holds the folder. A lease that is not renewed for its whole length by
+        our own clock is dead.
+        """
         first, begin = self._read(), time.monotonic()
         while first:
-            if time.time() > first.get("until", 0.0) + _OLD or time.monotonic() - begin > self._seconds:
+            if (
+                time.time() > first.get("until", 0.0) + _OLD
+                or time.monotonic() - begin > self._seconds
+            ):
                 return
             self._end.wait(min(2.0, self._seconds / 10))
             now = self._read()
@@ -82,7 +96,11 @@ class Lease:
             first = now
 
     def _held_by(self, lease: dict[str, Any]) -> str:
-        who = f"process {lease.get('pid')} on {lease.get('host')} since {lease.get('since')}" if lease else "another process"
+        who = (
+            f"process {lease.get('pid')} on {lease.get('host')} since {lease.get('since')}"
+            if lease
+            else "another process"
+        )
         return f"{self._lock.folder} is held by {who}; wait for it, or choose another --out"
 
     def _read(self) -> dict[str, Any]:
@@ -101,7 +119,8 @@ class Lease:
 
     def _keep(self) -> None:
         while not self._end.wait(self._seconds / 4):
-            with contextlib.suppress(EnvironmentFault):  # tried again; `check` refuses once it is too late
+            # tried again; `check` refuses once it is too late
+            with contextlib.suppress(EnvironmentFault):
                 if self._read().get("nonce") != self._own["nonce"]:
                     self._stolen = True
                     return

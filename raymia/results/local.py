@@ -1,7 +1,8 @@
-"""Where a results folder lives: whole files, created once or replaced whole. `remote` does the same on object storage.
+"""Where a results folder lives: whole files, created once or replaced whole. `remote` does the
+same on object storage.
 
-A name is a path inside the folder, with `/`. No file is ever seen half written: what is written stands under a
-temporary name, is on the disk (fsync), and only then gets its own name.
+A name is a path inside the folder, with `/`. No file is ever seen half written: what is written
+stands under a temporary name, is on the disk (fsync), and only then gets its own name.
 """
 
 import contextlib
@@ -23,7 +24,8 @@ _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
     errno.EROFS: "the file system is read-only: choose another folder with --out",
-    errno.EACCES: "permission is denied: choose another folder with --out, or change the permissions",
+    errno.EACCES: "permission is denied: choose another folder with --out, or change the "
+    "permissions",
     errno.ELOOP: "it is a symbolic link, which is not followed: remove it",
 }
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -46,7 +48,9 @@ class Storage(Files, Protocol):
     """What a results folder does with its storage."""
 
     def names(self, folder: str) -> list[str]:
-        """The names of the files in a folder, sorted, without temporary ones; none where there is no folder."""
+        """The names of the files in a folder, sorted, without temporary ones; none where there
+        is no folder.
+        """
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a file that is not there; False, and nothing changed, where it is."""
@@ -87,7 +91,8 @@ class Local:
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
-                if final.exists():  # no hard links here: the lock keeps other writers out between the two steps
+                # no hard links here: the lock keeps other writers out between the two steps
+                if final.exists():
                     return False
                 os.replace(temporary, final)
             _sync_folder(final.parent)
@@ -120,7 +125,9 @@ class Local:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = _holder(descriptor)
-                raise Locked(f"{self.root} is held by {holder}; wait for it, or choose another --out") from None
+                raise Locked(
+                    f"{self.root} is held by {holder}; wait for it, or choose another --out"
+                ) from None
             except OSError as error:  # a file system without locks
                 raise EnvironmentFault(
                     f"{path}: {error.strerror}; choose a folder on another file system with --out"
@@ -130,10 +137,13 @@ class Local:
             self._sweep_away()
             yield
         finally:
-            os.close(descriptor)  # and with it the lock; removing the file would race with the next holder
+            # and with it the lock; removing the file would race with the next holder
+            os.close(descriptor)
 
     def _sweep_away(self) -> None:
-        """Remove the temporary files of writers that were killed: while we hold the lock, nobody is writing."""
+        """Remove the temporary files of writers that were killed: while we hold the lock,
+        nobody is writing.
+        """
         with _faults(self.root):
             for folder in (self.root, self.root / "trials", self.root / "confirm"):
                 for left in folder.glob(".*.tmp"):
@@ -145,10 +155,12 @@ _ONE = threading.Lock()  # the lock below is of a process, not of a thread
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[bytes]:
-    """The content of a file, which nobody else changes meanwhile: no process here, nor on a node that has the folder by NFS.
+    """The content of a file, which nobody else changes meanwhile: no process here, nor on a
+    node that has the folder by NFS.
 
-    Such a lock holds a file, not a name, and the name gets a new file each time: who waited for the old one begins again.
-    It ends as soon as this process closes any descriptor of that file, so the content is read by the one that holds it.
+    Such a lock holds a file, not a name, and the name gets a new file each time: who waited for
+    the old one begins again. It ends as soon as this process closes any descriptor of that
+    file, so the content is read by the one that holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _ONE:

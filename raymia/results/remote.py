@@ -1,4 +1,6 @@
-"""A results folder on any file system of pyarrow: `s3://bucket/prefix`, `gs://bucket/prefix`, `file:///folder`."""
+"""A results folder on any file system of pyarrow: `s3://bucket/prefix`, `gs://bucket/prefix`,
+`file:///folder`.
+"""
 
 import contextlib
 import re
@@ -24,7 +26,8 @@ class Location:
     uri: str
 
     def __truediv__(self, name: str) -> "Location":
-        bare, mark, query = self.uri.partition("?")  # the options of an S3 URI stand behind its path
+        # the options of an S3 URI stand behind its path
+        bare, mark, query = self.uri.partition("?")
         return Location(f"{bare.rstrip('/')}/{name}{mark}{query}")
 
     def __str__(self) -> str:
@@ -44,7 +47,8 @@ class Location:
 
 
 def locate(where: "Path | str | Location") -> Path | Location:
-    """The Location that a URI names, also one that went through a Path and lost a slash; else the Path.
+    """The Location that a URI names, also one that went through a Path and lost a slash; else
+    the Path.
 
     Raises SweepError where a URI names no bucket or folder.
     """
@@ -68,9 +72,10 @@ def storage(where: "Path | str | Location") -> Storage:
 class Remote:
     """Whole objects under a URI.
 
-    pyarrow offers no put that fails where an object is. `create` looks, puts and reads back, and so only the one that
-    holds `lock()` may call it: the lease keeps other writers out between the look and the put, and a driver whose lease ran
-    out (it was suspended, or cut off) is refused every write. On file systems that are no object stores, a temporary file is
+    pyarrow offers no put that fails where an object is. `create` looks, puts and reads back,
+    and so only the one that holds `lock()` may call it: the lease keeps other writers out
+    between the look and the put, and a driver whose lease ran out (it was suspended, or cut
+    off) is refused every write. On file systems that are no object stores, a temporary file is
     written and moved. Raises EnvironmentFault naming the URI.
     """
 
@@ -95,7 +100,9 @@ class Remote:
         system, _ = self._opened
         with _faults(str(self.place / folder)):
             found = system.get_file_info(fs.FileSelector(self._path(folder), allow_not_found=True))
-        return sorted(one.base_name for one in found if one.is_file and not one.base_name.startswith("."))
+        return sorted(
+            one.base_name for one in found if one.is_file and not one.base_name.startswith(".")
+        )
 
     def read(self, name: str) -> bytes | None:
         system, _ = self._opened
@@ -111,7 +118,10 @@ class Remote:
             return False
         self.replace(name, data)
         if self.read(name) != data:
-            raise EnvironmentFault(f"{self.place / name} does not hold what was just written: is another raymia writing there?")
+            raise EnvironmentFault(
+                f"{self.place / name} does not hold what was just written: is another raymia "
+                "writing there?"
+            )
         return True
 
     def replace(self, name: str, data: bytes) -> None:
@@ -120,7 +130,9 @@ class Remote:
         self._put(name, data)
 
     def change(self, name: str, edit: Callable[[bytes | None], bytes]) -> None:
-        """Replace a file by what `edit` makes of its content. Only one process may: on a cluster the Keeper."""
+        """Replace a file by what `edit` makes of its content. Only one process may: on a
+        cluster the Keeper.
+        """
         self.replace(name, edit(self.read(name)))
 
     def delete(self, folder: str) -> None:
@@ -145,13 +157,15 @@ class Remote:
                 system.create_dir(folder, recursive=True)
             stream = system.open_output_stream(at, compression=None)
             stream.write(data)
-            stream.close()  # not in a `with`: one that closes after a fault would put half an object
+            # not in a `with`: one that closes after a fault would put half an object
+            stream.close()
             if not whole:
                 system.move(at, final)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """A lease of 60 s on the object `.lock`, renewed while it is held. Raises Locked where another one is renewed.
+        """A lease of 60 s on the object `.lock`, renewed while it is held. Raises Locked where
+        another one is renewed.
 
         A lease that nobody renews (its holder was killed) is waited for, at most its 60 s.
         """
@@ -177,4 +191,6 @@ def _faults(where: str) -> Iterator[None]:
         raise
     except (OSError, ValueError, NotImplementedError) as error:  # what pyarrow raises
         reason = " ".join(str(error).split())[:300]
-        raise EnvironmentFault(f"{where}: {reason}; are the address and the credentials right?") from error
+        raise EnvironmentFault(
+            f"{where}: {reason}; are the address and the credentials right?"
+        ) from error

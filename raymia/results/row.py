@@ -22,10 +22,10 @@ STATES = ("done", "failed", "invalid", "stopped")
 class Row:
     """Everything that is kept of one finished trial.
 
-    `point` is enough to run it again; `knobs` maps `part.knob` to a scalar; `numbers` holds every numeric column of
-    `trials.csv`, None where unknown; `attacks` the lines of `attacks.csv`; `timing` seconds, which go into
-    `timing.csv` alone.
-    Units: fractions in [0, 1]. Raises ValueError on a state, digest or number that cannot stand in a row.
+    `point` is enough to run it again; `knobs` maps `part.knob` to a scalar; `numbers` holds
+    every numeric column of `trials.csv`, None where unknown; `attacks` the lines of
+    `attacks.csv`; `timing` seconds, which go into `timing.csv` alone. Units: fractions in [0,
+    1]. Raises ValueError on a state, digest or number that cannot stand in a row.
     """
 
     trial: int
@@ -54,16 +54,23 @@ class Row:
         if not _DIGEST.fullmatch(self.digest):
             raise ValueError(f"a digest is 8 to 64 hexadecimal digits, got {self.digest!r}")
         if self.state not in STATES:
-            raise ValueError(f"row {self.digest[:12]}: state {self.state!r} is none of {', '.join(STATES)}")
+            raise ValueError(
+                f"row {self.digest[:12]}: state {self.state!r} is none of {', '.join(STATES)}"
+            )
         cells = [self.numbers, self.knobs, self.timing, *self.attacks]
         for name, value in (item for cell in cells for item in cell.items()):
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"row {self.digest[:12]}: {name} is {value}; finite numbers are allowed, or None")
+                raise ValueError(
+                    f"row {self.digest[:12]}: {name} is {value}; finite numbers are allowed, or "
+                    "None"
+                )
 
     @property
     def values(self) -> Values:
         """Its value of each objective; none where it is not done."""
-        first, second = (self.numbers.get(name) if self.state == "done" else None for name in objectives.COLUMNS)
+        first, second = (
+            self.numbers.get(name) if self.state == "done" else None for name in objectives.COLUMNS
+        )
         return first, second
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +107,9 @@ def encode(row: Row) -> bytes:
 
 
 def decode(data: bytes, where: str) -> Row:
-    """The row in a file. Raises EnvironmentFault naming the file where its bytes are not what was written."""
+    """The row in a file. Raises EnvironmentFault naming the file where its bytes are not what
+    was written.
+    """
     try:
         plain = json.loads(data)
         claimed = plain.pop("sha256")
@@ -109,5 +118,6 @@ def decode(data: bytes, where: str) -> Row:
         return Row.from_json(plain)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EnvironmentFault(
-            f"{where} is damaged or of another version ({error}); restore it, or delete it to have the trial run again"
+            f"{where} is damaged or of another version ({error}); restore it, or delete it to have "
+            "the trial run again"
         ) from None

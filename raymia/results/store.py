@@ -1,4 +1,6 @@
-"""What the models of one world have said, and their weights, as files of a results folder that say what they are."""
+"""What the models of one world have said, and their weights, as files of a results folder that
+say what they are.
+"""
 
 import io
 import json
@@ -18,10 +20,12 @@ Index = dict[str, Note]  # file name -> note
 
 @dataclass(frozen=True)
 class Store:
-    """signals/<key>/: an npz and a safetensors for each model, each with its sha256 and the key of its model in index.json.
+    """signals/<key>/: an npz and a safetensors for each model, each with its sha256 and the key
+    of its model in index.json.
 
-    `place` is the folder's name inside `storage`. A file that the index does not name is not there. Two processes that write
-    the same model write the same bytes, and nobody else changes the index while one of them does.
+    `place` is the folder's name inside `storage`. A file that the index does not name is not
+    there. Two processes that write the same model write the same bytes, and nobody else changes
+    the index while one of them does.
     """
 
     storage: Files
@@ -49,7 +53,9 @@ class Store:
         self.storage.change(self._path("index.json"), entered)
 
     def get(self, name: str, model: str = "") -> bytes | None:
-        """The content, or None where it is absent, damaged, or of another model: it is then made again."""
+        """The content, or None where it is absent, damaged, or of another model: it is then
+        made again.
+        """
         note = self.index().get(name)
         return None if note is None or note["model"] != model else self.read(name, note)
 

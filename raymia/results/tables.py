@@ -9,7 +9,8 @@ from typing import Any
 from raymia.point import columns, objectives
 from raymia.results.row import Row, best
 
-_TRIGGERS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that begins so for a formula
+# a spreadsheet takes a cell that begins so for a formula
+_TRIGGERS = ("=", "+", "-", "@", "\t", "\r")
 
 _HEAD = ("trial", "digest", "signals", "state", "reason", "dataset", "network", "defense")
 _SIZES = ("seed", "models", "targets", "members", "nonmembers")
@@ -40,13 +41,17 @@ Line = dict[str, Any]
 
 
 def _cell(value: Any) -> str:
-    """One cell: unknown is empty, a float its shortest exact form, a text on one line and never a formula."""
+    """One cell: unknown is empty, a float its shortest exact form, a text on one line and never
+    a formula.
+    """
     if value is None:
         return ""
     text = columns.word(value)
     if isinstance(value, int | float):
         return text
-    return ("'" if text.startswith(_TRIGGERS) else "") + re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", text)
+    return ("'" if text.startswith(_TRIGGERS) else "") + re.sub(
+        r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", text
+    )
 
 
 def _csv(names: Sequence[str], lines: Iterable[Line]) -> str:
@@ -63,8 +68,9 @@ def _names(mappings: Iterable[Mapping[str, Any]], known: Iterable[str] = ()) -> 
 
 
 def trial_columns(rows: Sequence[Row]) -> list[str]:
-    """The columns of `trials.csv`: those of the contract in its order, then every further number by name, notes
-    last."""
+    """The columns of `trials.csv`: those of the contract in its order, then every further
+    number by name, notes last.
+    """
     numbers = _names(row.numbers for row in rows)
     aucs = [columns.auc(attack) for attack in columns.attacks(numbers)]
     fixed = [*_HEAD, *_names(row.knobs for row in rows), *_SIZES, *_RESULT, *aucs, *_BUDGET]
@@ -80,7 +86,9 @@ def trial_line(row: Row) -> Line:
 def tables(rows: Sequence[Row], confirmed: Sequence[Row] = ()) -> dict[str, str]:
     """The text of every derived CSV by its name. Rows are taken as they are ordered."""
     named = trial_columns(rows)
-    attacks = (line | {"trial": row.trial, "digest": row.digest} for row in rows for line in row.attacks)
+    attacks = (
+        line | {"trial": row.trial, "digest": row.digest} for row in rows for line in row.attacks
+    )
     measures = _names((line for row in rows for line in row.attacks), ATTACK_COLUMNS)
     timing = [row.timing | {"trial": row.trial, "digest": row.digest} for row in rows]
     extra = _confirmed_columns(confirmed)
@@ -88,7 +96,10 @@ def tables(rows: Sequence[Row], confirmed: Sequence[Row] = ()) -> dict[str, str]
     return {
         "trials.csv": _csv(named, map(trial_line, rows)),
         "attacks.csv": _csv([*ATTACK_COLUMNS, *measures], attacks),
-        "pareto.csv": _csv([*named, *extra], [trial_line(row) | _confirmation(row, by_digest) for row in best(rows)]),
+        "pareto.csv": _csv(
+            [*named, *extra],
+            [trial_line(row) | _confirmation(row, by_digest) for row in best(rows)],
+        ),
         "timing.csv": _csv(["trial", "digest", *_names(row.timing for row in rows)], timing),
     }
 
@@ -97,11 +108,15 @@ def _confirmed_columns(confirmed: Sequence[Row]) -> list[str]:
     if not confirmed:
         return []
     names = [name for column in objectives.COLUMNS for name in columns.with_ends(column)]
-    return [columns.confirmed(name) for name in names] + [columns.change(name) for name in objectives.COLUMNS]
+    return [columns.confirmed(name) for name in names] + [
+        columns.change(name) for name in objectives.COLUMNS
+    ]
 
 
 def _confirmation(row: Row, confirmed: Mapping[str, Row]) -> Line:
-    """What `confirm` found for a point of the front, and how far that is from what the search saw."""
+    """What `confirm` found for a point of the front, and how far that is from what the search
+    saw.
+    """
     if row.digest not in confirmed:
         return {}
     numbers, out = confirmed[row.digest].numbers, Line()

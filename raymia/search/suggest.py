@@ -1,9 +1,11 @@
-"""What to try next: suggestion i is a function of the sweep, its seed, i, and the rows at least `lag` before i.
+"""What to try next: suggestion i is a function of the sweep, its seed, i, and the rows at least
+`lag` before i.
 
-That is all there is to resume: no state of a searcher is kept. A study is made afresh for every suggestion from the
-rows 0..i-lag and, as constant-liar peers, the knobs of the rows i-lag+1..i-1; whether those have finished makes no
-difference. Making it takes time for each row, and so does the sampler: of more than 500 rows it is told the last 500, and of
-those before them the ones on their front. A suggestion then takes as long after 10,000 rows as after 500.
+That is all there is to resume: no state of a searcher is kept. A study is made afresh for every
+suggestion from the rows 0..i-lag and, as constant-liar peers, the knobs of the rows
+i-lag+1..i-1; whether those have finished makes no difference. Making it takes time for each
+row, and so does the sampler: of more than 500 rows it is told the last 500, and of those before
+them the ones on their front. A suggestion then takes as long after 10,000 rows as after 500.
 """
 
 import math
@@ -23,12 +25,14 @@ from raymia.streams import seed_of
 from raymia.study.sweep import Sweep
 from raymia.verdict.front import Values, front
 
-_WINDOW = 500  # rows with an outcome that a sampler is told of, beside the front of those before them
+# rows with an outcome that a sampler is told of, beside the front of those before them
+_WINDOW = 500
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the search learns of a row: its value of each objective; None where the row has nothing to say of it.
+    """What the search learns of a row: its value of each objective; None where the row has
+    nothing to say of it.
 
     That is so in a row that failed or is invalid, and where a number is missing.
     """
@@ -46,7 +50,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """An arm of the sweep, its free knobs, and how many earlier suggestions were the same recipe."""
+    """An arm of the sweep, its free knobs, and how many earlier suggestions were the same
+    recipe.
+    """
 
     arm: int
     knobs: Mapping[str, Scalar]
@@ -56,7 +62,8 @@ class Suggestion:
 class Suggestions:
     """The suggestions of one sweep, in order.
 
-    `known` are those that stand in written rows: they are final, taken as they are instead of being derived again.
+    `known` are those that stand in written rows: they are final, taken as they are instead of
+    being derived again.
     """
 
     def __init__(self, sweep: Sweep, known: Mapping[int, Suggestion] | None = None) -> None:
@@ -82,13 +89,16 @@ class Suggestions:
 
     def _next(self, index: int, outcomes: Mapping[int, Outcome]) -> Suggestion:
         if not self.ready(index, outcomes):
-            raise LookupError(f"suggestion {index} needs the rows 0 to {index - self._sweep.search.lag}")
+            raise LookupError(
+                f"suggestion {index} needs the rows 0 to {index - self._sweep.search.lag}"
+            )
         if index < len(self._sweep.arms):
             arm, knobs = index, self._sweep.default(index)
         else:
             arm, knobs = self._sample(index, outcomes)
         recipe = self._sweep.recipe(arm, knobs)
-        # Of two arms that hold the same recipe the first one has it: a row does not say which arm proposed it.
+        # Of two arms that hold the same recipe the first one has it: a row does not say which
+        # arm proposed it.
         arm, knobs = locate(self._sweep, recipe)
         return Suggestion(arm, knobs, self._seen[recipe])
 
@@ -101,10 +111,20 @@ class Suggestions:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # it logs every study to stderr
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # it means `group`
-                study = optuna.create_study(directions=[o.direction for o in OBJECTIVES], sampler=_sampler(self._sweep, index))
-                if self._sweep.search.sampler != "random":  # which looks at no row, and so takes no time for them
-                    study.add_trials([self._frozen(i, outcomes[i] if i < told else None) for i in self._shown(told, outcomes)])
+                # it means `group`
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study = optuna.create_study(
+                    directions=[o.direction for o in OBJECTIVES],
+                    sampler=_sampler(self._sweep, index),
+                )
+                # which looks at no row, and so takes no time for them
+                if self._sweep.search.sampler != "random":
+                    study.add_trials(
+                        [
+                            self._frozen(i, outcomes[i] if i < told else None)
+                            for i in self._shown(told, outcomes)
+                        ]
+                    )
                 trial = study.ask()
                 arm = trial.suggest_categorical("arm", range(len(self._sweep.arms)))
                 drawn = _draw(trial, self._domains[arm])
@@ -124,8 +144,13 @@ class Suggestions:
         suggestion = self._made[index]
         told = outcome is not None and outcome.known
         return create_trial(
-            state=TrialState.RUNNING if outcome is None else TrialState.COMPLETE if told else TrialState.FAIL,
-            params={"arm": suggestion.arm} | {name(suggestion.arm, k): v for k, v in suggestion.knobs.items()},
+            state=TrialState.RUNNING
+            if outcome is None
+            else TrialState.COMPLETE
+            if told
+            else TrialState.FAIL,
+            params={"arm": suggestion.arm}
+            | {name(suggestion.arm, k): v for k, v in suggestion.knobs.items()},
             distributions={"arm": self._arms} | self._domains[suggestion.arm],
             values=list(outcome.values) if outcome is not None and told else None,
         )
@@ -140,7 +165,10 @@ class Suggestions:
     def _domains(self) -> list[dict[str, Any]]:
         """Of each arm: the name of a free knob in the study -> its distribution."""
         spaces = [self._sweep.space(arm) for arm in range(len(self._sweep.arms))]
-        return [{name(arm, key): distribution(d) for key, d in space.items()} for arm, space in enumerate(spaces)]
+        return [
+            {name(arm, key): distribution(d) for key, d in space.items()}
+            for arm, space in enumerate(spaces)
+        ]
 
 
 def _front(outcomes: Mapping[int, Outcome]) -> list[int]:
@@ -150,32 +178,55 @@ def _front(outcomes: Mapping[int, Outcome]) -> list[int]:
 
 
 def locate(sweep: Sweep, recipe: Sequence[Part]) -> tuple[int, dict[str, Scalar]]:
-    """The first arm that holds a recipe, and its free knobs there. Raises EnvironmentFault where none does."""
-    values = {columns.knob(part.name, knob): value for part in recipe for knob, value in part.knobs.items()}
+    """The first arm that holds a recipe, and its free knobs there. Raises EnvironmentFault
+    where none does.
+    """
+    values = {
+        columns.knob(part.name, knob): value
+        for part in recipe
+        for knob, value in part.knobs.items()
+    }
     for index, arm in enumerate(sweep.arms):
-        spelled = {columns.knob(part.name, knob): value for part in arm for knob, value in part.knobs.items()}
+        spelled = {
+            columns.knob(part.name, knob): value
+            for part in arm
+            for knob, value in part.knobs.items()
+        }
         same = [p.name for p in arm] == [p.name for p in recipe] and spelled.keys() == values.keys()
         if same and all(_holds(spelled[key], values[key]) for key in values):
             return index, {key: values[key] for key in sweep.space(index)}
     named = " + ".join(f"{p.name} {dict(p.knobs)}" for p in recipe) or "none"
-    raise EnvironmentFault(f"the results folder holds a trial of {named}, which is in no arm of this sweep")
+    raise EnvironmentFault(
+        f"the results folder holds a trial of {named}, which is in no arm of this sweep"
+    )
 
 
 def _holds(spelled: Any, value: Any) -> bool:
     if isinstance(spelled, Range):
-        return isinstance(value, int | float) and not isinstance(value, bool) and spelled.low <= value <= spelled.high
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and spelled.low <= value <= spelled.high
+        )
     allowed = spelled.options if isinstance(spelled, Choice) else (spelled,)
-    return any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in allowed)
+    return any(
+        value == option and isinstance(value, bool) == isinstance(option, bool)
+        for option in allowed
+    )
 
 
 def _sampler(sweep: Sweep, index: int) -> Any:
     from optuna.samplers import RandomSampler, TPESampler
 
-    seed = seed_of(sweep.search.seed, "suggest", index) % 2**32  # as many bits as numpy's RandomState takes
+    # as many bits as numpy's RandomState takes
+    seed = seed_of(sweep.search.seed, "suggest", index) % 2**32
     if sweep.search.sampler == "random":
         return RandomSampler(seed=seed)
-    # 5 random draws instead of Optuna's 10: 0.3 to 17% more hypervolume on toys of 2 to 6 knobs at 24 and 64 trials, lag 8.
-    return TPESampler(multivariate=True, group=True, constant_liar=True, n_startup_trials=5, seed=seed)
+    # 5 random draws instead of Optuna's 10: 0.3 to 17% more hypervolume on toys of 2 to 6 knobs
+    # at 24 and 64 trials, lag 8.
+    return TPESampler(
+        multivariate=True, group=True, constant_liar=True, n_startup_trials=5, seed=seed
+    )
 
 
 def name(arm: int, key: str) -> str:
@@ -190,7 +241,8 @@ def distribution(domain: Domain) -> Any:
 
     if isinstance(domain, Choice):
         return CategoricalDistribution(domain.options)
-    if isinstance(domain.low, int) and isinstance(domain.high, int):  # as `sweep` spells the range of a whole number
+    # as `sweep` spells the range of a whole number
+    if isinstance(domain.low, int) and isinstance(domain.high, int):
         return IntDistribution(domain.low, domain.high, log=domain.log)
     return FloatDistribution(domain.low, domain.high, log=domain.log)
 

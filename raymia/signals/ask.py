@@ -24,9 +24,11 @@ Array = np.ndarray[Any, Any]
 
 
 class Bench:
-    """One group of a world's models, trained on tensors that stay on the device, before any release.
+    """One group of a world's models, trained on tensors that stay on the device, before any
+    release.
 
-    One thread computes: the same bits whatever the number of cores (numpy, scikit-learn and torch repeat on one thread).
+    One thread computes: the same bits whatever the number of cores (numpy, scikit-learn and
+    torch repeat on one thread).
     """
 
     def __init__(self, world: World, data: Data, group: Sequence[int]) -> None:
@@ -47,31 +49,69 @@ class Bench:
             tuple(self.split.reference(m) for m in self.group),
             self.classes,
         )
-        models = fit(self.recipe, self.build, lesson, self.point.training, self.key, list(self.group), self._taught)
+        models = fit(
+            self.recipe,
+            self.build,
+            lesson,
+            self.point.training,
+            self.key,
+            list(self.group),
+            self._taught,
+        )
         return dict(zip(self.group, models, strict=True))
 
     def _taught(
-        self, recipe: Defense, lesson: Lesson, training: Training, name: str, train: Callable[[], list[Predictor]]
+        self,
+        recipe: Defense,
+        lesson: Lesson,
+        training: Training,
+        name: str,
+        train: Callable[[], list[Predictor]],
     ) -> list[Predictor]:
-        """Teachers of this group: those of an earlier point, where all that determines them is the same."""
+        """Teachers of this group: those of an earlier point, where all that determines them is
+        the same.
+        """
         if lesson.x is not self.x or lesson.target is not None:
             return train()
         point, rows = self.point, [r.tobytes().hex() for r in (*lesson.members, *lesson.reference)]
-        parts = [self.data, point.network, training, point.device, self.key, list(self.group), name, recipe, rows]
+        parts = [
+            self.data,
+            point.network,
+            training,
+            point.device,
+            self.key,
+            list(self.group),
+            name,
+            recipe,
+            rows,
+        ]
         return TEACHERS.get(key(repr(parts)), train)
 
     def load(self, content: bytes) -> Model:
-        return restored(content, self.recipe, self.build, self.point.training.precision, self.x.device)
+        return restored(
+            content, self.recipe, self.build, self.point.training.precision, self.x.device
+        )
 
     def ask(
-        self, model: Predictor, m: int, needs: Sequence[str], recipe: Defense, raw: Array | None = None
+        self,
+        model: Predictor,
+        m: int,
+        needs: Sequence[str],
+        recipe: Defense,
+        raw: Array | None = None,
     ) -> dict[str, Array]:
-        """Answers to the needs, of logits as `recipe` releases them; `raw`: the model's own, which a release is fitted on."""
+        """Answers to the needs, of logits as `recipe` releases them; `raw`: the model's own,
+        which a release is fitted on.
+        """
         rng = stream(*self.key, "release", m)
         release: Release = _as_is
         if raw is not None:
-            release = recipe.release(Owned(raw, self.split.members(m), self.split.reference(m), rng))
-        subject = Subject(model, release, self.x, self.y, stream(*self.key, "query", m), self.split.members(m))
+            release = recipe.release(
+                Owned(raw, self.split.members(m), self.split.reference(m), rng)
+            )
+        subject = Subject(
+            model, release, self.x, self.y, stream(*self.key, "query", m), self.split.members(m)
+        )
         return {name: a for need in needs for name, a in QUERIES[need](subject).items()}
 
 
@@ -79,11 +119,14 @@ def _as_is(logits: Array) -> Array:
     return logits
 
 
-_RESIDENT: OrderedDict[tuple[str, str], tuple[Tensor, Tensor]] = OrderedDict()  # (hash of the data, device) -> x and y
+# (hash of the data, device) -> x and y
+_RESIDENT: OrderedDict[tuple[str, str], tuple[Tensor, Tensor]] = OrderedDict()
 
 
 def resident(data: Data, device: str) -> tuple[Tensor, Tensor]:
-    """x and y on the device, copied once a process: arrays from an object store are read-only. The last two are kept."""
+    """x and y on the device, copied once a process: arrays from an object store are read-only.
+    The last two are kept.
+    """
     name = (data.sha256(), device)
     if name not in _RESIDENT:
         _RESIDENT[name] = torch.tensor(data.x, device=device), torch.tensor(data.y, device=device)

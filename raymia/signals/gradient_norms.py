@@ -15,11 +15,13 @@ VMAP_CHUNK = 16  # records whose whole gradients are held at once
 
 
 def gradient(network: Network, x: Tensor, y: Tensor, p: int) -> Tensor:
-    """The l1 (p = 1) or l2 norm [B] of the gradient of each record's cross-entropy by all parameters, in evaluation mode.
+    """The l1 (p = 1) or l2 norm [B] of the gradient of each record's cross-entropy by all
+    parameters, in evaluation mode.
 
-    A linear layer's gradient is the outer product of what goes in and the gradient of what comes out, so its norm is that
-    of two vectors (Goodfellow, arXiv:1510.01799); the l2 norm of a convolution follows from the products between positions
-    where those are fewer than its weights (ghost norms: Li et al., ICLR 2022; Bu, Mao & Xu, NeurIPS 2022). Layers with other
+    A linear layer's gradient is the outer product of what goes in and the gradient of what
+    comes out, so its norm is that of two vectors (Goodfellow, arXiv:1510.01799); the l2 norm of
+    a convolution follows from the products between positions where those are fewer than its
+    weights (ghost norms: Li et al., ICLR 2022; Bu, Mao & Xu, NeurIPS 2022). Layers with other
     parameters have all gradients made, record by record.
     """
     layers = [m for m in network.modules() if any(True for _ in m.parameters(recurse=False))]
@@ -30,8 +32,11 @@ def gradient(network: Network, x: Tensor, y: Tensor, p: int) -> Tensor:
     return total if p == 1 else total.sqrt()
 
 
-def _by_layers(network: Network, layers: list[nn.Module], x: Tensor, y: Tensor, p: int) -> Tensor | None:
-    """The sum [B] of |gradient|^p from what goes into each layer and the gradient of what comes out.
+def _by_layers(
+    network: Network, layers: list[nn.Module], x: Tensor, y: Tensor, p: int
+) -> Tensor | None:
+    """The sum [B] of |gradient|^p from what goes into each layer and the gradient of what comes
+    out.
 
     None where a layer is used twice: its gradients add up before the norm is taken.
     """
@@ -53,7 +58,9 @@ def _by_layers(network: Network, layers: list[nn.Module], x: Tensor, y: Tensor, 
     if len(used) != len(layers) or len(came_out) != len(layers):
         return None
     grads = torch.autograd.grad(loss, [came_out[layer] for layer in layers])
-    return torch.stack([_layer(layer, went_in[layer], g, p) for layer, g in zip(layers, grads, strict=True)]).sum(0)
+    return torch.stack(
+        [_layer(layer, went_in[layer], g, p) for layer, g in zip(layers, grads, strict=True)]
+    ).sum(0)
 
 
 def _shared(layers: list[nn.Module]) -> bool:
@@ -62,9 +69,12 @@ def _shared(layers: list[nn.Module]) -> bool:
 
 
 def _layer(layer: nn.Module, a: Tensor, g: Tensor, p: int) -> Tensor:
-    """The sum [B] of |gradient|^p over one layer's parameters, from its input and the gradient of its output."""
+    """The sum [B] of |gradient|^p over one layer's parameters, from its input and the gradient
+    of its output.
+    """
     if isinstance(layer, nn.Conv2d):
-        a = F.unfold(a, layer.kernel_size, layer.dilation, layer.padding, layer.stride)  # type: ignore[arg-type]
+        how: Any = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        a = F.unfold(a, *how)
         a, g = a.transpose(1, 2), g.flatten(2).transpose(1, 2)  # [B, positions, inputs and outputs]
     elif a.ndim == 2:
         a, g = a[:, None], g[:, None]
@@ -72,14 +82,20 @@ def _layer(layer: nn.Module, a: Tensor, g: Tensor, p: int) -> Tensor:
         a, g = a.flatten(1, -2), g.flatten(1, -2)
     groups = getattr(layer, "groups", 1)
     a, g = a.double(), g.double()
-    norm = g.sum(1).abs().pow(p).sum(-1) if getattr(layer, "bias", None) is not None else g.new_zeros(len(g))
+    norm = (
+        g.sum(1).abs().pow(p).sum(-1)
+        if getattr(layer, "bias", None) is not None
+        else g.new_zeros(len(g))
+    )
     for part, out in zip(a.chunk(groups, -1), g.chunk(groups, -1), strict=True):
         if part.shape[1] == 1:
             norm = norm + part[:, 0].abs().pow(p).sum(-1) * out[:, 0].abs().pow(p).sum(-1)
         elif p == 2 and part.shape[1] ** 2 <= part.shape[2] * out.shape[2]:
             norm = norm + ((part @ part.transpose(1, 2)) * (out @ out.transpose(1, 2))).sum((1, 2))
         else:
-            norm = norm + torch.cat([(o.transpose(1, 2) @ i).abs().pow(p).sum((1, 2)) for i, o in _few(part, out)])
+            norm = norm + torch.cat(
+                [(o.transpose(1, 2) @ i).abs().pow(p).sum((1, 2)) for i, o in _few(part, out)]
+            )
     return norm
 
 
@@ -100,5 +116,7 @@ def _one_by_one(network: Network, x: Tensor, y: Tensor, p: int) -> Tensor:
     norms = []
     for part, label in _few(x, y):
         grads = vmap(grad(loss), in_dims=(None, 0, 0))(params, part, label)
-        norms.append(torch.stack([g.flatten(1).double().abs().pow(p).sum(1) for g in grads.values()]).sum(0))
+        norms.append(
+            torch.stack([g.flatten(1).double().abs().pow(p).sum(1) for g in grads.values()]).sum(0)
+        )
     return torch.cat(norms)

@@ -1,4 +1,6 @@
-"""From a world to its signals: what is missing of its models is trained, and they are asked what was not asked yet."""
+"""From a world to its signals: what is missing of its models is trained, and they are asked
+what was not asked yet.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,8 @@ Array = np.ndarray[Any, Any]
 class Work:
     """The work of one world, a group of models at a time: the unit that is spread over GPUs.
 
-    `root` holds the folders of signals. A model whose file is there, whole and of the same key, is neither trained nor asked
-    again.
+    `root` holds the folders of signals. A model whose file is there, whole and of the same key,
+    is neither trained nor asked again.
     """
 
     world: World
@@ -50,14 +52,19 @@ class Work:
                 bench = _bench(self.world, self.data, group)
                 models = _models(bench, _store(base, self.root), keys)
             for m in (m for m in group if missing[m]):
-                raw = None if world is base else _held(_store(base, self.root), m, keys[m])["logits"]
+                raw = (
+                    None if world is base else _held(_store(base, self.root), m, keys[m])["logits"]
+                )
                 asked = bench.ask(models[m], m, missing[m], world.recipe, raw)
                 store.put(f"model-{m}.npz", pack({**held[m], **asked}), keys[m])
 
     def lacks(self, group: Sequence[int]) -> bool:
         """Whether there is anything to do for a group."""
         keys = self.world.model_keys(group)
-        return any(any(_missing(_store(world, self.root), keys, self.needs)[1].values()) for world in self._worlds)
+        return any(
+            any(_missing(_store(world, self.root), keys, self.needs)[1].values())
+            for world in self._worlds
+        )
 
     @property
     def _worlds(self) -> list[World]:
@@ -75,11 +82,15 @@ def _bench(world: World, data: Data, group: Sequence[int]) -> Bench:
 
 
 def answered(arrays: Iterable[str], need: str) -> bool:
-    """Whether a model's file holds the answer to a need: an array of its name, or several that begin with it."""
+    """Whether a model's file holds the answer to a need: an array of its name, or several that
+    begin with it.
+    """
     return any(name == need or name.startswith(f"{need}_") for name in arrays)
 
 
-def _missing(store: Store, keys: Keys, needs: Sequence[str]) -> tuple[dict[int, dict[str, Array]], dict[int, list[str]]]:
+def _missing(
+    store: Store, keys: Keys, needs: Sequence[str]
+) -> tuple[dict[int, dict[str, Array]], dict[int, list[str]]]:
     """What each model has said, and the needs that it has not answered."""
     held = {m: _held(store, m, key) for m, key in keys.items()}
     return held, {m: [n for n in needs if not answered(held[m], n)] for m in keys}
@@ -135,7 +146,9 @@ def kept(point: Point, root: Path) -> World:
 def _labels(store: Store, root: Path) -> Array:
     content = store.get("split.npz")
     if content is None:
-        raise FileNotFoundError(f"{root / store.place}/split.npz is missing or damaged; run the trial again")
+        raise FileNotFoundError(
+            f"{root / store.place}/split.npz is missing or damaged; run the trial again"
+        )
     return unpack(content)["labels"]
 
 
@@ -147,6 +160,10 @@ def load(world: World, root: Path, needs: tuple[str, ...]) -> Signals:
     for group in world.groups:
         for m, key in world.model_keys(group).items():
             held = _held(store, m, key)
-            rows.append({name: a for name, a in held.items() if any(answered([name], n) for n in needs)})
+            rows.append(
+                {name: a for name, a in held.items() if any(answered([name], n) for n in needs)}
+            )
     names = rows[0].keys()
-    return Signals(world.split, labels, {name: np.stack([row[name] for row in rows]) for name in names})
+    return Signals(
+        world.split, labels, {name: np.stack([row[name] for row in rows]) for name in names}
+    )

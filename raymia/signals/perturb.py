@@ -1,4 +1,6 @@
-"""What lies near a record: copies of it, and the nearest place where a model says something else."""
+"""What lies near a record: copies of it, and the nearest place where a model says something
+else.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Array = np.ndarray[Any, Any]
-Logits = Callable[[Tensor], Tensor]  # x [B, ...] in the data's units -> logits [B, C], differentiable
+# x [B, ...] in the data's units -> logits [B, C], differentiable
+Logits = Callable[[Tensor], Tensor]
 Labels = Callable[[Tensor], Array]  # x [B, ...] -> predicted labels [B]
 
 DTC_STEP, DTC_STEPS = 0.001, 100
@@ -20,7 +23,9 @@ ROUNDS, DIRECTIONS, HALVINGS = 4, 40, 12  # of the label-only search: about 250 
 
 
 def shifted(x: Tensor, by: Iterable[int]) -> Iterator[Tensor]:
-    """Images [S, C, H, W] shifted by each pair of `by`, zeros coming in, each followed by its mirror image."""
+    """Images [S, C, H, W] shifted by each pair of `by`, zeros coming in, each followed by its
+    mirror image.
+    """
     by = list(by)
     pad, (height, width) = max(map(abs, by)), x.shape[-2:]
     padded = F.pad(x, (pad, pad, pad, pad))
@@ -32,14 +37,20 @@ def shifted(x: Tensor, by: Iterable[int]) -> Iterator[Tensor]:
 
 
 def confident(logits: Logits, x: Tensor, y: Tensor, loss: float) -> Tensor:
-    """The l_inf distance [B] that sign steps of 0.001 (1 at least, 100 at most) take a record to a loss below `loss`."""
+    """The l_inf distance [B] that sign steps of 0.001 (1 at least, 100 at most) take a record
+    to a loss below `loss`.
+    """
     here, distance = x.clone(), torch.zeros(len(x), dtype=torch.float64, device=x.device)
     active = torch.ones(len(x), dtype=torch.bool, device=x.device)
     for _ in range(DTC_STEPS):
         at = torch.nonzero(active).flatten()
         if not len(at):
             break
-        (grad,) = _gradient(lambda z, at=at: -F.cross_entropy(z, y[at], reduction="sum"), logits, here[at])  # type: ignore[misc]
+
+        def surer(z: Tensor, of: Tensor = y[at]) -> Tensor:
+            return -F.cross_entropy(z, of, reduction="sum")
+
+        (grad,) = _gradient(surer, logits, here[at])
         here[at] += DTC_STEP * grad.sign()
         with torch.no_grad():
             active[at] = F.cross_entropy(logits(here[at]), y[at], reduction="none") >= loss
@@ -50,8 +61,9 @@ def confident(logits: Logits, x: Tensor, y: Tensor, loss: float) -> Tensor:
 def adversarial(logits: Logits, x: Tensor, y: Tensor, norm: str) -> Tensor:
     """The distance [B] in that norm to where another class is predicted; 0 where one is already.
 
-    Steps to where the margin between the label and the strongest other class would be 0 if it were linear (DeepFool:
-    Moosavi-Dezfooli, Fawzi & Frossard, CVPR 2016), then halves the last line between.
+    Steps to where the margin between the label and the strongest other class would be 0 if it
+    were linear (DeepFool: Moosavi-Dezfooli, Fawzi & Frossard, CVPR 2016), then halves the last
+    line between.
     """
     y = y.to(x.device)
     with torch.no_grad():
@@ -62,7 +74,11 @@ def adversarial(logits: Logits, x: Tensor, y: Tensor, norm: str) -> Tensor:
         at = torch.nonzero(active).flatten()
         if not len(at):
             break
-        grad, margin = _gradient(lambda z, at=at: _margin(z, y[at]), logits, x[at] + moved[at])  # type: ignore[misc]
+
+        def lead(z: Tensor, of: Tensor = y[at]) -> Tensor:
+            return _margin(z, of)
+
+        grad, margin = _gradient(lead, logits, x[at] + moved[at])
         flat = grad.flatten(1)
         step = (margin.clamp(min=0) + 1e-4) * OVERSHOOT
         if norm == "l2":
@@ -72,7 +88,10 @@ def adversarial(logits: Logits, x: Tensor, y: Tensor, norm: str) -> Tensor:
         moved[at] += flat.view_as(grad).clamp(-1e3, 1e3)
         with torch.no_grad():
             active[at] = logits(x[at] + moved[at]).argmax(-1) == y[at]
-    low, high = torch.zeros(len(x), device=x.device, dtype=x.dtype), torch.ones(len(x), device=x.device, dtype=x.dtype)
+    low, high = (
+        torch.zeros(len(x), device=x.device, dtype=x.dtype),
+        torch.ones(len(x), device=x.device, dtype=x.dtype),
+    )
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         with torch.no_grad():
@@ -105,11 +124,13 @@ def _length(x: Tensor, norm: str) -> Tensor:
 
 
 def boundary(labels: Labels, x: Tensor, y: Array, rng: np.random.Generator) -> Array:
-    """The l2 distance [S] to where another label is predicted, from labels alone; 0 where one is already.
+    """The l2 distance [S] to where another label is predicted, from labels alone; 0 where one
+    is already.
 
-    From the middle of the way to a record that is predicted otherwise: the boundary's normal is estimated from the labels of
-    noisy copies, a step is taken along it, and the line back to the record is halved down to the boundary again
-    (HopSkipJump: Chen, Jordan & Wainwright, S&P 2020). The nearest point that was found counts.
+    From the middle of the way to a record that is predicted otherwise: the boundary's normal is
+    estimated from the labels of noisy copies, a step is taken along it, and the line back to
+    the record is halved down to the boundary again (HopSkipJump: Chen, Jordan & Wainwright, S&P
+    2020). The nearest point that was found counts.
     """
     said = labels(x)
     at = np.flatnonzero(said == y)
@@ -118,7 +139,9 @@ def boundary(labels: Labels, x: Tensor, y: Array, rng: np.random.Generator) -> A
     if not len(at) or not all(map(len, others.values())):
         return np.where(said == y, 1e6, 0.0)  # one label everywhere: there is no boundary
     place = rng.random(len(at))
-    start = np.array([others[c][int(u * len(others[c]))] for c, u in zip(y[at], place, strict=True)])
+    start = np.array(
+        [others[c][int(u * len(others[c]))] for c, u in zip(y[at], place, strict=True)]
+    )
     own, label = x[at], y[at]
     here = _halved(labels, own, x[start], label)
     best = _length(here - own, "l2")
@@ -127,7 +150,9 @@ def boundary(labels: Labels, x: Tensor, y: Array, rng: np.random.Generator) -> A
         apart = _wide(_length(here - own, "l2").float(), own)
         found = torch.zeros_like(own)
         votes = np.zeros((DIRECTIONS, len(at)))
-        drawn = [torch.as_tensor(rng.standard_normal(own.shape, np.float32)) for _ in range(DIRECTIONS)]
+        drawn = [
+            torch.as_tensor(rng.standard_normal(own.shape, np.float32)) for _ in range(DIRECTIONS)
+        ]
         for i, u in enumerate(drawn):
             votes[i] = np.where(labels(here + 0.1 * apart / size * u) != label, 1.0, -1.0)
         votes -= np.where(np.abs(votes.mean(0)) < 1, votes.mean(0), 0.0)
@@ -148,10 +173,14 @@ def boundary(labels: Labels, x: Tensor, y: Array, rng: np.random.Generator) -> A
 
 
 def _halved(labels: Labels, inside: Tensor, outside: Tensor, label: Array) -> Tensor:
-    """The point on the line from `inside`, which is predicted as `label`, nearest to it that is not."""
+    """The point on the line from `inside`, which is predicted as `label`, nearest to it that is
+    not.
+    """
     low, high = torch.zeros(len(inside)), torch.ones(len(inside))
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        other = torch.as_tensor(labels(inside + _wide(middle, inside) * (outside - inside)) != label)
+        other = torch.as_tensor(
+            labels(inside + _wide(middle, inside) * (outside - inside)) != label
+        )
         low, high = torch.where(other, low, middle), torch.where(other, middle, high)
     return inside + _wide(high, inside) * (outside - inside)

@@ -1,6 +1,8 @@
-"""What is asked of one trained model: each function answers one of the `needs` that attacks declare.
+"""What is asked of one trained model: each function answers one of the `needs` that attacks
+declare.
 
-A query sees the released logits through `Subject.release`, and the network itself where an attack is white-box.
+A query sees the released logits through `Subject.release`, and the network itself where an
+attack is white-box.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ DRAWS, STEP = 10, 1e-3  # of the sensitivity
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One model under question: how it predicts, how its logits are released, the records x [S, ...] and labels y [S].
+    """One model under question: how it predicts, how its logits are released, the records x [S,
+    ...] and labels y [S].
 
     `members`: its own, for the one measure that is defined by them (`confident_distance`).
     """
@@ -73,10 +76,11 @@ def logits(subject: Subject) -> dict[str, Array]:
 
 
 def input_grad(subject: Subject) -> dict[str, Array]:
-    """`input_grad_l1`, `input_grad_l2` [S]: norms of the gradient of the cross-entropy by the normalised input.
+    """`input_grad_l1`, `input_grad_l2` [S]: norms of the gradient of the cross-entropy by the
+    normalised input.
 
-    In evaluation mode every record is on its own, so the gradient of the summed losses holds each record's own.
-    Source: Rezaei & Liu, CVPR 2021.
+    In evaluation mode every record is on its own, so the gradient of the summed losses holds
+    each record's own. Source: Rezaei & Liu, CVPR 2021.
     """
     network, first, second = subject.network, [], []
     for x, y in subject.chunks():
@@ -91,35 +95,52 @@ def input_grad(subject: Subject) -> dict[str, Array]:
 
 def weight_grad_l1(subject: Subject) -> dict[str, Array]:
     """`weight_grad_l1` [S]: the l1 norm of the gradient of the cross-entropy by all weights."""
-    return {"weight_grad_l1": _joined([norms.gradient(subject.network, x, y, 1) for x, y in subject.chunks()])}
+    return {
+        "weight_grad_l1": _joined(
+            [norms.gradient(subject.network, x, y, 1) for x, y in subject.chunks()]
+        )
+    }
 
 
 def weight_grad_l2(subject: Subject) -> dict[str, Array]:
     """`weight_grad_l2` [S]: the l2 norm of that gradient."""
-    return {"weight_grad_l2": _joined([norms.gradient(subject.network, x, y, 2) for x, y in subject.chunks()])}
+    return {
+        "weight_grad_l2": _joined(
+            [norms.gradient(subject.network, x, y, 2) for x, y in subject.chunks()]
+        )
+    }
 
 
 def confident_distance(subject: Subject) -> dict[str, Array]:
-    """`confident_distance` [S]: the l_inf distance to a loss below the median of the model's own members.
+    """`confident_distance` [S]: the l_inf distance to a loss below the median of the model's
+    own members.
 
     Source: Kaya, Hong & Dumitras, arXiv:2006.05336 (DtC).
     """
     model = subject.network
-    losses = [F.cross_entropy(model(x).logits, y, reduction="none").detach() for x, y in subject.chunks()]
+    losses = [
+        F.cross_entropy(model(x).logits, y, reduction="none").detach() for x, y in subject.chunks()
+    ]
     median = float(torch.cat(losses)[torch.as_tensor(subject.members)].median())
     found = [nearby.confident(lambda x: model(x).logits, x, y, median) for x, y in subject.chunks()]
     return {"confident_distance": _joined(found)}
 
 
 def adversarial_distance(subject: Subject) -> dict[str, Array]:
-    """`adversarial_distance_l2`, `adversarial_distance_linf` [S]: how far a record is moved to be predicted otherwise."""
+    """`adversarial_distance_l2`, `adversarial_distance_linf` [S]: how far a record is moved to
+    be predicted otherwise.
+    """
     model = subject.network
-    found = {n: [nearby.adversarial(lambda x: model(x).logits, x, y, n) for x, y in subject.chunks()] for n in ("l2", "linf")}
+    found = {
+        n: [nearby.adversarial(lambda x: model(x).logits, x, y, n) for x, y in subject.chunks()]
+        for n in ("l2", "linf")
+    }
     return {f"adversarial_distance_{norm}": _joined(parts) for norm, parts in found.items()}
 
 
 def sensitivity(subject: Subject) -> dict[str, Array]:
-    """`sensitivity` [S, C]: the mean of |p_c(x + s u) - p_c(x)| / s over ten normal u, s = 0.001, in float64.
+    """`sensitivity` [S, C]: the mean of |p_c(x + s u) - p_c(x)| / s over ten normal u, s =
+    0.001, in float64.
 
     Source: Yuan & Zhang, USENIX Security 2022 (SAMIA), and its code.
     """
@@ -143,21 +164,34 @@ def sensitivity(subject: Subject) -> dict[str, Array]:
 
 
 def view_log_odds(subject: Subject) -> dict[str, Array]:
-    """`view_log_odds` [S, 18]: log-odds of the label on an image, its mirror image, and both shifted by one pixel."""
-    found = [log_odds(subject.released(x), subject.label) for x in nearby.shifted(subject.x, (0, 1, -1))]
+    """`view_log_odds` [S, 18]: log-odds of the label on an image, its mirror image, and both
+    shifted by one pixel.
+    """
+    found = [
+        log_odds(subject.released(x), subject.label) for x in nearby.shifted(subject.x, (0, 1, -1))
+    ]
     return {"view_log_odds": np.stack(found, -1).astype(np.float32)}
 
 
 def augmented_right(subject: Subject) -> dict[str, Array]:
-    """`augmented_right` [S]: the share of 162 shifted and mirrored copies of an image that are predicted right."""
-    right = [subject.released(x).argmax(-1) == subject.label for x in nearby.shifted(subject.x, range(-4, 5))]
+    """`augmented_right` [S]: the share of 162 shifted and mirrored copies of an image that are
+    predicted right.
+    """
+    right = [
+        subject.released(x).argmax(-1) == subject.label
+        for x in nearby.shifted(subject.x, range(-4, 5))
+    ]
     return {"augmented_right": np.mean(right, 0)}
 
 
 def boundary_distance(subject: Subject) -> dict[str, Array]:
-    """`boundary_distance` [S]: the l2 distance to the decision boundary, from the released labels alone."""
+    """`boundary_distance` [S]: the l2 distance to the decision boundary, from the released
+    labels alone.
+    """
     x = pixels(subject.x, torch.float32)
-    distances = nearby.boundary(lambda at: subject.released(at).argmax(-1), x.cpu(), subject.label, subject.rng)
+    distances = nearby.boundary(
+        lambda at: subject.released(at).argmax(-1), x.cpu(), subject.label, subject.rng
+    )
     return {"boundary_distance": distances}
 
 
@@ -168,7 +202,14 @@ def _joined(parts: list[Tensor]) -> Array:
 QUERIES: dict[str, Callable[[Subject], dict[str, Array]]] = {
     ask.__name__: ask
     for ask in (
-        *(logits, input_grad, weight_grad_l1, weight_grad_l2, confident_distance, adversarial_distance),
+        *(
+            logits,
+            input_grad,
+            weight_grad_l1,
+            weight_grad_l2,
+            confident_distance,
+            adversarial_distance,
+        ),
         *(sensitivity, view_log_odds, augmented_right, boundary_distance),
     )
 }

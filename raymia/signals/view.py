@@ -1,4 +1,6 @@
-"""What the models say of the records, and the view of it that an attack on one target gets. numpy only."""
+"""What the models say of the records, and the view of it that an attack on one target gets.
+numpy only.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Said:
-    """What all models said, arrays [M, S, ...] by name, and what is computed of them once for all attacks."""
+    """What all models said, arrays [M, S, ...] by name, and what is computed of them once for
+    all attacks.
+    """
 
     arrays: Mapping[str, Array]
     labels: Ints
@@ -28,7 +32,9 @@ class Said:
 
 
 class Answers(Mapping[str, Array]):
-    """What one model (int) or several [K] said, of what an attack asked: taken when it is read, read-only."""
+    """What one model (int) or several [K] said, of what an attack asked: taken when it is read,
+    read-only.
+    """
 
     def __init__(self, said: Said, names: Sequence[str], models: int | Ints) -> None:
         self._said, self._names, self._models = said, tuple(names), models
@@ -68,12 +74,15 @@ def _sealed(array: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Everything that an attack on one target may know; the target's own row of the membership matrix is not in it.
+    """Everything that an attack on one target may know; the target's own row of the membership
+    matrix is not in it.
 
-    Shapes: S records, K shadows, A asked. `records` [S] ids; `labels` [S]; `target` and `shadows`: what they said, by name,
-    [S, ...] and [K, S, ...]; `member` [K, S]: which shadow trained on what; `fit` [K, S]: where an attack may be fitted; `out`
-    [K, S]: shadows that can stand for a model without the record; `population` [S]; `asked` [A]: the columns to score; `known`
-    [Q] columns and `known_member` [Q], empty unless the attack declares `known_members`.
+    Shapes: S records, K shadows, A asked. `records` [S] ids; `labels` [S]; `target` and
+    `shadows`: what they said, by name, [S, ...] and [K, S, ...]; `member` [K, S]: which shadow
+    trained on what; `fit` [K, S]: where an attack may be fitted; `out` [K, S]: shadows that can
+    stand for a model without the record; `population` [S]; `asked` [A]: the columns to score;
+    `known` [Q] columns and `known_member` [Q], empty unless the attack declares
+    `known_members`.
     """
 
     records: Ints
@@ -105,11 +114,14 @@ class View:
         return self.shadows.log_odds
 
     def as_target(self, k: int) -> tuple[View, Bools]:
-        """The view in which shadow k is the target, asked where it may be fitted, and its membership there.
+        """The view in which shadow k is the target, asked where it may be fitted, and its
+        membership there.
 
         Thresholds come from here: chosen on a shadow, with the shadows that are left.
         """
-        rest = np.array([i for i in range(len(self.member)) if i not in (k, self.twin[k])], np.int64)
+        rest = np.array(
+            [i for i in range(len(self.member)) if i not in (k, self.twin[k])], np.int64
+        )
         asked = np.flatnonzero(self.fit[k])
         place = {int(i): n for n, i in enumerate(rest)}
         view = replace(
@@ -139,7 +151,9 @@ def log_softmax(logits: Array) -> Array:
 
 
 def log_odds(logits: Array, labels: Ints) -> Array:
-    """log p_y - log sum_{c != y} p_c in float64, never infinite (a log-sum-exp over the others). [..., S, C] -> [..., S]."""
+    """log p_y - log sum_{c != y} p_c in float64, never infinite (a log-sum-exp over the
+    others). [..., S, C] -> [..., S].
+    """
     z = logits.astype(np.float64)
     rows = np.arange(len(labels))
     right = z[..., rows, labels]
@@ -157,7 +171,9 @@ def log_truth(odds: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Signals:
-    """All models' signals [M, S, ...] by name, with the split that says how they may be used; `records` [S]: their ids."""
+    """All models' signals [M, S, ...] by name, with the split that says how they may be used;
+    `records` [S]: their ids.
+    """
 
     split: Split
     labels: Ints
@@ -168,11 +184,17 @@ class Signals:
     def said(self) -> Said:
         return Said(self.arrays, self.labels)
 
-    def view(self, t: int, needs: Iterable[str], known: bool = False, shadows: Signals | None = None) -> View:
-        """The view of target t, with only what the attack needs. `shadows`: signals of other models on the same split."""
+    def view(
+        self, t: int, needs: Iterable[str], known: bool = False, shadows: Signals | None = None
+    ) -> View:
+        """The view of target t, with only what the attack needs. `shadows`: signals of other
+        models on the same split.
+        """
         split, m = self.split, int(self.split.targets[t])
         models = np.flatnonzero(split.shadows[t])
-        names = [n for n in self.arrays if any(n == need or n.startswith(f"{need}_") for need in needs)]
+        names = [
+            n for n in self.arrays if any(n == need or n.startswith(f"{need}_") for need in needs)
+        ]
         judged = split.judged[t] & ~(split.known[t] if known else False)
         shown = np.flatnonzero(split.known[t]) if known else np.zeros(0, np.int64)
         place = {int(i): k for k, i in enumerate(models)}

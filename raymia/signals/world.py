@@ -1,4 +1,6 @@
-"""A point, decoded once where a process meets it: a recipe on a split, and under which names its models are kept."""
+"""A point, decoded once where a process meets it: a recipe on a split, and under which names
+its models are kept.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,11 @@ Keys = dict[int, str]  # model -> key of the trained model
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A recipe on a split: what is trained and asked together. Made by `of`, once a process, and sent to others as its point.
+    """A recipe on a split: what is trained and asked together. Made by `of`, once a process,
+    and sent to others as its point.
 
-    A trial has one to four: with and without its release defenses, and for the plain attacker the same without any defense.
+    A trial has one to four: with and without its release defenses, and for the plain attacker
+    the same without any defense.
     """
 
     point: Point
@@ -58,7 +62,9 @@ class World:
         """Which records are planted ones [S], by kind: the same for all recipes."""
         if not any(self.point.canaries.values()):
             return np.zeros(self.records, np.int8)
-        return canaries.places(self.point.canaries, self._drawn, self.point.seed, self.point.replicate)
+        return canaries.places(
+            self.point.canaries, self._drawn, self.point.seed, self.point.replicate
+        )
 
     @property
     def _drawn(self) -> Split:
@@ -66,14 +72,22 @@ class World:
 
     @cached_property
     def base(self) -> World:
-        """The same before its release defenses: where its models are kept, for all that release them differently."""
+        """The same before its release defenses: where its models are kept, for all that release
+        them differently.
+        """
         parts = zip(self.point.recipe, self.recipe.parts, strict=True)
         kept = tuple(spelled for spelled, part in parts if not part.owns("release"))
-        return self if kept == self.point.recipe else of(replace(self.point, recipe=kept), self.records)
+        return (
+            self
+            if kept == self.point.recipe
+            else of(replace(self.point, recipe=kept), self.records)
+        )
 
     @cached_property
     def plain(self) -> World:
-        """The undefended world on the same split, in which the plain attacker trains its shadows."""
+        """The undefended world on the same split, in which the plain attacker trains its
+        shadows.
+        """
         return of(replace(self.point, recipe=()), self.records)
 
     @cached_property
@@ -88,15 +102,21 @@ class World:
 
     @property
     def groups(self) -> list[range]:
-        """The models that are trained in one go, `lanes` at a time: a group finishes whole or is trained again whole."""
+        """The models that are trained in one go, `lanes` at a time: a group finishes whole or
+        is trained again whole.
+        """
         models, lanes = self.split.models, self.point.lanes
         return [range(i, min(i + lanes, models)) for i in range(0, models, lanes)]
 
     def model_keys(self, group: Sequence[int]) -> Keys:
-        """What determines each trained model of a group: its own records, its recipe, and the others only as a count."""
+        """What determines each trained model of a group: its own records, its recipe, and the
+        others only as a count.
+        """
         keys = {}
         for m in group:
-            own = key(np.packbits(self.split.member[m]).tobytes(), self.split.reference(m).tobytes())
+            own = key(
+                np.packbits(self.split.member[m]).tobytes(), self.split.reference(m).tobytes()
+            )
             keys[m] = key([self.base.key, m, own, group[0], len(group)])
         return keys
 
@@ -115,10 +135,14 @@ def _drawn(protocol: Part, records: int, seed: int, replicate: int) -> Split:
 
 
 def signals_key(point: Point) -> str:
-    """Names the folder of a point's signals: everything but how many models there are and who attacks them."""
+    """Names the folder of a point's signals: everything but how many models there are and who
+    attacks them.
+    """
     body = point.canonical()
     grows = catalog.find("protocols", point.protocol.name).grows
-    body["protocol"] = {point.protocol.name: {k: v for k, v in point.protocol.knobs.items() if k not in grows}}
+    body["protocol"] = {
+        point.protocol.name: {k: v for k, v in point.protocol.knobs.items() if k not in grows}
+    }
     body["revisions"] = {k: v for k, v in body["revisions"].items() if not k.startswith("attacks.")}
     del body["attacks"], body["attacker"]
     return key(body)[:32]

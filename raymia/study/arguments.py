@@ -30,8 +30,16 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def overrides(command: F) -> F:
-    sets = click.option("--set", "sets", multiple=True, metavar="a.b=value", help="Override a key of the file; repeatable.")
-    trials = click.option("--trials", type=int, metavar="N", help="Short for --set search.trials=N.")
+    sets = click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="a.b=value",
+        help="Override a key of the file; repeatable.",
+    )
+    trials = click.option(
+        "--trials", type=int, metavar="N", help="Short for --set search.trials=N."
+    )
     return trials(sets(command))
 
 
@@ -41,7 +49,9 @@ def load(path: Path, sets: Iterable[str], trials: int | None) -> Sweep:
 
 
 def bound(_: click.Context, option: click.Parameter, value: float | None) -> float | None:
-    """A bound of the command line. Raises SweepError for nan: every comparison with it is false, so no point would qualify."""
+    """A bound of the command line. Raises SweepError for nan: every comparison with it is
+    false, so no point would qualify.
+    """
     if value is not None and value != value:
         raise SweepError(f"{option.opts[0]}: got nan; a number is allowed")
     return value

@@ -47,7 +47,11 @@ def list_(kind: str | None, as_json: bool) -> None:
         click.echo(json.dumps(things, indent=2))
         return
     for k in kinds:
-        rows = [[t["name"], t["summary"], _knobs(t["knobs"]), t["source"]] for t in things if t["kind"] == k]
+        rows = [
+            [t["name"], t["summary"], _knobs(t["knobs"]), t["source"]]
+            for t in things
+            if t["kind"] == k
+        ]
         click.echo(k)
         table(["name", "what", "knobs", "source"], rows)
 
@@ -56,7 +60,11 @@ def _knobs(knobs: Iterable[Mapping[str, Any]]) -> str:
     spelled = []
     for knob in knobs:
         default = "must be given" if knob["required"] else f"= {json.dumps(knob['default'])}"
-        inside = preflight.domain(knob["choices"] if "choices" in knob else knob) if {"low", "choices"} & set(knob) else ""
+        inside = (
+            preflight.domain(knob["choices"] if "choices" in knob else knob)
+            if {"low", "choices"} & set(knob)
+            else ""
+        )
         spelled.append(f"{knob['name']} {default} {inside}".strip())
     return "; ".join(spelled)
 
@@ -68,6 +76,10 @@ def cite(sweep: Path, sets: tuple[str, ...], trials: int | None) -> None:
     """Print the BibTeX of what a sweep uses."""
     asked = load(sweep, sets, trials)
     used = [("datasets", asked.dataset), ("networks", asked.network), ("protocols", asked.protocol)]
-    used += [("defenses", part) for arm in asked.arms for part in arm] + [("attacks", part) for part in asked.attacks]
-    entries = dict.fromkeys(str(getattr(catalog.find(kind, part.name), "cite", "")).strip() for kind, part in used)
+    used += [("defenses", part) for arm in asked.arms for part in arm] + [
+        ("attacks", part) for part in asked.attacks
+    ]
+    entries = dict.fromkeys(
+        str(getattr(catalog.find(kind, part.name), "cite", "")).strip() for kind, part in used
+    )
     click.echo("\n\n".join(entry for entry in entries if entry))

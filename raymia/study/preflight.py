@@ -1,4 +1,6 @@
-"""Whether a sweep can run on its records, what it will do and what it will cost: said before anything is started."""
+"""Whether a sweep can run on its records, what it will do and what it will cost: said before
+anything is started.
+"""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -27,23 +29,34 @@ from raymia.training.defense import Defense
 from raymia.training.recipe import check as check_recipe
 from raymia.training.recipe import recipe
 
-_FOR_IMAGES = "is for images, which only the file could say that these are: it runs where it is asked for by name"
+_FOR_IMAGES = (
+    "is for images, which only the file could say that these are: it runs where it is asked for by "
+    "name"
+)
 
 
 def check(sweep: Sweep, data: Data) -> Split:
-    """The split of the undefended first draw, once it is known that every arm can run on these records.
+    """The split of the undefended first draw, once it is known that every arm can run on these
+    records.
 
-    Only a file says whether its records are images, and only their number whether a split of them leaves everyone something.
-    Raises SweepError: key, value, what is allowed.
+    Only a file says whether its records are images, and only their number whether a split of
+    them leaves everyone something. Raises SweepError: key, value, what is allowed.
     """
     protocol = catalog.made("protocols", sweep.protocol)
     split: Split = protocol.draw(len(data), sweep.search.seed, 0)
     _check_network(sweep, data)
     _check_offers(sweep, data, split)
-    planted = canaries.places(sweep.canaries, split, sweep.search.seed, 0) > 0 if sweep.canaries else np.zeros(len(data), bool)
+    planted = (
+        canaries.places(sweep.canaries, split, sweep.search.seed, 0) > 0
+        if sweep.canaries
+        else np.zeros(len(data), bool)
+    )
     if said := _one_sided(sweep, split, planted):
         fewer = ", or fewer canaries," * bool(planted.any())
-        raise SweepError(f"dataset.{sweep.dataset.name}: got {len(data)} records; more{fewer} are allowed: {said}")
+        raise SweepError(
+            f"dataset.{sweep.dataset.name}: got {len(data)} records; more{fewer} are allowed: "
+            f"{said}"
+        )
     for i, arm in enumerate(sweep.arms):
         if said := spelling.problem(partial(_check_carved, sweep, split, planted), arm):
             knobs = [recipe([spelling.corner(part, "low")]).traits().share_knob for part in arm]
@@ -54,40 +67,70 @@ def check(sweep: Sweep, data: Data) -> Split:
 
 
 def _check_network(sweep: Sweep, data: Data) -> None:
-    name, network, where = sweep.network.name, catalog.find("networks", sweep.network.name), sweep.dataset.name
+    name, network, where = (
+        sweep.network.name,
+        catalog.find("networks", sweep.network.name),
+        sweep.dataset.name,
+    )
     if network.images and not data.image:
-        flat = [other for other in catalog.names("networks") if not catalog.find("networks", other).images]
-        raise SweepError(f"network: got {name!r}; {', '.join(flat)} is allowed: the records of {where} are no images")
+        flat = [
+            other
+            for other in catalog.names("networks")
+            if not catalog.find("networks", other).images
+        ]
+        raise SweepError(
+            f"network: got {name!r}; {', '.join(flat)} is allowed: the records of {where} are no "
+            "images"
+        )
     if network.images and min(data.shape[1:]) < network.least_side:
         least, (_, height, width) = network.least_side, data.shape
         seen = f"those of {where} have {width}x{height}"
-        raise SweepError(f"network: got {name!r}; it is for images of at least {least}x{least} pixels, {seen}")
+        raise SweepError(
+            f"network: got {name!r}; it is for images of at least {least}x{least} pixels, {seen}"
+        )
     augment = sweep.schedule().augment
     if augment != "none" and not data.image:
-        raise SweepError(f"training.augment: got {augment!r}; none is allowed: the records of {where} are no images")
+        raise SweepError(
+            f"training.augment: got {augment!r}; none is allowed: the records of {where} are no "
+            "images"
+        )
 
 
 def _check_offers(sweep: Sweep, data: Data, split: Split) -> None:
-    """Attacks and arms among what there really is: a small reserve of few records may set none aside."""
+    """Attacks and arms among what there really is: a small reserve of few records may set none
+    aside.
+    """
     offers = _offers(sweep, data, split)
     kept = f"protocol.{sweep.protocol.name}.reserve: {sweep.protocol.knobs.get('reserve')}"
 
     def in_full(said: str) -> str:
-        return f"{said}; {kept} sets none of {len(data)} records aside" if "reserve" in said else said
+        return (
+            f"{said}; {kept} sets none of {len(data)} records aside" if "reserve" in said else said
+        )
 
     for part in sweep.attacks:
         if said := attack.inapplicable(part, offers):
-            raise SweepError(f"attacks: got {attack.column(part)!r}; it cannot apply: {in_full(said)}")
+            raise SweepError(
+                f"attacks: got {attack.column(part)!r}; it cannot apply: {in_full(said)}"
+            )
     for i, arm in enumerate(sweep.arms):
         there = offers | net_offers(sweep.network, data.image)
         if said := spelling.problem(partial(check_recipe, offers=there), arm):
-            raise SweepError(f"defenses.{i}: got {'+'.join(part.name for part in arm)!r}; {in_full(said)}")
+            raise SweepError(
+                f"defenses.{i}: got {'+'.join(part.name for part in arm)!r}; {in_full(said)}"
+            )
 
 
 def _offers(sweep: Sweep, data: Data, split: Split) -> frozenset[str]:
     protocol = catalog.made("protocols", sweep.protocol)
-    empty = {name for role, name in ((REFERENCE, "reference"), (POPULATION, "population")) if not (split.role == role).any()}
-    return frozenset((protocol.offers - empty) | {"white_box"} | ({"images"} if data.image else set()))
+    empty = {
+        name
+        for role, name in ((REFERENCE, "reference"), (POPULATION, "population"))
+        if not (split.role == role).any()
+    }
+    return frozenset(
+        (protocol.offers - empty) | {"white_box"} | ({"images"} if data.image else set())
+    )
 
 
 def _check_carved(sweep: Sweep, split: Split, planted: Bools, parts: Sequence[Part]) -> None:
@@ -97,8 +140,9 @@ def _check_carved(sweep: Sweep, split: Split, planted: Bools, parts: Sequence[Pa
 
 
 def _one_sided(sweep: Sweep, split: Split, planted: Bools) -> str:
-    """What is missing where a target lacks members or non-members on a half of the cross-fit, so that no number can be
-    taken; empty where nothing is."""
+    """What is missing where a target lacks members or non-members on a half of the cross-fit,
+    so that no number can be taken; empty where nothing is.
+    """
     counted = [traits for part in sweep.attacks if (traits := attack.traits(part)).counts]
     judged = split.judged & ~planted
     if any(one.informed for one in counted):
@@ -107,30 +151,46 @@ def _one_sided(sweep: Sweep, split: Split, planted: Bools) -> str:
         for half in (split.half, ~split.half) if counted else (np.ones_like(split.half),):
             inside = split.member[target][on & half]
             if not inside.any() or inside.all():
-                return f"target {target} needs members and non-members on both halves of the judged records"
+                return (
+                    f"target {target} needs members and non-members on both halves of the judged "
+                    "records"
+                )
     return ""
 
 
 def outline(sweep: Sweep) -> dict[str, Any]:
-    """Arms, models, attacks, cost and resources, JSON-able. Reads the data and draws a split, which checks both.
+    """Arms, models, attacks, cost and resources, JSON-able. Reads the data and draws a split,
+    which checks both.
 
-    Units: `sample_epochs` counts the records that the main passes of all trainings go over; `seconds_a_trial` is the
-    mean of what the sweep's own results folder has measured, None where there is none.
-    Raises SweepError where the data cannot be read, are too few, or are none that every arm can run on.
+    Units: `sample_epochs` counts the records that the main passes of all trainings go over;
+    `seconds_a_trial` is the mean of what the sweep's own results folder has measured, None
+    where there is none. Raises SweepError where the data cannot be read, are too few, or are
+    none that every arm can run on.
     """
     records = datasets.load(sweep.dataset, sweep.search.seed)
     split = check(sweep, records)
     member = split.member
     offers = _offers(sweep, records, split)
-    (models, targets), epochs, trials = sweep.shape, sweep.schedule().run_epochs, sweep.search.trials
+    (models, targets), epochs, trials = (
+        sweep.shape,
+        sweep.schedule().run_epochs,
+        sweep.search.trials,
+    )
     return {
         "name": sweep.name,
-        "dataset": {"name": sweep.dataset.name, "records": len(records.y), "classes": records.classes},
+        "dataset": {
+            "name": sweep.dataset.name,
+            "records": len(records.y),
+            "classes": records.classes,
+        },
         "network": plain(sweep.network),
         "protocol": plain(sweep.protocol),
         "arms": [_arm(sweep, i) for i in range(len(sweep.arms))],
         "attacks": [plain(part) for part in sweep.attacks],
-        "left_out": {name: why if attack.inapplicable(name, offers) else _FOR_IMAGES for name, why in sweep.left_out.items()},
+        "left_out": {
+            name: why if attack.inapplicable(name, offers) else _FOR_IMAGES
+            for name, why in sweep.left_out.items()
+        },
         "trials": trials,
         "lag": sweep.search.lag,
         "models": models,
@@ -139,7 +199,9 @@ def outline(sweep: Sweep) -> dict[str, Any]:
         "epochs": epochs,
         "records_a_model": float(member.sum(axis=1).mean()),
         "sample_epochs": int(member.sum()) * epochs * trials,
-        "teaching": sorted({part.name for arm in sweep.arms for part in arm if _teaches(part.name)}),
+        "teaching": sorted(
+            {part.name for arm in sweep.arms for part in arm if _teaches(part.name)}
+        ),
         "seconds_a_trial": measured(Path("results") / sweep.name),
         "resources": plain(sweep.resources),
         "machine": machine.here(),
@@ -148,10 +210,17 @@ def outline(sweep: Sweep) -> dict[str, Any]:
 
 def _arm(sweep: Sweep, index: int) -> dict[str, Any]:
     parts = sweep.arms[index]
-    fixed = {columns.knob(part.name, knob): value for part in parts for knob, value in part.knobs.items()}
+    fixed = {
+        columns.knob(part.name, knob): value for part in parts for knob, value in part.knobs.items()
+    }
     fixed = {key: value for key, value in fixed.items() if not isinstance(value, Range | Choice)}
     free = {key: plain(value) for key, value in sweep.space(index).items()}
-    return {"arm": index, "defense": "+".join(p.name for p in parts) or "none", "fixed": plain(fixed), "free": free}
+    return {
+        "arm": index,
+        "defense": "+".join(p.name for p in parts) or "none",
+        "fixed": plain(fixed),
+        "free": free,
+    }
 
 
 def _teaches(name: str) -> bool:
@@ -185,23 +254,41 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"data:      {data['name']}, {data['records']} records, {data['classes']} classes",
         f"network:   {_names([found['network']])}",
-        f"protocol:  {_names([found['protocol']])}: {found['models']} models, {found['targets']} of them targets",
+        f"protocol:  {_names([found['protocol']])}: {found['models']} models, {found['targets']} "
+        "of them targets",
         f"attacks:   {_names(found['attacks'])}",
         *(f"left out:  {name} {why}" for name, why in found["left_out"].items()),
-        f"to train:  {found['trials']} trials x {found['models']} models = {found['models_to_train']} models",
-        f"cost:      {found['sample_epochs']:.3g} sample-epochs ({each_model} x the models to train)",
+        f"to train:  {found['trials']} trials x {found['models']} models = "
+        f"{found['models_to_train']} models",
+        f"cost:      {found['sample_epochs']:.3g} sample-epochs ({each_model} x the models to "
+        "train)",
     ]
     if found["teaching"]:
-        lines.append(f"           not counted: the teachers and sub-models of {', '.join(found['teaching'])}")
+        lines.append(
+            f"           not counted: the teachers and sub-models of {', '.join(found['teaching'])}"
+        )
     if each is not None:
-        lines.append(f"time:      {each:.3g} s a trial were measured in results/{found['name']}/timing.csv")
-    lines.append(f"at once:   at most {found['lag']} trials (search.lag), however large the cluster")
-    what = f"{asked['cpu']:g} CPU, {asked['gpu']:g} GPU" + (f", {asked['spread']} times" if asked["spread"] > 1 else "")
-    lines.append(f"resources: a trial asks {what}; this machine has {here['cpu']} CPU, {here['gpu']} GPU")
+        lines.append(
+            f"time:      {each:.3g} s a trial were measured in results/{found['name']}/timing.csv"
+        )
+    lines.append(
+        f"at once:   at most {found['lag']} trials (search.lag), however large the cluster"
+    )
+    what = f"{asked['cpu']:g} CPU, {asked['gpu']:g} GPU" + (
+        f", {asked['spread']} times" if asked["spread"] > 1 else ""
+    )
+    lines.append(
+        f"resources: a trial asks {what}; this machine has {here['cpu']} CPU, {here['gpu']} GPU"
+    )
     if asked["cpu"] > here["cpu"] or asked["gpu"] > here["gpu"]:
-        lines.append("           that is more than this machine has: it needs a cluster (RAY_ADDRESS)")
+        lines.append(
+            "           that is more than this machine has: it needs a cluster (RAY_ADDRESS)"
+        )
     if found["trials"] < len(found["arms"]):
-        lines.append(f"note:      {found['trials']} trials do not reach each of the {len(found['arms'])} arms")
+        lines.append(
+            f"note:      {found['trials']} trials do not reach each of the {len(found['arms'])} "
+            "arms"
+        )
     return lines
 
 

@@ -29,13 +29,17 @@ def one_of(node: Node, options: tuple[str, ...]) -> str:
 
 
 def fields(node: Node, cls: type[Any], later: Mapping[str, Any] = NO_KEYS) -> dict[str, Any]:
-    """The given fields of a dataclass, checked; a key of `later` may only have the value that it has there."""
+    """The given fields of a dataclass, checked; a key of `later` may only have the value that
+    it has there.
+    """
     known = {k: v for k, v in catalog.knobs(cls).items() if k not in {*later, "warm"}}
     given = node.mapping()
     all_known(given, [*known, *later])
     for key in later.keys() & given.keys():
         if given[key].plain() not in (None, later[key]):
-            raise given[key].refuse(f"only {show(later[key])} is allowed, this version has no {key!r}")
+            raise given[key].refuse(
+                f"only {show(later[key])} is allowed, this version has no {key!r}"
+            )
     return {key: _checked(known[key], child) for key, child in given.items() if key in known}
 
 
@@ -78,9 +82,13 @@ def one(kind: str, node: Node) -> Part:
 
 
 def _named(kind: str, name: str, given: Node, free: bool = False) -> Part:
-    """A part with every knob written out; with `free`, one may be a domain, and is its declared range if left out."""
+    """A part with every knob written out; with `free`, one may be a domain, and is its declared
+    range if left out.
+    """
     if name not in catalog.names(kind):
-        raise given.refuse(f"no such {kind.removesuffix('s')}; {catalog.suggest(name, catalog.names(kind))}", name)
+        raise given.refuse(
+            f"no such {kind.removesuffix('s')}; {catalog.suggest(name, catalog.names(kind))}", name
+        )
     cls, entries = catalog.find(kind, name), given.mapping()
     known = catalog.knobs(cls)
     all_known(entries, known)
@@ -109,7 +117,9 @@ def _construct(cls: type[Any], knobs: Mapping[str, Any]) -> None:
 
 
 def _against_the_rules(part: Part, given: Node, broken: str) -> SweepError:
-    """`knob: got VALUE; allowed`, as the classes say it, becomes the error of that knob; other rules are the whole part's."""
+    """`knob: got VALUE; allowed`, as the classes say it, becomes the error of that knob; other
+    rules are the whole part's.
+    """
     knob, colon, rest = broken.partition(": ")
     if not colon or knob not in part.knobs:
         return given.refuse(broken)
@@ -141,7 +151,10 @@ def _spread(knob: Knob, node: Node) -> Any:
     if not isinstance(node.value, dict):
         return _checked(knob, node)
     all_known(node.value, ("low", "high", "log"))
-    if isinstance(knob.domain, Choice) or not {int, float} & {knob.annotation, *typing.get_args(knob.annotation)}:
+    if isinstance(knob.domain, Choice) or not {int, float} & {
+        knob.annotation,
+        *typing.get_args(knob.annotation),
+    }:
         raise node.refuse("a range is for numbers; a scalar or a list of choices is allowed")
     for key in ("low", "high"):
         if key not in node.value:
@@ -158,7 +171,9 @@ def _spread(knob: Knob, node: Node) -> Any:
 
 
 def arms(node: Node, offers: frozenset[str]) -> tuple[tuple[Part, ...], ...]:
-    """The arms of the search. Raises SweepError where parts of one clash, or lack their reference."""
+    """The arms of the search. Raises SweepError where parts of one clash, or lack their
+    reference.
+    """
     if not isinstance(node.value, list) or not 0 < len(node.value) <= _MOST["arms"]:
         raise node.refuse(f"a list of 1 to {_MOST['arms']} arms is allowed, each a list of parts")
     return tuple(_arm(arm, offers) for arm in node.value)
@@ -179,8 +194,10 @@ def _arm(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
 
 
 def problem(check: Callable[[Sequence[Part]], object], parts: Sequence[Part]) -> str:
-    """What `check` says of parts whose free knobs stand at the low ends of their domains; empty where it lets them, or those at
-    the high ends, pass: a rule over several knobs may hold in one corner only, clashing seams clash everywhere."""
+    """What `check` says of parts whose free knobs stand at the low ends of their domains; empty
+    where it lets them, or those at the high ends, pass: a rule over several knobs may hold in
+    one corner only, clashing seams clash everywhere.
+    """
     said = [_said(check, [corner(part, end) for part in parts]) for end in ("low", "high")]
     return said[0] if all(said) else ""
 
@@ -201,38 +218,63 @@ def _said(check: Callable[[Sequence[Part]], object], parts: Sequence[Part]) -> s
     return ""
 
 
-def attacks(node: Node, offers: frozenset[str], perhaps_images: bool) -> tuple[tuple[Part, ...], dict[str, str]]:
+def attacks(
+    node: Node, offers: frozenset[str], perhaps_images: bool
+) -> tuple[tuple[Part, ...], dict[str, str]]:
     """The attacks to run, and for `standard` and `all` why the others that they name do not apply.
 
-    With `perhaps_images`, only the data can tell: an attack on images is taken if asked for by name.
+    With `perhaps_images`, only the data can tell: an attack on images is taken if asked for by
+    name.
     """
     if isinstance(node.value, list) and node.value:
         return _asked(node, offers | {"images"} if perhaps_images else offers), {}
     if node.value not in ("standard", "all"):
         known = catalog.names("attacks")
         near = catalog.nearest(
-            node.value, ("standard", "all", *known), lambda word: f"[{word}]" if word in known else repr(word)
+            node.value,
+            ("standard", "all", *known),
+            lambda word: f"[{word}]" if word in known else repr(word),
         )
         raise node.refuse(f"{near}standard, all, or a list of attacks is allowed")
-    names = [n for n in catalog.names("attacks") if node.value == "all" or catalog.find("attacks", n).standard]
+    names = [
+        n
+        for n in catalog.names("attacks")
+        if node.value == "all" or catalog.find("attacks", n).standard
+    ]
     why = {name: attack.inapplicable(name, offers) for name in names}
-    parts = tuple(attack.unasked(_named("attacks", name, replace(node, value={}))) for name in names if not why[name])
+    parts = tuple(
+        attack.unasked(_named("attacks", name, replace(node, value={})))
+        for name in names
+        if not why[name]
+    )
     if not parts:
         raise node.refuse("no attack applies; name some")
     return parts, {name: reason for name, reason in why.items() if reason}
 
 
 def milestones(node: Node) -> None:
-    """Raises SweepError where the milestones of a schedule are none that a run could pass, one after the other."""
-    pairs: list[Any] = [child.value for child in node.value] if isinstance(node.value, list) else [None]
-    if any(not isinstance(pair, list) or len(pair) != 2 or not all(map(_number, pair)) for pair in pairs):
-        raise node.refuse("a list of [fraction of epochs, factor on lr] is allowed, e.g. [[0.5, 0.1], [0.8, 0.01]]")
+    """Raises SweepError where the milestones of a schedule are none that a run could pass, one
+    after the other.
+    """
+    pairs: list[Any] = (
+        [child.value for child in node.value] if isinstance(node.value, list) else [None]
+    )
+    if any(
+        not isinstance(pair, list) or len(pair) != 2 or not all(map(_number, pair))
+        for pair in pairs
+    ):
+        raise node.refuse(
+            "a list of [fraction of epochs, factor on lr] is allowed, e.g. [[0.5, 0.1], [0.8, "
+            "0.01]]"
+        )
     before = 0.0
     for fraction, factor in pairs:
         if not 0 < fraction.value < 1:
             raise fraction.refuse("a fraction of epochs, more than 0 and less than 1, is allowed")
         if fraction.value <= before:
-            raise fraction.refuse(f"milestones in ascending order are allowed, this one comes after {before:g}")
+            raise fraction.refuse(
+                f"milestones in ascending order are allowed, this one comes after {before:g}"
+            )
         if factor.value <= 0:
             raise factor.refuse("a factor of more than 0 is allowed")
         before = fraction.value
@@ -245,11 +287,15 @@ def _number(node: Node) -> bool:
 def resources(node: Node) -> None:
     """Raises SweepError where a trial asks for nothing, or for what Ray cannot give."""
     given = node.mapping()
-    cpu, gpu = (given[key].value if key in given else default for key, default in (("cpu", 1), ("gpu", 0)))
+    cpu, gpu = (
+        given[key].value if key in given else default for key, default in (("cpu", 1), ("gpu", 0))
+    )
     if gpu > 1 and gpu != int(gpu):
         raise given["gpu"].refuse("a fraction up to 1, or a whole number of GPUs, is allowed")
     if not cpu + gpu > 0:
-        raise node.refuse("cpu + gpu > 0 is allowed: Ray must know what a trial takes, to know how many fit")
+        raise node.refuse(
+            "cpu + gpu > 0 is allowed: Ray must know what a trial takes, to know how many fit"
+        )
 
 
 def canaries(node: Node) -> dict[str, int]:
@@ -268,7 +314,11 @@ def _asked(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
         part = _named("attacks", name, given)
         if why := attack.inapplicable(part, offers):
             raise given.refuse(f"it cannot apply: {why}", name)
-        if attack.column(part) in map(attack.column, parts):  # so that no two attacks write to one column
-            raise given.refuse("each attack once is allowed (again only with other arguments; counts is none)", name)
+        # so that no two attacks write to one column
+        if attack.column(part) in map(attack.column, parts):
+            raise given.refuse(
+                "each attack once is allowed (again only with other arguments; counts is none)",
+                name,
+            )
         parts.append(part)
     return tuple(parts)

@@ -1,7 +1,9 @@
-"""YAML as a sweep file may use it: a strict subset in which every value knows the line that it came from.
+"""YAML as a sweep file may use it: a strict subset in which every value knows the line that it
+came from.
 
-PyYAML's own loading is too lenient for a file that costs days of training: it keeps the last of two equal keys, reads
-`1e-3` as a text, `no` as false and `0777` as 511, and unfolds a few hundred bytes of aliases into gigabytes.
+PyYAML's own loading is too lenient for a file that costs days of training: it keeps the last of
+two equal keys, reads `1e-3` as a text, `no` as false and `0777` as 511, and unfolds a few
+hundred bytes of aliases into gigabytes.
 """
 
 import math
@@ -24,8 +26,11 @@ _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: dict[str, Scalar] = {"": None, "~": None}
-_WORDS |= {case: value for word, value in (("null", None), ("true", True), ("false", False))
-           for case in (word, word.capitalize(), word.upper())}  # fmt: skip
+_WORDS |= {
+    case: value
+    for word, value in (("null", None), ("true", True), ("false", False))
+    for case in (word, word.capitalize(), word.upper())
+}
 
 
 def show(value: Any) -> str:
@@ -50,8 +55,13 @@ class Node:
     path: tuple[str | int, ...] = ()
 
     def refuse(self, allowed: str, got: Any = ...) -> SweepError:
-        """The error `where: dotted.key: got VALUE; allowed`. `got` stands in for the value (None: nothing is said)."""
-        key = ".".join(str(p) if isinstance(p, int) or re.fullmatch(r"[\w<-]+", p) else repr(p) for p in self.path)
+        """The error `where: dotted.key: got VALUE; allowed`. `got` stands in for the value
+        (None: nothing is said).
+        """
+        key = ".".join(
+            str(p) if isinstance(p, int) or re.fullmatch(r"[\w<-]+", p) else repr(p)
+            for p in self.path
+        )
         said = "" if got is None else f"got {show(self if got is ... else got)}; "
         return SweepError(line(f"{self.where}: {key or 'the file'}: {said}{allowed}"))
 
@@ -62,7 +72,9 @@ class Node:
         return [v.plain() for v in self.value] if isinstance(self.value, list) else self.value
 
     def mapping(self) -> dict[str, "Node"]:
-        """The entries of a mapping; null is an empty one. Raises SweepError where it is something else."""
+        """The entries of a mapping; null is an empty one. Raises SweepError where it is
+        something else.
+        """
         if self.value is None:
             return {}
         if not isinstance(self.value, dict):
@@ -71,24 +83,34 @@ class Node:
 
 
 def read(path: str | Path) -> Node:
-    """The file as a tree of nodes. Raises SweepError, naming file and line, where it is not strict YAML."""
+    """The file as a tree of nodes. Raises SweepError, naming file and line, where it is not
+    strict YAML.
+    """
     try:
         with open(path, "rb") as file:
             raw = file.read(_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise SweepError(line(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")) from None
+        raise SweepError(
+            line(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
+        ) from None
     if len(raw) > _BYTES:
-        raise SweepError(line(f"{path}:1: the file: got more than {_BYTES} bytes; at most 1 MB is allowed"))
+        raise SweepError(
+            line(f"{path}:1: the file: got more than {_BYTES} bytes; at most 1 MB is allowed")
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         at = raw.count(b"\n", 0, error.start) + 1
-        raise SweepError(line(f"{path}:{at}: the file: got byte {raw[error.start]:#04x}; UTF-8 is allowed")) from None
+        raise SweepError(
+            line(f"{path}:{at}: the file: got byte {raw[error.start]:#04x}; UTF-8 is allowed")
+        ) from None
     return parse(text, str(path))
 
 
 def parse(text: str, label: str, path: tuple[str | int, ...] = (), lines: bool = True) -> Node:
-    """The one document in `text`, whose nodes are said to stand in `label` (with `lines`: at `label:line`)."""
+    """The one document in `text`, whose nodes are said to stand in `label` (with `lines`: at
+    `label:line`).
+    """
     if "\0" in text:
         at = f":{text.count(chr(10), 0, text.index(chr(0))) + 1}" * lines
         raise SweepError(line(f"{label}{at}: the file: got a NUL; text is allowed"))
@@ -97,7 +119,9 @@ def parse(text: str, label: str, path: tuple[str | int, ...] = (), lines: bool =
         return reader.document(path)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise SweepError(line(f"{reader.at(mark)}: not YAML: {error.problem or error.context}")) from None
+        raise SweepError(
+            line(f"{reader.at(mark)}: not YAML: {error.problem or error.context}")
+        ) from None
     except yaml.reader.ReaderError as error:
         at = f":{text.count(chr(10), 0, error.position) + 1}" * lines
         raise SweepError(line(f"{label}{at}: not YAML: {error.reason}")) from None
@@ -106,7 +130,9 @@ def parse(text: str, label: str, path: tuple[str | int, ...] = (), lines: bool =
 
 
 class _Reader:
-    """One pass over the parser's events; the depth is checked on the way down, so nothing can nest without end."""
+    """One pass over the parser's events; the depth is checked on the way down, so nothing can
+    nest without end.
+    """
 
     def __init__(self, text: str, label: str, lines: bool) -> None:
         self.label, self.lines, self.count = label, lines, 0
@@ -124,7 +150,9 @@ class _Reader:
         next(self.events)
         more = next(self.events)
         if not isinstance(more, yaml.StreamEndEvent):
-            raise Node(None, self.at(more.start_mark), path).refuse("one document is allowed, this starts another", None)
+            raise Node(None, self.at(more.start_mark), path).refuse(
+                "one document is allowed, this starts another", None
+            )
         return root
 
     def node(self, event: Any, path: tuple[str | int, ...], where: str = "") -> Node:
@@ -174,7 +202,12 @@ class _Reader:
         if event.style not in (None, ""):  # quoted
             return text
         value = resolve(text)
-        if isinstance(value, float) and not math.isfinite(value) or isinstance(value, int) and abs(value) >= 2**63:
+        if (
+            isinstance(value, float)
+            and not math.isfinite(value)
+            or isinstance(value, int)
+            and abs(value) >= 2**63
+        ):
             raise here.refuse("a finite number below 2^63 is allowed", text)
         return value
 
@@ -184,22 +217,30 @@ class _Reader:
 
 
 def resolve(text: str) -> Scalar:
-    """What an unquoted scalar means by YAML 1.2's core schema; octal, hexadecimal and leading zeros stay text."""
+    """What an unquoted scalar means by YAML 1.2's core schema; octal, hexadecimal and leading
+    zeros stay text.
+    """
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text):
-        return int(text) if len(text) < 40 else math.inf  # Python refuses to read thousands of digits
+        # Python refuses to read thousands of digits
+        return int(text) if len(text) < 40 else math.inf
     if _FLOAT.fullmatch(text):
-        return float(text) + 0.0  # -0.0 becomes 0.0: equal values have one spelling, hence one digest
+        # -0.0 becomes 0.0: equal values have one spelling, hence one digest
+        return float(text) + 0.0
     return math.nan if _NOT_FINITE.fullmatch(text) else text
 
 
 def override(root: Node, spelled: str) -> Node:
-    """The tree with `a.b=value` applied; the value is YAML, a whole number in the key is an index of a list."""
+    """The tree with `a.b=value` applied; the value is YAML, a whole number in the key is an
+    index of a list.
+    """
     dotted, equals, text = spelled.partition("=")
     keys, where = dotted.split("."), f"--set {dotted}"
     if not equals or not all(keys) or len(keys) > _DEPTH:
-        raise SweepError(line(f"--set {show(spelled)}: a.b=value is allowed, e.g. search.trials=50"))
+        raise SweepError(
+            line(f"--set {show(spelled)}: a.b=value is allowed, e.g. search.trials=50")
+        )
     return _put(root, keys, lambda path: parse(text, where, path, lines=False), where)
 
 
@@ -209,7 +250,11 @@ def _put(node: Node, keys: list[str], leaf: Any, where: str) -> Node:
     key, rest = keys[0], keys[1:]
     if isinstance(node.value, list):
         if not key.isdecimal() or int(key) >= len(node.value):
-            wanted = f"an index from 0 to {len(node.value) - 1} is allowed" if node.value else "the list is empty"
+            wanted = (
+                f"an index from 0 to {len(node.value) - 1} is allowed"
+                if node.value
+                else "the list is empty"
+            )
             raise Node(None, where, (*node.path, key)).refuse(wanted, None)
         items = list(node.value)
         items[int(key)] = _put(items[int(key)], rest, leaf, where)
@@ -233,7 +278,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     quoted = not isinstance(resolve(text), str)  # PyYAML would leave the text "1e-3" bare
-    quoted = quoted or bool(set(text) & set("\x85\u2028\u2029\ufeff"))  # line breaks to YAML, which a plain text would lose
+    # line breaks to YAML, which a plain text would lose
+    quoted = quoted or bool(set(text) & set("\x85\u2028\u2029\ufeff"))
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if quoted else None)
 
 
@@ -242,4 +288,11 @@ _Dumper.add_representer(str, _text)
 
 def dump(value: Mapping[str, Any]) -> str:
     """`value` as YAML that `parse` reads back to the same; keys stay in order."""
-    return yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    return yaml.dump(
+        dict(value),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=None,
+        width=120,
+    )

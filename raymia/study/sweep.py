@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REQUIRED = ("name", "dataset", "network", "defenses")
-_KEYS = tuple("name dataset network protocol defenses attacks attacker training search resources keep_signals canaries".split())
-_LATER: dict[str, Any] = {
-    "race": None,
-    "from": [],
-    "constraints": {},
-}  # keys of `search` that this version leaves empty
+_KEYS = tuple(
+    "name dataset network protocol defenses attacks attacker training search resources "
+    "keep_signals canaries".split()
+)
+# keys of `search` that this version leaves empty
+_LATER: dict[str, Any] = {"race": None, "from": [], "constraints": {}}
 _MOST = {"models": 4096, "trainings": 10_000_000, "epochs": 100_000, "batch_size": 10**7}
 _GROWS = re.compile(r"search\.trials|protocol\.\w+\.(models|shadows)")
 _CHANGES = re.compile(r"(attacks|resources|keep_signals)(\..*)?")
@@ -35,7 +35,9 @@ _CHANGES = re.compile(r"(attacks|resources|keep_signals)(\..*)?")
 
 @dataclass(frozen=True)
 class Search:
-    """How points are suggested: each sees the rows `lag` or more before it, so at most `lag` trials run at once."""
+    """How points are suggested: each sees the rows `lag` or more before it, so at most `lag`
+    trials run at once.
+    """
 
     trials: Annotated[int, Range(1, 1000, least=1, most=100_000)] = 24
     sampler: Annotated[str, Choice(("tpe", "random"))] = "tpe"
@@ -61,7 +63,9 @@ class Resources:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file with everything left out filled in. A knob in `arms` is a scalar, a Range or a Choice."""
+    """A sweep file with everything left out filled in. A knob in `arms` is a scalar, a Range or
+    a Choice.
+    """
 
     name: str
     dataset: Part
@@ -76,7 +80,8 @@ class Sweep:
     resources: Resources
     keep_signals: str
     canaries: Mapping[str, int]
-    left_out: Mapping[str, str] = field(default_factory=dict, compare=False)  # attack -> why it was not taken
+    # attack -> why it was not taken
+    left_out: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -95,11 +100,17 @@ class Sweep:
 
     def space(self, arm: int) -> dict[str, Domain]:
         """The free knobs of an arm, `{"relaxloss.alpha": Range(0.0, 2.0)}`."""
-        every = ((columns.knob(part.name, knob), value) for part in self.arms[arm] for knob, value in part.knobs.items())
+        every = (
+            (columns.knob(part.name, knob), value)
+            for part in self.arms[arm]
+            for knob, value in part.knobs.items()
+        )
         return {key: value for key, value in every if isinstance(value, Range | Choice)}
 
     def default(self, arm: int) -> dict[str, Scalar]:
-        """Each free knob at its declared default, clipped to the file's range; else the first of the choices."""
+        """Each free knob at its declared default, clipped to the file's range; else the first
+        of the choices.
+        """
         out: dict[str, Scalar] = {}
         for key, domain in self.space(arm).items():
             part, knob = key.split(".")
@@ -107,23 +118,37 @@ class Sweep:
             if isinstance(domain, Choice):
                 out[key] = declared if declared in domain.options else domain.options[0]
             else:
-                out[key] = domain.low if declared is MISSING or declared is None else domain.clip(declared)
+                out[key] = (
+                    domain.low if declared is MISSING or declared is None else domain.clip(declared)
+                )
         return out
 
     def recipe(self, arm: int, knobs: Mapping[str, Scalar]) -> tuple[Part, ...]:
         """The parts of an arm with its free knobs filled in."""
         return tuple(
-            Part(part.name, {name: knobs.get(columns.knob(part.name, name), value) for name, value in part.knobs.items()})
+            Part(
+                part.name,
+                {
+                    name: knobs.get(columns.knob(part.name, name), value)
+                    for name, value in part.knobs.items()
+                },
+            )
             for part in self.arms[arm]
         )
 
     def point(self, arm: int, knobs: Mapping[str, Scalar], replicate: int, data: "Data") -> Point:
-        """The arm with its free knobs set. Raises ValueError where `knobs` are not just those, inside their domains."""
+        """The arm with its free knobs set. Raises ValueError where `knobs` are not just those,
+        inside their domains.
+        """
         space = self.space(arm)
         if set(knobs) != set(space):
             raise ValueError(f"arm {arm} has the free knobs {sorted(space)}, got {sorted(knobs)}")
         chosen = {key: _inside(key, domain, knobs[key]) for key, domain in space.items()}
-        fused = lanes.auto(self.device, self.network.name, self.shape[0]) if self.lanes == "auto" else self.lanes
+        fused = (
+            lanes.auto(self.device, self.network.name, self.shape[0])
+            if self.lanes == "auto"
+            else self.lanes
+        )
         return Point(
             data=data.sha256(),
             dataset=self.dataset,
@@ -141,21 +166,29 @@ class Sweep:
         )
 
     def holds(self, point: Point) -> bool:
-        """Whether a point of this sweep's folder is still one of it: attacks and models may have changed since."""
+        """Whether a point of this sweep's folder is still one of it: attacks and models may
+        have changed since.
+        """
         return (point.attacks, point.protocol) == (self.attacks, self.protocol)
 
     def resolved(self) -> dict[str, Any]:
-        """The sweep as a plain mapping, everything written out; `parse(dump(...))` makes an equal sweep of it."""
+        """The sweep as a plain mapping, everything written out; `parse(dump(...))` makes an
+        equal sweep of it.
+        """
         search = asdict(self.search)
         body = {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
-        body["search"] = plain({("from" if key == "warm" else key): value for key, value in search.items()})
+        body["search"] = plain(
+            {("from" if key == "warm" else key): value for key, value in search.items()}
+        )
         body["training"] = {**body["training"], "lanes": body.pop("lanes")}
         body["defenses"] = body.pop("arms")
         return {key: body[key] for key in _KEYS}
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
-    """The sweep of a file, with `a.b=value` overrides. Raises SweepError: where, key, value, what is allowed."""
+    """The sweep of a file, with `a.b=value` overrides. Raises SweepError: where, key, value,
+    what is allowed.
+    """
     return _overridden(yamlfile.read(path), overrides)
 
 
@@ -178,7 +211,11 @@ def dump(resolved: Mapping[str, Any]) -> str:
 def _inside(key: str, domain: Domain, value: Any) -> Scalar:
     """`value` as the Python scalar of its domain. Raises ValueError where it is outside."""
     if isinstance(domain, Choice):
-        found = [o for o in domain.options if o == value and isinstance(o, bool) == isinstance(value, bool)]
+        found = [
+            o
+            for o in domain.options
+            if o == value and isinstance(o, bool) == isinstance(value, bool)
+        ]
         if not found:
             raise ValueError(f"{key}: got {value!r}; one of {domain.options} is allowed")
         return found[0]
@@ -198,22 +235,35 @@ def _sweep(tree: Node) -> Sweep:
     def node(key: str, default: Any = None) -> Node:
         return top.get(key, Node(default, tree.where, (key,)))
 
-    dataset, network = spelling.one("datasets", node("dataset")), spelling.one("networks", node("network"))
+    dataset, network = (
+        spelling.one("datasets", node("dataset")),
+        spelling.one("networks", node("network")),
+    )
     protocol = spelling.one("protocols", node("protocol", "coin"))
     drawn = catalog.made("protocols", protocol)
     image = catalog.find("datasets", dataset.name).image
     if image is False and catalog.find("networks", network.name).images:
-        raise node("network").refuse(f"a network for records that are no images is allowed with dataset {dataset.name}")
+        raise node("network").refuse(
+            f"a network for records that are no images is allowed with dataset {dataset.name}"
+        )
     if drawn.shape[0] > _MOST["models"]:
         raise node("protocol").refuse(f"at most {_MOST['models']} models are allowed")
     offers = drawn.offers | {"white_box"} | ({"images"} if image else set())
     attacks, left_out = spelling.attacks(node("attacks", "standard"), offers, image is None)
     training, fused = _training(node("training"))
     if image is False and training.get("augment", "none") != "none":
-        raise node("training").mapping()["augment"].refuse(f"none is allowed: the records of {dataset.name} are no images")
+        raise (
+            node("training")
+            .mapping()["augment"]
+            .refuse(f"none is allowed: the records of {dataset.name} are no images")
+        )
     search = Search(**spelling.fields(node("search"), Search, _LATER))
     if search.trials * drawn.shape[0] > _MOST["trainings"]:
-        raise node("search").mapping()["trials"].refuse(f"at most {_MOST['trainings']} models in all are allowed")
+        raise (
+            node("search")
+            .mapping()["trials"]
+            .refuse(f"at most {_MOST['trainings']} models in all are allowed")
+        )
     return Sweep(
         name=_name(node("name")),
         dataset=dataset,
@@ -233,15 +283,25 @@ def _sweep(tree: Node) -> Sweep:
 
 
 def net_offers(network: Part, image: bool | None) -> frozenset[str]:
-    """What defenses may need of network and records; where only the file can say that these are images, it will."""
-    offers = {"images": image is not False, "convolutions": catalog.find("networks", network.name).images}
+    """What defenses may need of network and records; where only the file can say that these are
+    images, it will.
+    """
+    offers = {
+        "images": image is not False,
+        "convolutions": catalog.find("networks", network.name).images,
+    }
     return frozenset(name for name, there in offers.items() if there)
 
 
 def _name(node: Node) -> str:
     if not isinstance(node.value, str) or not NAME.fullmatch(node.value):
-        quote = "put it in quotes, to make it a text; " if isinstance(node.value, int | float) else ""
-        raise node.refuse(f"{quote}1 to 64 letters, digits, dots, dashes or underscores are allowed, a letter or digit first")
+        quote = (
+            "put it in quotes, to make it a text; " if isinstance(node.value, int | float) else ""
+        )
+        raise node.refuse(
+            f"{quote}1 to 64 letters, digits, dots, dashes or underscores are allowed, a letter or "
+            "digit first"
+        )
     return node.value
 
 
@@ -254,7 +314,9 @@ def _resources(node: Node) -> Resources:
 def _training(node: Node) -> tuple[dict[str, Any], int | str]:
     given = dict(node.mapping())
     fused = given.pop("lanes", Node("auto", node.where))
-    if fused.value != "auto" and not (type(fused.value) is int and 1 <= fused.value <= _MOST["models"]):
+    if fused.value != "auto" and not (
+        type(fused.value) is int and 1 <= fused.value <= _MOST["models"]
+    ):
         near = catalog.nearest(fused.value, ("auto",))
         raise fused.refuse(f"{near}auto, or a whole number from 1 to {_MOST['models']}, is allowed")
     spelling.all_known(given, [*catalog.knobs(Training), "lanes"])
@@ -279,21 +341,41 @@ def changed(old: Any, new: Any, at: str = "") -> list[str]:
 
 
 def check_continues(old: Mapping[str, Any], sweep: Sweep) -> None:
-    """Raises SweepError, naming the keys, where a folder that holds the resolved `old` cannot go on with `sweep`."""
+    """Raises SweepError, naming the keys, where a folder that holds the resolved `old` cannot
+    go on with `sweep`.
+    """
     new, bad = sweep.resolved(), []
     for key in changed(old, new):
         before, after = _at(old, key), _at(new, key)
-        grows = bool(_GROWS.fullmatch(key)) and isinstance(before, int) and isinstance(after, int) and after > before
-        moves = key == "resources.gpu" and bool(before) != bool(after)  # the device is part of every point
+        grows = (
+            bool(_GROWS.fullmatch(key))
+            and isinstance(before, int)
+            and isinstance(after, int)
+            and after > before
+        )
+        # the device is part of every point
+        moves = key == "resources.gpu" and bool(before) != bool(after)
         if moves or not (grows or _CHANGES.fullmatch(key)):
             bad.append(f"{key} was {show(before)} and is {show(after)}")
     if bad:
-        allowed = "search.trials (up), models (up), attacks, resources (on the same kind of device), keep_signals"
+        allowed = (
+            "search.trials (up), models (up), attacks, resources (on the same kind of device), "
+            "keep_signals"
+        )
         said = "; ".join(bad)
-        raise SweepError(f"the results folder holds another sweep: {said}; may change: {allowed}; or name another --out")
+        raise SweepError(
+            f"the results folder holds another sweep: {said}; may change: {allowed}; or name "
+            "another --out"
+        )
 
 
 def _at(tree: Any, key: str) -> Any:
     for name in key.split("."):
-        tree = tree[int(name)] if isinstance(tree, list) else tree.get(name) if isinstance(tree, Mapping) else None
+        tree = (
+            tree[int(name)]
+            if isinstance(tree, list)
+            else tree.get(name)
+            if isinstance(tree, Mapping)
+            else None
+        )
     return tree

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Architecture:
-    """Builds a Network for inputs of one shape. `images` says that it needs inputs [C, H, W], H and W at least `least_side`."""
+    """Builds a Network for inputs of one shape. `images` says that it needs inputs [C, H, W], H
+    and W at least `least_side`.
+    """
 
     revision: ClassVar[int] = 1
     cite: ClassVar[str] = ""
@@ -19,5 +21,7 @@ class Architecture:
     least_side: ClassVar[int] = 1
 
     def build(self, shape: tuple[int, ...], classes: int) -> Network:
-        """A fresh Network; initial weights come from torch's global generator, which the caller seeds."""
+        """A fresh Network; initial weights come from torch's global generator, which the caller
+        seeds.
+        """
         raise NotImplementedError

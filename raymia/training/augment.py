@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 
 def crop(x: Tensor, rngs: Sequence[np.random.Generator], pad: int, shared: bool = False) -> Tensor:
-    """Zero-pads `pad` pixels on each side and crops back to [H, W] at a random place, per record (or one a batch).
+    """Zero-pads `pad` pixels on each side and crops back to [H, W] at a random place, per
+    record (or one a batch).
 
     Shapes: x [K, B, C, H, W] -> the same.
     """
     k, b, _, height, width = x.shape
-    offsets = np.stack([g.integers(0, 2 * pad + 1, (2, 1 if shared else b)) for g in rngs])  # [K, 2, B or 1]
+    # [K, 2, B or 1]
+    offsets = np.stack([g.integers(0, 2 * pad + 1, (2, 1 if shared else b)) for g in rngs])
     at = torch.as_tensor(offsets).to(x.device).expand(k, 2, b)
     padded = F.pad(x, (pad, pad, pad, pad))
     rows = at[:, 0, :, None] + torch.arange(height, device=x.device)  # [K, B, H]
@@ -38,10 +40,11 @@ def flip(x: Tensor, rngs: Sequence[np.random.Generator], shared: bool = False) -
 
 
 def crop_flip(x: Tensor, rngs: Sequence[np.random.Generator], pad: int, how: str) -> Tensor:
-    """The usual augmentation of small images. `crop_flip_shared`: one offset and one coin a batch, as in the code of SRCM and
-    CRL (torchvision transforms on a batch tensor).
+    """The usual augmentation of small images. `crop_flip_shared`: one offset and one coin a
+    batch, as in the code of SRCM and CRL (torchvision transforms on a batch tensor).
 
-    Departures: the border is black, a raw pixel of 0, where their code pads after normalising: a pixel of the data set's mean.
+    Departures: the border is black, a raw pixel of 0, where their code pads after normalising:
+    a pixel of the data set's mean.
     """
     shared = how == "crop_flip_shared"
     return flip(crop(x, rngs, pad, shared), rngs, shared)

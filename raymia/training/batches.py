@@ -20,10 +20,16 @@ def pixels(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Batches:
-    """What K models of a lesson see, step by step. Shapes: record numbers [K, B], batches [K, B, ...]."""
+    """What K models of a lesson see, step by step. Shapes: record numbers [K, B], batches [K,
+    B, ...].
+    """
 
-    def __init__(self, lesson: Lesson, dtype: torch.dtype, order: Sequence[Rng], reference: Sequence[Rng]) -> None:
-        """`order` and `reference`: the streams of the models that shuffle members and draw reference records."""
+    def __init__(
+        self, lesson: Lesson, dtype: torch.dtype, order: Sequence[Rng], reference: Sequence[Rng]
+    ) -> None:
+        """`order` and `reference`: the streams of the models that shuffle members and draw
+        reference records.
+        """
         self.lesson, self.dtype, self.device = lesson, dtype, lesson.x.device
         self._order, self._reference = order, reference
 
@@ -34,7 +40,10 @@ class Batches:
 
     def by_class(self, size: int) -> Iterator[Ints]:
         """The same, in the order of the classes."""
-        order = [members[np.argsort(self._labels[members], kind="stable")] for members in self.lesson.members]
+        order = [
+            members[np.argsort(self._labels[members], kind="stable")]
+            for members in self.lesson.members
+        ]
         return _cut(np.stack(order), size)
 
     def gather(self, idx: Ints) -> Batch:
@@ -49,7 +58,8 @@ class Batches:
         return Batch(pixels(self.lesson.x[rows], self.dtype), target, label)
 
     def reference(self, idx: Ints, how: str) -> Batch:
-        """As many reference records, with replacement: "uniform", or "by_class", as many of each class as the batch has.
+        """As many reference records, with replacement: "uniform", or "by_class", as many of
+        each class as the batch has.
 
         Raises RaymiaError where a class has none.
         """
@@ -76,14 +86,21 @@ class Batches:
 
     @cached_property
     def _pools(self) -> list[tuple[Ints, Ints, Ints]]:
-        """By model: where each class starts in its sorted reference, how many there are, and the sorted record numbers."""
+        """By model: where each class starts in its sorted reference, how many there are, and
+        the sorted record numbers.
+        """
         labels, classes, pools = self._labels, self.lesson.classes, []
         for members, own in zip(self.lesson.members, self.lesson.reference, strict=True):
             order = own[np.argsort(labels[own], kind="stable")]
             count = np.bincount(labels[own], minlength=classes)
-            missing = np.flatnonzero((np.bincount(labels[members], minlength=classes) > 0) & (count == 0))
+            missing = np.flatnonzero(
+                (np.bincount(labels[members], minlength=classes) > 0) & (count == 0)
+            )
             if len(missing):
-                raise RaymiaError(f"the defender's reference has no record of class {missing[0]}; raise the protocol's reserve")
+                raise RaymiaError(
+                    f"the defender's reference has no record of class {missing[0]}; raise the "
+                    "protocol's reserve"
+                )
             pools.append((np.cumsum(count) - count, count, order))
         return pools
 

@@ -1,7 +1,8 @@
 """What a defense may change.
 
-Training is one sentence: configure, build, teach, batch, loss, gradient, further passes, release. A defense overrides the words
-that it changes; everything else is the identity. Several defenses are one in `recipe`.
+Training is one sentence: configure, build, teach, batch, loss, gradient, further passes,
+release. A defense overrides the words that it changes; everything else is the identity. Several
+defenses are one in `recipe`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Predictor = Callable[["Tensor"], "Tensor"]  # x [B, ...] -> logits [B, C]
 
 
 class Batch(NamedTuple):
-    """One step's records: x [B, ...] in the data's units, target [B, C] distributions, label [B] the records' own classes.
+    """One step's records: x [B, ...] in the data's units, target [B, C] distributions, label
+    [B] the records' own classes.
 
     In the `batch` seam all three carry the models' axis in front: [K, B, ...].
     """
@@ -38,14 +40,18 @@ class Batch(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """The defender's own records beside a batch: what the network says of them, and what they are."""
+    """The defender's own records beside a batch: what the network says of them, and what they
+    are.
+    """
 
     outputs: Outputs
     batch: Batch
 
 
 class Clock(NamedTuple):
-    """Where training stands: epoch from 0 of `epochs` that are run; step from 0 over the whole run."""
+    """Where training stands: epoch from 0 of `epochs` that are run; step from 0 over the whole
+    run.
+    """
 
     epoch: int
     epochs: int
@@ -61,7 +67,8 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What K models learn from: x [N, ...] and y [N] on the device; members K x [n]; reference K x [r]; classes.
+    """What K models learn from: x [N, ...] and y [N] on the device; members K x [n]; reference
+    K x [r]; classes.
 
     `target` [K, N, C] replaces the one-hot labels.
     """
@@ -77,17 +84,19 @@ class Lesson:
         return len(self.members)
 
 
-Fit = Callable[["Defense", Lesson, str], "list[Predictor]"]  # recipe, lesson, name of the streams -> K predictors (logits)
+# recipe, lesson, name of the streams -> K predictors (logits)
+Fit = Callable[["Defense", Lesson, str], "list[Predictor]"]
 
 
 @dataclass(frozen=True)
 class Pass:
     """A further pass over the members after the main one of an epoch.
 
-    `loss(outputs, batch, reference, extra, clock)` -> scalar of one model. `moves` is "network" (with the main optimizer, so
-    that momentum and weight decay act) or "extra". `order`: "shuffled" or "by_class". `reference`: None, "by_class" (the same
-    per-class counts as the batch) or "uniform". `evaluation`: run the network in evaluation mode. `gate(gap)` -> bool [K]:
-    which models take part in this epoch.
+    `loss(outputs, batch, reference, extra, clock)` -> scalar of one model. `moves` is "network"
+    (with the main optimizer, so that momentum and weight decay act) or "extra". `order`:
+    "shuffled" or "by_class". `reference`: None, "by_class" (the same per-class counts as the
+    batch) or "uniform". `evaluation`: run the network in evaluation mode. `gate(gap)` -> bool
+    [K]: which models take part in this epoch.
     """
 
     loss: Callable[..., Tensor]
@@ -101,7 +110,9 @@ class Pass:
 
 @dataclass(frozen=True, eq=False)
 class Owned:
-    """What a release defense is fitted on: the model's logits [S, C] of all records, its members and reference."""
+    """What a release defense is fitted on: the model's logits [S, C] of all records, its
+    members and reference.
+    """
 
     logits: Array
     members: Ints
@@ -109,16 +120,19 @@ class Owned:
     rng: Rng
 
 
-EXTRA = Training(lr=1e-3, weight_decay=0.0, milestones=())  # how extra parameters are trained unless a part says
+# how extra parameters are trained unless a part says
+EXTRA = Training(lr=1e-3, weight_decay=0.0, milestones=())
 Release = Callable[[Array], Array]  # logits [S, C] -> finite logits [S, C] as released
 
 
 class Private(NamedTuple):
-    """How a gradient is made private: the draw of a batch (n records, stream -> bool [n]), its clipped noisy mean gradient, and
-    what takes the hooks off the network again."""
+    """How a gradient is made private: the draw of a batch (n records, stream -> bool [n]), its
+    clipped noisy mean gradient, and what takes the hooks off the network again.
+    """
 
     sample: Callable[[int, Rng], Bools]
-    gradients: Callable[[Callable[[], Tensor], int], list[Tensor]]  # losses [B], computed when called, and B -> one a parameter
+    # losses [B], computed when called, and B -> one a parameter
+    gradients: Callable[[Callable[[], Tensor], int], list[Tensor]]
     close: Callable[[], None]
 
 
@@ -126,13 +140,15 @@ class Private(NamedTuple):
 class Traits:
     """What must be known of a defense, with its knobs, before and beside its seams.
 
-    `couples`: its criterion or penalty is a scalar of the whole batch, not one loss an example. `wants`: what must be there:
-    `reference` (the protocol's, or given up), `images`, `convolutions` (in the network). `beside`: reference records stand
-    beside every batch, drawn "by_class" or "uniform". `share` of its members a model gives up for its own reference, as the
-    knob `share_knob` says. `spends_reference`: trains on the reference, which no other part can then hold out. `invents`:
-    trains on made-up records, which a reference says nothing of. `mixes_targets`: its batches carry other targets than what
-    the records were taught. `reads_labels`: its loss reads the records' own labels beside their targets. `voids_epsilon`: why
-    the accountant's epsilon does not hold beside it; empty where it does.
+    `couples`: its criterion or penalty is a scalar of the whole batch, not one loss an example.
+    `wants`: what must be there: `reference` (the protocol's, or given up), `images`,
+    `convolutions` (in the network). `beside`: reference records stand beside every batch, drawn
+    "by_class" or "uniform". `share` of its members a model gives up for its own reference, as
+    the knob `share_knob` says. `spends_reference`: trains on the reference, which no other part
+    can then hold out. `invents`: trains on made-up records, which a reference says nothing of.
+    `mixes_targets`: its batches carry other targets than what the records were taught.
+    `reads_labels`: its loss reads the records' own labels beside their targets.
+    `voids_epsilon`: why the accountant's epsilon does not hold beside it; empty where it does.
     """
 
     couples: bool = False
@@ -153,11 +169,15 @@ class Traits:
 
 @dataclass(frozen=True)
 class Defense:
-    """The identity: no defense. Subclasses override the seams that they change, and declare their knobs as fields."""
+    """The identity: no defense. Subclasses override the seams that they change, and declare
+    their knobs as fields.
+    """
 
     revision: ClassVar[int] = 1
     cite: ClassVar[str] = ""
-    neutral: ClassVar[Mapping[str, object] | None] = None  # knobs at which it is no defense; None where there are none
+    neutral: ClassVar[Mapping[str, object] | None] = (
+        None  # knobs at which it is no defense; None where there are none
+    )
 
     def traits(self) -> Traits:
         """What it couples, wants, spends and voids; its knobs may decide."""
@@ -184,27 +204,50 @@ class Defense:
         return cross_entropy(outputs.logits, batch.target)
 
     def penalty(
-        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+        self,
+        outputs: Outputs,
+        reference: Reference | None,
+        batch: Batch,
+        extra: Mapping[str, Tensor],
+        clock: Clock,
     ) -> Tensor | None:
         """Added to the criterion: [B], or a scalar if the part couples its batch. Pure."""
         return None
 
     def extra(self, network: Network, rng: Rng) -> dict[str, Tensor]:
-        """Parameters trained beside one model's network, each by the optimizer that `extra_training` names."""
+        """Parameters trained beside one model's network, each by the optimizer that
+        `extra_training` names.
+        """
         return {}
 
     def extra_training(self) -> Mapping[str, Training]:
-        """What the names of extra parameters begin with (up to the last slash) -> how those are trained."""
+        """What the names of extra parameters begin with (up to the last slash) -> how those are
+        trained.
+        """
         return {"": EXTRA}
 
     def losses(
-        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+        self,
+        outputs: Outputs,
+        reference: Reference | None,
+        batch: Batch,
+        extra: Mapping[str, Tensor],
+        clock: Clock,
     ) -> list[Tensor]:
-        """The criterion and what is added to it, in that order, each [B] or a scalar. No seam: it puts two of them together."""
+        """The criterion and what is added to it, in that order, each [B] or a scalar. No seam:
+        it puts two of them together.
+        """
         added = self.penalty(outputs, reference, batch, extra, clock)
         return [self.criterion(outputs, batch, clock), *([] if added is None else [added])]
 
-    def privatise(self, network: Network, parameters: Sequence[Tensor], members: int, training: Training, rng: Rng) -> Private:
+    def privatise(
+        self,
+        network: Network,
+        parameters: Sequence[Tensor],
+        members: int,
+        training: Training,
+        rng: Rng,
+    ) -> Private:
         """How the gradients of one model are made private."""
         raise NotImplementedError
 
@@ -213,8 +256,9 @@ class Defense:
         return []
 
     def release(self, owned: Owned) -> Release:
-        """How one model's logits are released; fitted on what its owner has. The label is never changed (a law): attacks
-        that see labels alone need not ask."""
+        """How one model's logits are released; fitted on what its owner has. The label is never
+        changed (a law): attacks that see labels alone need not ask.
+        """
         return lambda logits: logits
 
     def assemble(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> list[Predictor]:

@@ -1,8 +1,8 @@
 """Trains K models in lockstep under one recipe, on tensors that stay on the device.
 
-`lanes: 1` is the plain loop (a group of one model, its own modules). A wider group keeps the parameters of K models
-side by side (`backends`); each model's random draws come from its own streams, so a model of an ensemble equals the
-same model trained alone (to rounding).
+`lanes: 1` is the plain loop (a group of one model, its own modules). A wider group keeps the
+parameters of K models side by side (`backends`); each model's random draws come from its own
+streams, so a model of an ensemble equals the same model trained alone (to rounding).
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def fit(
 ) -> list[Predictor]:
     """Trains one model per entry of `models` and returns them in evaluation mode, in that order.
 
-    `key` and the model's number name every random stream. `keep` may hold the teachers that a recipe asks for. Raises Diverged.
+    `key` and the model's number name every random stream. `keep` may hold the teachers that a
+    recipe asks for. Raises Diverged.
     """
 
     def fit_under(schedule: Training) -> Fit:
@@ -52,7 +53,9 @@ def fit(
     out: dict[int, Predictor] = {}
     kind = PrivateGroup if recipe.owns("privatise") else Group
     for rows in _groups(recipe, lesson):
-        nets = [_seeded(lambda: recipe.network(build()), seed_of(*key, "init", models[k])) for k in rows]
+        nets = [
+            _seeded(lambda: recipe.network(build()), seed_of(*key, "init", models[k])) for k in rows
+        ]
         group = kind(recipe, nets, _part(lesson, rows), own, key, [models[k] for k in rows])
         out |= {k: Model(net, group.dtype) for k, net in zip(rows, group.train(), strict=True)}
     return [out[k] for k in range(len(models))]
@@ -68,12 +71,16 @@ def _groups(recipe: Defense, lesson: Lesson) -> list[list[int]]:
 
 def _part(lesson: Lesson, rows: Sequence[int]) -> Lesson:
     target = None if lesson.target is None else lesson.target[list(rows)]
-    members, reference = (tuple(side[k] for k in rows) for side in (lesson.members, lesson.reference))
+    members, reference = (
+        tuple(side[k] for k in rows) for side in (lesson.members, lesson.reference)
+    )
     return Lesson(lesson.x, lesson.y, members, reference, lesson.classes, target)
 
 
 def _seeded(build: Build, seed: int) -> Network:
-    """A network whose initial weights depend on the seed alone; torch's global generator is left as it was."""
+    """A network whose initial weights depend on the seed alone; torch's global generator is
+    left as it was.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()

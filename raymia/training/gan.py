@@ -11,11 +11,19 @@ NOISE = 100  # numbers that a picture is made of
 
 
 def generator(shape: tuple[int, ...], width: int) -> nn.Sequential:
-    """Noise [B, 100, 1, 1] -> pixels in [-1, 1], [B, C, >= H, >= W]: four transposed convolutions."""
+    """Noise [B, 100, 1, 1] -> pixels in [-1, 1], [B, C, >= H, >= W]: four transposed
+    convolutions.
+    """
     sizes = [4 * width, 2 * width, width]
-    layers: list[nn.Module] = [nn.ConvTranspose2d(NOISE, sizes[0], (-(-shape[1] // 8), -(-shape[2] // 8)), bias=False)]
+    layers: list[nn.Module] = [
+        nn.ConvTranspose2d(NOISE, sizes[0], (-(-shape[1] // 8), -(-shape[2] // 8)), bias=False)
+    ]
     for before, after in zip(sizes, [*sizes[1:], shape[0]], strict=True):
-        layers += [nn.BatchNorm2d(before), nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
+        layers += [
+            nn.BatchNorm2d(before),
+            nn.ReLU(),
+            nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
+        ]
     return nn.Sequential(*layers, nn.Tanh())
 
 
@@ -25,23 +33,34 @@ def discriminator(shape: tuple[int, ...], width: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before, after in zip(sizes, sizes[1:], strict=False):
         layers += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, nn.Conv2d(4 * width, 1, (shape[1] >> 3, shape[2] >> 3)), nn.Flatten(0))
+    return nn.Sequential(
+        *layers, nn.Conv2d(4 * width, 1, (shape[1] >> 3, shape[2] >> 3)), nn.Flatten(0)
+    )
 
 
-def pictures(real: Tensor, count: int, epochs: int, width: int, seed: int, batch: int = 64) -> Tensor:
-    """`count` records drawn from a DCGAN that was trained on `real` [N, C, H, W] in [0, 1]; the same units.
+def pictures(
+    real: Tensor, count: int, epochs: int, width: int, seed: int, batch: int = 64
+) -> Tensor:
+    """`count` records drawn from a DCGAN that was trained on `real` [N, C, H, W] in [0, 1]; the
+    same units.
 
-    Adam 2e-4 with betas 0.5 and 0.999, binary cross-entropy, three steps of the generator for each of the discriminator.
-    Raises SweepError for what is no image of at least 8x8.
+    Adam 2e-4 with betas 0.5 and 0.999, binary cross-entropy, three steps of the generator for
+    each of the discriminator. Raises SweepError for what is no image of at least 8x8.
 
     Source: Radford et al., ICLR 2016; schedule of the code of DMP's users (SRCM, CRL).
     """
     if real.ndim != 4 or min(real.shape[2:]) < 8:
-        raise SweepError(f"a DCGAN needs images of at least 8x8 pixels, got records of shape {tuple(real.shape[1:])}")
+        raise SweepError(
+            "a DCGAN needs images of at least 8x8 pixels, got records of shape "
+            f"{tuple(real.shape[1:])}"
+        )
     shape, device = tuple(real.shape[1:]), real.device
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        make, judge = (net.to(device, real.dtype) for net in (generator(shape, width), discriminator(shape, width)))
+        make, judge = (
+            net.to(device, real.dtype)
+            for net in (generator(shape, width), discriminator(shape, width))
+        )
     draw = torch.Generator().manual_seed(seed)
     movers = [torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (make, judge)]
 

@@ -46,28 +46,39 @@ class Group:
         self.device, self.dtype = lesson.x.device, getattr(torch, training.precision)
         self.streams = {name: [stream(*key, name, m) for m in models] for name in _STREAMS}
         self.batch_streams = [Stream((*key, "batch"), m) for m in models]
-        self.batches = Batches(lesson, self.dtype, self.streams["batches"], self.streams["reference"])
+        self.batches = Batches(
+            lesson, self.dtype, self.streams["batches"], self.streams["reference"]
+        )
         self.beside = recipe.traits().beside
         self.step = 0
         nets = [net.to(self.device, self.dtype) for net in nets]
         self.backend = backend(nets)
         self.template = self.backend.template
         self.optimizer = Optimizer(self.backend.tensors, training)
-        self._add_extra([recipe.extra(net, Stream((*key, "extra"), m)) for net, m in zip(nets, models, strict=True)])
+        self._add_extra(
+            [
+                recipe.extra(net, Stream((*key, "extra"), m))
+                for net, m in zip(nets, models, strict=True)
+            ]
+        )
         self.dropouts = {n: m for n, m in self.template.named_modules() if isinstance(m, Dropout)}
         if self.dropouts:
-            self.template.eval()(pixels(lesson.x[:1], self.dtype))  # one look, so that they know their shapes
+            # one look, so that they know their shapes
+            self.template.eval()(pixels(lesson.x[:1], self.dtype))
 
     def _add_extra(self, own: list[dict[str, Tensor]]) -> None:
         """What is trained beside the networks [K, ...], each part's by an optimizer of its own."""
         stacked = {name: torch.stack([one[name] for one in own]) for name in own[0]}
-        self.extra = {name: t.to(self.device, self.dtype).requires_grad_() for name, t in stacked.items()}
+        self.extra = {
+            name: t.to(self.device, self.dtype).requires_grad_() for name, t in stacked.items()
+        }
         self.owned: dict[str, list[str]] = {}
         for name in self.extra:
             self.owned.setdefault(name[: name.rfind("/") + 1], []).append(name)
         how = self.recipe.extra_training() if self.extra else {}
         self.extra_optimizers = {
-            owner: Optimizer([self.extra[name].data for name in names], how[owner]) for owner, names in self.owned.items()
+            owner: Optimizer([self.extra[name].data for name in names], how[owner])
+            for owner, names in self.owned.items()
         }
 
     def train(self) -> list[Network]:
@@ -84,7 +95,9 @@ class Group:
             for further in self.recipe.passes(clock):
                 self._pass(further, clock, lr)
             if not torch.isfinite(total):
-                raise Diverged(f"the training loss is not a number in epoch {epoch + 1} of {epochs}")
+                raise Diverged(
+                    f"the training loss is not a number in epoch {epoch + 1} of {epochs}"
+                )
         return self._finish()
 
     def _finish(self) -> list[Network]:
@@ -97,7 +110,9 @@ class Group:
         """One step of the main pass; the sum of the losses."""
         batch = self.batches.gather(idx)
         if self.schedule.augment != "none":
-            batch = batch._replace(x=augment.crop_flip(batch.x, self.streams["augment"], 4, self.schedule.augment))
+            batch = batch._replace(
+                x=augment.crop_flip(batch.x, self.streams["augment"], 4, self.schedule.augment)
+            )
         batch = self.recipe.batch(batch, self.batch_streams, clock)
         reference = self.batches.reference(idx, self.beside) if self.beside else None
         self._draw_masks(batch.x.shape[1])
@@ -106,8 +121,12 @@ class Group:
     def _update(self, batch: Batch, reference: Batch | None, clock: Clock, lr: float) -> Tensor:
         """Moves the parameters by a batch; the losses [K]."""
 
-        def loss(outputs: Outputs, batch: Batch, reference: Reference | None, extra: dict[str, Tensor]) -> Tensor:
-            each = [one.mean() for one in self.recipe.losses(outputs, reference, batch, extra, clock)]
+        def loss(
+            outputs: Outputs, batch: Batch, reference: Reference | None, extra: dict[str, Tensor]
+        ) -> Tensor:
+            each = [
+                one.mean() for one in self.recipe.losses(outputs, reference, batch, extra, clock)
+            ]
             return sum(each[1:], each[0])
 
         losses = self.backend.map(loss, batch, reference, self.extra)
@@ -117,8 +136,11 @@ class Group:
         beside = dict(zip(self.extra, found[len(params) :], strict=True))
         for owner, names in self.owned.items():
             grads, optimizer = [beside[name] for name in names], self.extra_optimizers[owner]
-            if any(g is not None for g in grads):  # as in torch, what the loss does not reach is not moved
-                optimizer.step(_filled(grads, [self.extra[name] for name in names]), optimizer.training.lr)
+            # as in torch, what the loss does not reach is not moved
+            if any(g is not None for g in grads):
+                optimizer.step(
+                    _filled(grads, [self.extra[name] for name in names]), optimizer.training.lr
+                )
         return losses
 
     def _pass(self, further: Pass, clock: Clock, lr: float) -> None:
@@ -129,12 +151,16 @@ class Group:
         self.template.train(not further.evaluation)
         order = self.batches.by_class if further.order == "by_class" else self.batches.shuffled
 
-        def loss(outputs: Outputs, batch: Batch, reference: Reference | None, extra: dict[str, Tensor]) -> Tensor:
+        def loss(
+            outputs: Outputs, batch: Batch, reference: Reference | None, extra: dict[str, Tensor]
+        ) -> Tensor:
             return further.loss(outputs, batch, reference, extra, clock)
 
         for idx in order(self.schedule.batch_size):
             batch = self.batches.gather(idx)
-            reference = self.batches.reference(idx, further.reference) if further.reference else None
+            reference = (
+                self.batches.reference(idx, further.reference) if further.reference else None
+            )
             self._draw_masks(batch.x.shape[1])
             losses = self.backend.map(loss, batch, reference, self.extra)
             if further.moves == "network":
@@ -144,7 +170,9 @@ class Group:
             else:
                 tensors = [self.extra[name] for name in self.owned[further.owner]]
                 optimizer = self.extra_optimizers[further.owner]
-                optimizer.step(_filled(_gradients(losses, tensors), tensors), optimizer.training.lr, mask)
+                optimizer.step(
+                    _filled(_gradients(losses, tensors), tensors), optimizer.training.lr, mask
+                )
 
     def _draw_masks(self, size: int) -> None:
         if not self.template.training:
@@ -153,14 +181,20 @@ class Group:
             shape = layer.mask_shape(size)
             # 16-bit draws: four times cheaper than floats, and p is met to 1 in 65,536
             floor = round(layer.p * (1 << 16))
-            masks = np.stack([g.integers(0, 1 << 16, shape, np.uint16) >= floor for g in self.streams["dropout"]])
-            self.backend.mask(name, torch.as_tensor(masks).to(self.device, self.dtype) / (1 - layer.p))
+            masks = np.stack(
+                [g.integers(0, 1 << 16, shape, np.uint16) >= floor for g in self.streams["dropout"]]
+            )
+            self.backend.mask(
+                name, torch.as_tensor(masks).to(self.device, self.dtype) / (1 - layer.p)
+            )
 
     def _gap(self) -> Gap:
         """Accuracy on members and on reference, in evaluation mode."""
         self.template.eval()
         lesson = self.batches.lesson
-        return Gap(self._accuracy(np.stack(lesson.members)), self._accuracy(np.stack(lesson.reference)))
+        return Gap(
+            self._accuracy(np.stack(lesson.members)), self._accuracy(np.stack(lesson.reference))
+        )
 
     def _accuracy(self, rows: Ints) -> np.ndarray[Any, Any]:
         right: np.ndarray[Any, Any] = np.zeros(len(rows))
@@ -172,7 +206,9 @@ class Group:
 
 
 class PrivateGroup(Group):
-    """One model, whose batches are drawn and whose gradients are made private by a part of the recipe."""
+    """One model, whose batches are drawn and whose gradients are made private by a part of the
+    recipe.
+    """
 
     def __init__(
         self,
@@ -185,12 +221,16 @@ class PrivateGroup(Group):
     ) -> None:
         super().__init__(recipe, nets, lesson, training, key, models)
         (self.members,), parameters = lesson.members, list(self.template.parameters())
-        self.private = recipe.privatise(self.template, parameters, len(self.members), training, self.streams["noise"][0])
+        self.private = recipe.privatise(
+            self.template, parameters, len(self.members), training, self.streams["noise"][0]
+        )
 
     def _epoch(self) -> Iterator[Ints]:
         """Poisson draws [1, any], as many as there would be batches."""
         for _ in range(math.ceil(len(self.members) / self.schedule.batch_size)):
-            yield self.members[self.private.sample(len(self.members), self.streams["batches"][0])][None]
+            yield self.members[self.private.sample(len(self.members), self.streams["batches"][0])][
+                None
+            ]
 
     def _update(self, batch: Batch, reference: Batch | None, clock: Clock, lr: float) -> Tensor:
         one, losses = Batch(*(t[0] for t in batch)), list[Tensor]()

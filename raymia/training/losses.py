@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Array = np.ndarray[Any, Any]
-FLOOR = 1e-30  # a released probability of 0: the floor that the papers' attacks put under their logarithms
+# a released probability of 0: the floor that the papers' attacks put under their logarithms
+FLOOR = 1e-30
 CHUNK = 1024  # records a query
 
 
@@ -32,19 +33,24 @@ def logarithm(p: Array) -> Array:
 def softened(model: Callable[[Tensor], Tensor], x: Tensor, temperature: float) -> Tensor:
     """softmax(z / temperature) of a trained model, [B, C]; no gradient."""
     with torch.no_grad():
-        return torch.cat([(model(part) / temperature).softmax(-1) for part in torch.split(x, CHUNK)])
+        return torch.cat(
+            [(model(part) / temperature).softmax(-1) for part in torch.split(x, CHUNK)]
+        )
 
 
 def divergence(target: Tensor, logits: Tensor, temperature: float) -> Tensor:
-    """The terms t_c log(t_c / softmax(z / temperature)_c) of KL(t || softmax(z / temperature)), [B, C]."""
+    """The terms t_c log(t_c / softmax(z / temperature)_c) of KL(t || softmax(z / temperature)),
+    [B, C].
+    """
     return torch.xlogy(target, target) - target * (logits / temperature).log_softmax(-1)
 
 
 def relax(value: Tensor, threshold: float, even: bool, flat: Tensor) -> Tensor:
     """The rule of RelaxLoss for one batch.
 
-    Even epochs: |value - threshold|, ascent below the threshold. Odd epochs: `value` above it, `flat` at or below.
-    Shapes: scalars. Written with `where`, so that every model of an ensemble takes its own branch.
+    Even epochs: |value - threshold|, ascent below the threshold. Odd epochs: `value` above it,
+    `flat` at or below. Shapes: scalars. Written with `where`, so that every model of an
+    ensemble takes its own branch.
     """
     if even:
         return (value - threshold).abs()
@@ -52,7 +58,9 @@ def relax(value: Tensor, threshold: float, even: bool, flat: Tensor) -> Tensor:
 
 
 def flattened(p: Tensor, label: Tensor, upper: float) -> Tensor:
-    """Posterior flattening: the true class keeps clamp(p_y, 0, upper), the rest is shared evenly. [B, C] -> [B, C]."""
+    """Posterior flattening: the true class keeps clamp(p_y, 0, upper), the rest is shared
+    evenly. [B, C] -> [B, C].
+    """
     classes = p.shape[-1]
     right = torch.nn.functional.one_hot(label, classes).to(p.dtype)
     keep = (p * right).sum(-1, keepdim=True).clamp(0.0, upper)
@@ -60,7 +68,8 @@ def flattened(p: Tensor, label: Tensor, upper: float) -> Tensor:
 
 
 def mmd(a: Tensor, b: Tensor, sigma: float) -> Tensor:
-    """Squared maximum mean discrepancy with the Gaussian kernel exp(-|u - v|^2 / (2 sigma^2)), biased V-statistic.
+    """Squared maximum mean discrepancy with the Gaussian kernel exp(-|u - v|^2 / (2 sigma^2)),
+    biased V-statistic.
 
     Shapes: a [A, C], b [B, C] -> scalar.
     """

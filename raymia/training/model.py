@@ -25,7 +25,9 @@ Floats = tuple[float, ...]
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network as a predictor of records in the data's own units: x [B, ...] -> logits [B, C]."""
+    """A trained network as a predictor of records in the data's own units: x [B, ...] -> logits
+    [B, C].
+    """
 
     network: Network
     dtype: torch.dtype
@@ -34,7 +36,9 @@ class Model:
         return self.network(pixels(x, self.dtype)).logits  # type: ignore[no-any-return]
 
 
-def builder(architecture: Architecture, shape: tuple[int, ...], classes: int, mean: Floats, std: Floats) -> Build:
+def builder(
+    architecture: Architecture, shape: tuple[int, ...], classes: int, mean: Floats, std: Floats
+) -> Build:
     """Builds fresh networks before any defense, with the data set's own normalisation in front."""
 
     def build() -> Network:
@@ -48,11 +52,19 @@ def builder(architecture: Architecture, shape: tuple[int, ...], classes: int, me
 def saved(model: Predictor) -> bytes:
     """The weights of a trained network as safetensors."""
     assert isinstance(model, Model)
-    content: bytes = save_state({name: tensor.contiguous() for name, tensor in model.network.state_dict().items()})
+    content: bytes = save_state(
+        {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
+    )
     return content
 
 
-def restored(content: bytes, recipe: Defense, build: Build, precision: str, device: str | torch.device = "cpu") -> Model:
+def restored(
+    content: bytes,
+    recipe: Defense,
+    build: Build,
+    precision: str,
+    device: str | torch.device = "cpu",
+) -> Model:
     """The model whose weights were `saved`, trained under the recipe."""
     dtype = getattr(torch, precision)
     network = recipe.network(build()).to(device, dtype)

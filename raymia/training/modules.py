@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 import torch
 from torch import Tensor, nn
 
@@ -31,9 +33,11 @@ class Residual(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask is drawn outside, from the stream of its model: an ensemble's models never share a mask.
+    """Dropout whose mask is drawn outside, from the stream of its model: an ensemble's models
+    never share a mask.
 
-    `channels` drops whole channels (spatial dropout). The trainer calls `mask_shape` and fills `mask` before each step.
+    `channels` drops whole channels (spatial dropout). The trainer calls `mask_shape` and fills
+    `mask` before each step.
     """
 
     mask: Tensor
@@ -55,7 +59,9 @@ class Dropout(nn.Module):
 
 
 class SphereClip(nn.Module):
-    """The SR activation: x * clamp(|x|, r1, r1 + d) / |x|, the norm over the last axis; differentiated through the norm."""
+    """The SR activation: x * clamp(|x|, r1, r1 + d) / |x|, the norm over the last axis;
+    differentiated through the norm.
+    """
 
     def __init__(self, r1: float, d: float) -> None:
         super().__init__()
@@ -68,7 +74,8 @@ class SphereClip(nn.Module):
 
 
 class LinearNorm(nn.Linear):
-    """A linear layer whose weight is divided by its Frobenius norm (of the whole matrix, not per row); the bias is not.
+    """A linear layer whose weight is divided by its Frobenius norm (of the whole matrix, not
+    per row); the bias is not.
 
     `all_on` False normalises in training only.
     """
@@ -84,3 +91,13 @@ class LinearNorm(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.linear(x, self.normed(self.weight), self.bias)
+
+
+def group_norm(module: nn.Module) -> nn.Module:
+    """GroupNorm of 32 groups in place of BatchNorm: fewer where 32 does not divide the
+    channels, or would leave one a group.
+    """
+    if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+        channels = module.num_features
+        return nn.GroupNorm(min(gcd(32, channels), max(1, channels // 2)), channels)
+    return module

@@ -1,4 +1,6 @@
-"""What is trained, and what it says. Every network is normalise -> backbone -> head, and the head's input are its features."""
+"""What is trained, and what it says. Every network is normalise -> backbone -> head, and the
+head's input are its features.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ class Outputs(NamedTuple):
 
 
 class Network(nn.Module):
-    """A classifier whose features are the input of its head, so that no defense needs a hook into a backbone.
+    """A classifier whose features are the input of its head, so that no defense needs a hook
+    into a backbone.
 
     Shapes: x [B, *shape] -> Outputs(logits [B, C], features [B, D]).
     """
@@ -42,7 +45,9 @@ class Network(nn.Module):
         return out
 
     def edit(self, change: Callable[[nn.Module], nn.Module]) -> Network:
-        """A copy in which every module of backbone and head that `change` replaces is replaced (innermost first)."""
+        """A copy in which every module of backbone and head that `change` replaces is replaced
+        (innermost first).
+        """
         edited: Network = _edited(copy.deepcopy(self), change)
         return edited
 
@@ -59,9 +64,12 @@ def classifier(backbone: nn.Module, features: int, classes: int) -> Network:
 
 
 def after_convolutions(network: Network, make: Callable[[], nn.Module]) -> Network:
-    """A copy with a further module after every convolution. Raises SweepError where there is none."""
+    """A copy with a further module after every convolution. Raises SweepError where there is
+    none.
+    """
     if not any(isinstance(m, nn.Conv2d) for m in network.modules()):
         raise SweepError(
-            "the network has no convolution to put a dropout after; take another network, or dropout: {where: head}"
+            "the network has no convolution to put a dropout after; take another network, or "
+            "dropout: {where: head}"
         )
     return network.edit(lambda m: nn.Sequential(m, make()) if isinstance(m, nn.Conv2d) else m)

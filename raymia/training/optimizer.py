@@ -1,6 +1,8 @@
-"""SGD and Adam on stacks of parameters [K, ...], with a mask that leaves single models out of a step.
+"""SGD and Adam on stacks of parameters [K, ...], with a mask that leaves single models out of a
+step.
 
-torch's own optimizers do the same arithmetic, but share one step count and cannot skip one model of a stack.
+torch's own optimizers do the same arithmetic, but share one step count and cannot skip one
+model of a stack.
 """
 
 from __future__ import annotations
@@ -27,16 +29,24 @@ class Optimizer:
         adam = training.optimizer == "adam"
         self.second = [torch.zeros_like(t) for t in self.tensors] if adam else []
         models = len(self.tensors[0]) if self.tensors else 0
-        self.count = torch.zeros(models, dtype=torch.float64, device=self.tensors[0].device if self.tensors else None)
+        self.count = torch.zeros(
+            models, dtype=torch.float64, device=self.tensors[0].device if self.tensors else None
+        )
 
     @torch.no_grad()
     def step(self, grads: Sequence[Tensor], lr: float, mask: Tensor | None = None) -> None:
-        """Moves the tensors in place; models where `mask` is False keep their tensors and their state."""
+        """Moves the tensors in place; models where `mask` is False keep their tensors and their
+        state.
+        """
         if mask is not None and bool(mask.all()):
             mask = None
         self.count += 1 if mask is None else mask
         for i, (tensor, grad) in enumerate(zip(self.tensors, grads, strict=True)):
-            grad = grad.add(tensor, alpha=self.training.weight_decay) if self.training.weight_decay else grad
+            grad = (
+                grad.add(tensor, alpha=self.training.weight_decay)
+                if self.training.weight_decay
+                else grad
+            )
             old = [s[i].clone() for s in (self.first, self.second) if s] if mask is not None else []
             move = self._adam(i, grad) if self.second else self._sgd(i, grad)
             if mask is None:

@@ -15,12 +15,16 @@ Rng = np.random.Generator
 
 
 def sample_rate(members: int, training: Training) -> float:
-    """The probability with which a record enters a batch: the batch size over the members, at most 1."""
+    """The probability with which a record enters a batch: the batch size over the members, at
+    most 1.
+    """
     return min(1.0, training.batch_size / members)
 
 
 def steps(members: int, training: Training) -> int:
-    """How many batches a training draws: as many an epoch as it takes to go once over the members."""
+    """How many batches a training draws: as many an epoch as it takes to go once over the
+    members.
+    """
     return -(-members // training.batch_size) * training.run_epochs
 
 
@@ -29,19 +33,24 @@ def poisson(rate: float) -> Callable[[int, Rng], Bools]:
     return lambda n, rng: rng.random(n) < rate
 
 
-PRV_UP_TO = 30.0  # above, the grid of the PRV accountant takes minutes, then outgrows any memory: 35 GB at sigma 0.01
+# above, the grid of the PRV accountant takes minutes, then outgrows any memory: 35 GB at sigma
+# 0.01
+PRV_UP_TO = 30.0
 
 
 @cache
 def epsilon(sigma: float, rate: float, steps: int, delta: float, accountant: str) -> float | None:
-    """What `steps` subsampled Gaussian steps spend at `delta`, by Opacus; None where it is not finite.
+    """What `steps` subsampled Gaussian steps spend at `delta`, by Opacus; None where it is not
+    finite.
 
-    accountant: `rdp`, or `prv`, which is tighter; where RDP says more than 30, its bound stands for PRV's too. Opacus's `gdp`
-    is an approximation that under-reports (1.618 where PRV says 1.838, at sigma 1, rate 0.01, 1,000 steps) and is refused.
-    Raises ValueError.
+    accountant: `rdp`, or `prv`, which is tighter; where RDP says more than 30, its bound stands
+    for PRV's too. Opacus's `gdp` is an approximation that under-reports (1.618 where PRV says
+    1.838, at sigma 1, rate 0.01, 1,000 steps) and is refused. Raises ValueError.
     """
     if accountant not in ("prv", "rdp"):
-        raise ValueError(f"accountant: got {accountant!r}; prv or rdp is allowed, gdp bounds nothing")
+        raise ValueError(
+            f"accountant: got {accountant!r}; prv or rdp is allowed, gdp bounds nothing"
+        )
     if not sigma:
         return None
     spent = _spent("rdp", sigma, rate, steps, delta)
@@ -55,7 +64,8 @@ def _spent(accountant: str, sigma: float, rate: float, steps: int, delta: float)
 
     book = create_accountant(mechanism=accountant)
     book.history = [(sigma, rate, steps)]
-    # a bound that might be better at other orders is still one; log(0) is PRV's at rate 1, and meant
+    # a bound that might be better at other orders is still one; log(0) is PRV's at rate 1, and
+    # meant
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.filterwarnings("ignore", "Optimal order is", UserWarning)
         return float(book.get_epsilon(delta=delta))

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
     from raymia.training.network import Network, Outputs
 
-SEAMS = tuple("training network teach batch criterion penalty extra privatise passes release assemble".split())
+SEAMS = tuple(
+    "training network teach batch criterion penalty extra privatise passes release assemble".split()
+)
 SOLE = ("criterion", "privatise", "assemble", "teach")  # seams that one part of a recipe may own
 BESIDE_ASSEMBLE = {"assemble", "training", "release"}  # what reaches a predictor that is no network
 
@@ -47,11 +49,13 @@ WANTED = {
 
 @dataclass(frozen=True)
 class Recipe(Defense):
-    """Defenses in the written order, as one defense: every seam and every trait is folded over them.
+    """Defenses in the written order, as one defense: every seam and every trait is folded over
+    them.
 
-    A recipe of one part equals the part, and a recipe among the parts is its parts. The extra parameters of the i-th part carry
-    its prefix `i/`, those of the first carry none; its draws come from the i-th sub-stream, those of the first from the stream
-    itself. Raises SweepError where two parts own one seam, or clash.
+    A recipe of one part equals the part, and a recipe among the parts is its parts. The extra
+    parameters of the i-th part carry its prefix `i/`, those of the first carry none; its draws
+    come from the i-th sub-stream, those of the first from the stream itself. Raises SweepError
+    where two parts own one seam, or clash.
     """
 
     parts: tuple[Defense, ...] = ()
@@ -61,7 +65,11 @@ class Recipe(Defense):
         names = self.names or tuple(type(p).__name__.lower() for p in self.parts)
         flat: list[tuple[Defense, str]] = []
         for part, name in zip(self.parts, names, strict=True):
-            flat += zip(part.parts, part.names, strict=True) if isinstance(part, Recipe) else [(part, name)]
+            flat += (
+                zip(part.parts, part.names, strict=True)
+                if isinstance(part, Recipe)
+                else [(part, name)]
+            )
         object.__setattr__(self, "parts", tuple(part for part, _ in flat))
         object.__setattr__(self, "names", tuple(name for _, name in flat))
         _check(flat)
@@ -103,49 +111,94 @@ class Recipe(Defense):
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
         for i, part in enumerate(self.parts):
-            batch = part.batch(batch, [_sub(rng, i) for rng in rngs] if part.owns("batch") else rngs, clock)
+            batch = part.batch(
+                batch, [_sub(rng, i) for rng in rngs] if part.owns("batch") else rngs, clock
+            )
         return batch
 
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
         return self._owner("criterion").criterion(outputs, batch, clock)
 
     def penalty(
-        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+        self,
+        outputs: Outputs,
+        reference: Reference | None,
+        batch: Batch,
+        extra: Mapping[str, Tensor],
+        clock: Clock,
     ) -> Tensor | None:
         added = self._penalties(outputs, reference, batch, extra, clock)
         return None if not added else added[0] if len(added) == 1 else sum(added[1:], added[0])
 
     def losses(
-        self, outputs: Outputs, reference: Reference | None, batch: Batch, extra: Mapping[str, Tensor], clock: Clock
+        self,
+        outputs: Outputs,
+        reference: Reference | None,
+        batch: Batch,
+        extra: Mapping[str, Tensor],
+        clock: Clock,
     ) -> list[Tensor]:
-        return [self.criterion(outputs, batch, clock), *self._penalties(outputs, reference, batch, extra, clock)]
+        return [
+            self.criterion(outputs, batch, clock),
+            *self._penalties(outputs, reference, batch, extra, clock),
+        ]
 
-    def _penalties(self, outputs: Outputs, reference: Any, batch: Batch, extra: Any, clock: Clock) -> list[Tensor]:
-        each = (part.penalty(outputs, reference, batch, own, clock) for part, own in self._with_extra(extra))
+    def _penalties(
+        self, outputs: Outputs, reference: Any, batch: Batch, extra: Any, clock: Clock
+    ) -> list[Tensor]:
+        each = (
+            part.penalty(outputs, reference, batch, own, clock)
+            for part, own in self._with_extra(extra)
+        )
         return [penalty for penalty in each if penalty is not None]
 
     def extra(self, network: Network, rng: Rng) -> dict[str, Tensor]:
-        own = [part.extra(network, _sub(rng, i)) if part.owns("extra") else {} for i, part in enumerate(self.parts)]
-        return {f"{_prefix(i)}{name}": tensor for i, one in enumerate(own) for name, tensor in one.items()}
+        own = [
+            part.extra(network, _sub(rng, i)) if part.owns("extra") else {}
+            for i, part in enumerate(self.parts)
+        ]
+        return {
+            f"{_prefix(i)}{name}": tensor
+            for i, one in enumerate(own)
+            for name, tensor in one.items()
+        }
 
     def extra_training(self) -> Mapping[str, Training]:
-        each = ((f"{_prefix(i)}{name}", t) for i, p in enumerate(self.parts) for name, t in p.extra_training().items())
+        each = (
+            (f"{_prefix(i)}{name}", t)
+            for i, p in enumerate(self.parts)
+            for name, t in p.extra_training().items()
+        )
         return dict(each)
 
-    def _with_extra(self, extra: Mapping[str, Tensor]) -> Iterator[tuple[Defense, dict[str, Tensor]]]:
+    def _with_extra(
+        self, extra: Mapping[str, Tensor]
+    ) -> Iterator[tuple[Defense, dict[str, Tensor]]]:
         """Each part with its own extra parameters, by its own names."""
         for i, part in enumerate(self.parts):
             yield part, _of(extra, _prefix(i))
 
-    def privatise(self, network: Network, parameters: Sequence[Tensor], members: int, training: Training, rng: Rng) -> Private:
+    def privatise(
+        self,
+        network: Network,
+        parameters: Sequence[Tensor],
+        members: int,
+        training: Training,
+        rng: Rng,
+    ) -> Private:
         return self._owner("privatise").privatise(network, parameters, members, training, rng)
 
     def passes(self, clock: Clock) -> list[Pass]:
-        return [_owned(further, _prefix(i)) for i, part in enumerate(self.parts) for further in part.passes(clock)]
+        return [
+            _owned(further, _prefix(i))
+            for i, part in enumerate(self.parts)
+            for further in part.passes(clock)
+        ]
 
     def release(self, owned: Owned) -> Release:
-        """Each part is fitted on what the parts before it release. Here alone it is decided what an attacker sees of a release
-        defense: log-probabilities, floored."""
+        """Each part is fitted on what the parts before it release. Here alone it is decided
+        what an attacker sees of a release defense: log-probabilities, floored.
+        """
         if not self.owns("release"):
             return super().release(owned)
         steps: list[Release] = []
@@ -180,14 +233,26 @@ def _prefix(i: int) -> str:
 
 
 def _of(extra: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The parameters whose names have this prefix, without it; the empty prefix is that of names without a slash."""
-    return {name.removeprefix(prefix): t for name, t in extra.items() if name[: name.rfind("/") + 1] == prefix}
+    """The parameters whose names have this prefix, without it; the empty prefix is that of
+    names without a slash.
+    """
+    return {
+        name.removeprefix(prefix): t
+        for name, t in extra.items()
+        if name[: name.rfind("/") + 1] == prefix
+    }
 
 
 def _owned(further: Pass, prefix: str) -> Pass:
     """A pass of a part as one of the recipe, whose extra parameters carry the part's prefix."""
 
-    def loss(outputs: Outputs, batch: Batch, reference: Reference, extra: Mapping[str, Tensor], clock: Clock) -> Tensor:
+    def loss(
+        outputs: Outputs,
+        batch: Batch,
+        reference: Reference,
+        extra: Mapping[str, Tensor],
+        clock: Clock,
+    ) -> Tensor:
         return further.loss(outputs, batch, reference, _of(extra, prefix), clock)
 
     return replace(further, loss=loss, owner=prefix + further.owner)
@@ -198,7 +263,9 @@ def _sub(rng: Rng, i: int) -> Rng:
     if isinstance(rng, Stream):
         return rng.part(i)
     if i:
-        raise TypeError("several parts that draw need a streams.Stream, which has a stream for each")
+        raise TypeError(
+            "several parts that draw need a streams.Stream, which has a stream for each"
+        )
     return rng
 
 
@@ -208,9 +275,13 @@ def recipe(parts: Sequence[Part]) -> Recipe:
 
 
 def check(parts: Sequence[Part], offers: frozenset[str] = frozenset(WANTED)) -> None:
-    """Refuses clashing seams of an arm by name, whatever its free knobs will be, and parts that lack what they need among
-    the `offers`. Raises SweepError."""
-    fixed = [Part(p.name, {k: v for k, v in p.knobs.items() if not isinstance(v, Range | Choice)}) for p in parts]
+    """Refuses clashing seams of an arm by name, whatever its free knobs will be, and parts that
+    lack what they need among the `offers`. Raises SweepError.
+    """
+    fixed = [
+        Part(p.name, {k: v for k, v in p.knobs.items() if not isinstance(v, Range | Choice)})
+        for p in parts
+    ]
     made = recipe(fixed)
     for part, name in zip(made.parts, made.names, strict=True):
         for want in sorted(part.traits().wants - offers):
@@ -258,7 +329,8 @@ CLASHES = (
     Clash(
         lambda one: one.traits().beside is not None,
         lambda one, other: other.traits().beside not in (None, one.traits().beside),
-        "a batch has one reference beside it: {meets} wants {other.beside}, {has} {one.beside}; leave one out",
+        "a batch has one reference beside it: {meets} wants {other.beside}, {has} {one.beside}; "
+        "leave one out",
     ),
 )
 
@@ -268,10 +340,14 @@ def _check(named: Sequence[tuple[Defense, str]]) -> None:
     for seam in SOLE:
         owners = [name for part, name in named if part.owns(seam)]
         if len(owners) > 1:
-            raise SweepError(f"{owners[0]} and {owners[1]} both replace the {seam}; a recipe has one")
+            raise SweepError(
+                f"{owners[0]} and {owners[1]} both replace the {seam}; a recipe has one"
+            )
     first = [next((pair for pair in named if clash.has(pair[0])), None) for clash in CLASHES]
     for other, meets in named:
         for clash, holder in zip(CLASHES, first, strict=True):
             if holder is not None and holder[0] is not other and clash.meets(holder[0], other):
                 one, has = holder[0].traits(), holder[1]
-                raise SweepError(clash.why.format(has=has, meets=meets, one=one, other=other.traits()))
+                raise SweepError(
+                    clash.why.format(has=has, meets=meets, one=one, other=other.traits())
+                )

@@ -8,9 +8,11 @@ from raymia.training.model import Model
 
 
 class Shelf:
-    """Trained models by key, up to `most` bytes of weights: beyond, those that were longest not asked for go first.
+    """Trained models by key, up to `most` bytes of weights: beyond, those that were longest not
+    asked for go first.
 
-    A count would not do: a point asks for one entry a group, and SELENA for one a group and sub-model.
+    A count would not do: a point asks for one entry a group, and SELENA for one a group and
+    sub-model.
     """
 
     def __init__(self, most: int) -> None:
@@ -34,4 +36,5 @@ def _weight(model: Predictor) -> int:
     return sum(t.numel() * t.element_size() for t in model.network.state_dict().values())
 
 
-TEACHERS = Shelf(1 << 29)  # half a GiB a process: 11 ResNet-18s, or all sub-models of hundreds of small networks
+# half a GiB a process: 11 ResNet-18s, or all sub-models of hundreds of small networks
+TEACHERS = Shelf(1 << 29)

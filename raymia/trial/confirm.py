@@ -1,8 +1,10 @@
-"""The points of a front, trained again with fresh draws: what is left of a number once the luck of having been chosen is gone.
+"""The points of a front, trained again with fresh draws: what is left of a number once the luck
+of having been chosen is gone.
 
-The search saw each point of the front with replicate 0 (or the few next ones) and kept those that looked best. Here a point is
-drawn again from replicate 1,000,000 on: other splits, other initial weights, other batches. The papers' protocols (`halves`,
-`slices`, `overlap`) split by a seed of their own, which moves along: else all draws would be of one split, the search's. Under
+The search saw each point of the front with replicate 0 (or the few next ones) and kept those
+that looked best. Here a point is drawn again from replicate 1,000,000 on: other splits, other
+initial weights, other batches. The papers' protocols (`halves`, `slices`, `overlap`) split by a
+seed of their own, which moves along: else all draws would be of one split, the search's. Under
 `official` the members are those of the train file; which of them are judged is drawn again.
 """
 
@@ -49,17 +51,28 @@ def _afresh(point: Point, replicate: int) -> Point:
     return replace(point, replicate=replicate, protocol=replace(point.protocol, knobs=knobs))
 
 
-def run(folder: Folder, data: Data, seeds: int = SEEDS, map: Map = map, digests: Sequence[str] | None = None) -> list[Row]:
-    """Confirms every point of the front that is not confirmed with that many seeds yet, and brings the CSVs up to date.
+def run(
+    folder: Folder,
+    data: Data,
+    seeds: int = SEEDS,
+    map: Map = map,
+    digests: Sequence[str] | None = None,
+) -> list[Row]:
+    """Confirms every point of the front that is not confirmed with that many seeds yet, and
+    brings the CSVs up to date.
 
-    The caller holds the folder's lock. `map` runs whole trials and keeps their order; a confirmed point is written as soon as
-    its draws are there. Returns the confirmations. Raises SweepError where there is no front, RaymiaError where no draw of a
-    point has a number.
+    The caller holds the folder's lock. `map` runs whole trials and keeps their order; a
+    confirmed point is written as soon as its draws are there. Returns the confirmations. Raises
+    SweepError where there is no front, RaymiaError where no draw of a point has a number.
     """
     if seeds < 1:
         raise SweepError(f"--seeds: got {seeds}; 1 or more is allowed")
     held = {row.digest: row for row in folder.confirmed()}
-    missing = [row for row in front(folder, digests) if row.digest not in held or held[row.digest].numbers["seeds"] != seeds]
+    missing = [
+        row
+        for row in front(folder, digests)
+        if row.digest not in held or held[row.digest].numbers["seeds"] != seeds
+    ]
     fresh = [point for row in missing for point in points(row, seeds)]
     found = iter(map(partial(_attempt, data), fresh))
     try:
@@ -78,12 +91,16 @@ def _attempt(data: Data, point: Point) -> Row:
 def combine(seen: Row, fresh: Sequence[Row]) -> Row:
     """One row with the seen one's digest whose numbers are means over the fresh draws.
 
-    Intervals are t intervals over the draws, which hold the chance of training and of drawing records; of one draw, its own.
-    Raises RaymiaError where no draw has a number; those that failed are named in the notes.
+    Intervals are t intervals over the draws, which hold the chance of training and of drawing
+    records; of one draw, its own. Raises RaymiaError where no draw has a number; those that
+    failed are named in the notes.
     """
     done = [row for row in fresh if row.state == "done"]
     if not done:
-        raise RaymiaError(f"trial {seen.trial}: none of {len(fresh)} fresh draws has a number; the first: {fresh[0].reason}")
+        raise RaymiaError(
+            f"trial {seen.trial}: none of {len(fresh)} fresh draws has a number; the first: "
+            f"{fresh[0].reason}"
+        )
     numbers: dict[str, float | None] = {"seeds": float(len(fresh))}
     for name in MEANS:
         values = [value for row in done if (value := row.numbers.get(name)) is not None]
@@ -91,21 +108,41 @@ def combine(seen: Row, fresh: Sequence[Row]) -> Row:
         ends = metrics.spread_interval(values) if len(values) > 1 else None
         own = [done[0].numbers.get(end) for end in columns.ends(name)]
         numbers |= dict(zip(columns.ends(name), ends or own, strict=True))
-    failed = [f"replicate {row.point['replicate']}: {row.reason}" for row in fresh if row.state != "done"]
-    return replace(seen, state="done", numbers=numbers, attacks=[], timing={}, notes=failed, versions=done[0].versions)
+    failed = [
+        f"replicate {row.point['replicate']}: {row.reason}" for row in fresh if row.state != "done"
+    ]
+    return replace(
+        seen,
+        state="done",
+        numbers=numbers,
+        attacks=[],
+        timing={},
+        notes=failed,
+        versions=done[0].versions,
+    )
 
 
-def passes(folder: Folder, max_auc: float, min_accuracy: float = 0.0, digests: Sequence[str] | None = None) -> list[Row]:
+def passes(
+    folder: Folder, max_auc: float, min_accuracy: float = 0.0, digests: Sequence[str] | None = None
+) -> list[Row]:
     """The confirmed points of the front that the gate lets through, most accurate first.
 
-    The upper end of the confirmed interval of the max attack AUC is at most `max_auc`, the confirmed test accuracy at least
-    `min_accuracy`.
+    The upper end of the confirmed interval of the max attack AUC is at most `max_auc`, the
+    confirmed test accuracy at least `min_accuracy`.
     """
     wanted = {row.digest for row in front(folder, digests)}
 
     def good(row: Row) -> bool:
-        upper, accuracy = row.numbers.get(columns.ends(AUC.column)[1]), row.numbers.get(ACCURACY.column)
-        return upper is not None and accuracy is not None and upper <= max_auc and accuracy >= min_accuracy
+        upper, accuracy = (
+            row.numbers.get(columns.ends(AUC.column)[1]),
+            row.numbers.get(ACCURACY.column),
+        )
+        return (
+            upper is not None
+            and accuracy is not None
+            and upper <= max_auc
+            and accuracy >= min_accuracy
+        )
 
     fit = [row for row in folder.confirmed() if row.digest in wanted and good(row)]
     return best_first(fit)

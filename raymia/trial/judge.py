@@ -1,4 +1,6 @@
-"""One attack on its targets: scores from views that lack the target's membership, then the judgement."""
+"""One attack on its targets: scores from views that lack the target's membership, then the
+judgement.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """Of one attack and target: scores [S] (NaN where nothing was asked), the line of attacks.csv, what of it is the attack's
-    own, and what a reader must know."""
+    """Of one attack and target: scores [S] (NaN where nothing was asked), the line of
+    attacks.csv, what of it is the attack's own, and what a reader must know.
+    """
 
     column: str
     target: int
@@ -38,7 +41,8 @@ def verdicts(
     others: Signals | None = None,
     kinds: Array | None = None,
 ) -> list[Verdict]:
-    """Scores from views that lack the target's membership, then the judgement, less the planted records (`kinds` [S] > 0).
+    """Scores from views that lack the target's membership, then the judgement, less the planted
+    records (`kinds` [S] > 0).
 
     `others`: signals of the plain attacker's shadows. Raises ScoreError.
     """
@@ -55,9 +59,16 @@ def verdicts(
         score = np.asarray(score, np.float64)
         if score.shape != view.asked.shape or not np.isfinite(score).all():
             bad = int((~np.isfinite(score)).sum())
-            raise metrics.ScoreError(f"{column}, target {t}: {bad} of {score.size} scores are not finite")
-        member, own = signals.split.member[signals.split.targets[t], view.asked], ~planted[view.asked]
-        line = metrics.judge(score[own], member[own], _threshold(attack, view, rng(t, "threshold"))).line()
+            raise metrics.ScoreError(
+                f"{column}, target {t}: {bad} of {score.size} scores are not finite"
+            )
+        member, own = (
+            signals.split.member[signals.split.targets[t], view.asked],
+            ~planted[view.asked],
+        )
+        line = metrics.judge(
+            score[own], member[own], _threshold(attack, view, rng(t, "threshold"))
+        ).line()
         scores = np.full(len(view.labels), np.nan)
         scores[view.asked] = score
         extra = attack.numbers(score[own], member[own])
@@ -66,7 +77,9 @@ def verdicts(
 
 
 def _threshold(attack: Attack, view: View, rng: np.random.Generator) -> float | None:
-    """The attack's own, else the best one on a shadow that stands in for the target; never from the target itself."""
+    """The attack's own, else the best one on a shadow that stands in for the target; never from
+    the target itself.
+    """
     cut = attack.cut(view)
     if cut is not None or not len(view.member):
         return cut

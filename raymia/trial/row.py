@@ -23,29 +23,37 @@ from raymia.results.row import Row
 from raymia.signals.world import World
 from raymia.training import privacy
 from raymia.trial.judge import Verdict
-from raymia.verdict import audit, metrics, planted
+from raymia.verdict import audit, maximum, metrics, planted
 
 Array = np.ndarray[Any, Any]
 LIBRARIES = ("raymia", "torch", "numpy", "scikit-learn", "opacus", "optuna", "ray")
 
 
 def finished(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -> Row:
-    """The row of a finished trial, from the logits [M, S, C] as released and what the attacks found."""
+    """The row of a finished trial, from the logits [M, S, C] as released and what the attacks
+    found.
+    """
     split, kinds = replace(world.split, judged=world.split.judged & (world.kinds == 0)), world.kinds
     member, right = split.member[split.targets], logits[split.targets].argmax(-1) == data.y
     _check_baseline(right, member, split)
     said = _Said.of(world, verdicts)
     judged = said.judged_on(split)
-    counts = [column(p) for p in world.point.attacks if attacks.traits(p).counts and column(p) in said.scores]
+    counts = [
+        column(p)
+        for p in world.point.attacks
+        if attacks.traits(p).counts and column(p) in said.scores
+    ]
     smaller = {c: judged[c] for c in said.informed}
-    summary = metrics.summarise(said.scores, member, split.judged, split.half, counts, smaller)
+    summary = maximum.summarise(said.scores, member, split.judged, split.half, counts, smaller)
     numbers = {**_accuracies(right, member, split), **summary.numbers(), **_facts(world)}
     audited = said.judged_on(world.split)
     numbers |= planted.numbers(said.scores, member, audited, kinds, summary.worst_attack)
     if summary.chosen and (numbers.get("epsilon") is not None or kinds.any()):
         chosen = summary.chosen[0]
         on = audited[chosen] & (kinds > 0 if kinds.any() else kinds == 0)
-        numbers |= _epsilon_bounds(said.scores[chosen], member, on, split.half, numbers.get("delta") or 0.0)
+        numbers |= _epsilon_bounds(
+            said.scores[chosen], member, on, split.half, numbers.get("delta") or 0.0
+        )
     numbers |= _means(verdicts) | _records_spent(world)
     return replace(
         unfinished(world.point, world.key, "done", "", split.models, len(split.targets)),
@@ -53,7 +61,9 @@ def finished(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -
         nonmembers=int((split.judged & ~member)[0].sum()),
         numbers=numbers,
         worst_attack=summary.worst_attack,
-        attacks=[{"target": int(split.targets[v.target]), "attack": v.column, **v.line} for v in verdicts],
+        attacks=[
+            {"target": int(split.targets[v.target]), "attack": v.column, **v.line} for v in verdicts
+        ],
         notes=[
             *_about_epsilon(world.recipe.traits().voids_epsilon, numbers),
             *_notes(world.point, list(said.scores), verdicts),
@@ -63,7 +73,9 @@ def finished(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -
 
 @dataclass(frozen=True, eq=False)
 class _Said:
-    """Of all verdicts: the scores by column [T, S], and the columns of attacks that were shown some of the members."""
+    """Of all verdicts: the scores by column [T, S], and the columns of attacks that were shown
+    some of the members.
+    """
 
     scores: dict[str, Array]
     informed: list[str]
@@ -76,14 +88,22 @@ class _Said:
         return cls(scores, [c for c in columns if c.removesuffix(PLAIN) in knowing])
 
     def judged_on(self, split: Split) -> dict[str, Array]:
-        """By column, where each target is judged [T, S]: never on a record whose membership was shown."""
-        return {c: split.judged & ~split.known if c in self.informed else split.judged for c in self.scores}
+        """By column, where each target is judged [T, S]: never on a record whose membership was
+        shown.
+        """
+        return {
+            c: split.judged & ~split.known if c in self.informed else split.judged
+            for c in self.scores
+        }
 
 
 def _accuracies(right: Array, member: Array, split: Split) -> dict[str, float | None]:
-    train = metrics.accuracy_interval(right, split.judged & member).rate
-    test = metrics.accuracy_interval(right, split.judged & ~member).rate
-    return {"train_accuracy": train.value, **columns.interval(ACCURACY.column, test.value, test.lo, test.hi)}
+    train = maximum.accuracy_interval(right, split.judged & member).rate
+    test = maximum.accuracy_interval(right, split.judged & ~member).rate
+    return {
+        "train_accuracy": train.value,
+        **columns.interval(ACCURACY.column, test.value, test.lo, test.hi),
+    }
 
 
 def _facts(world: World) -> dict[str, float | None]:
@@ -102,11 +122,14 @@ def _records_spent(world: World) -> dict[str, float]:
     return numbers
 
 
-def _epsilon_bounds(scores: Array, member: Array, on: Array, half: Array, delta: float) -> dict[str, float | None]:
-    """What epsilon is at least, by the attack that was chosen on `half`, on the records `on` [T, S].
+def _epsilon_bounds(
+    scores: Array, member: Array, on: Array, half: Array, delta: float
+) -> dict[str, float | None]:
+    """What epsilon is at least, by the attack that was chosen on `half`, on the records `on`
+    [T, S].
 
-    By Clopper-Pearson over all targets' records, the threshold from `half`, counted on the rest; and by one run, of the first
-    target, on the rest.
+    By Clopper-Pearson over all targets' records, the threshold from `half`, counted on the
+    rest; and by one run, of the first target, on the rest.
     """
     rest = on[0] & ~half
     halves = np.broadcast_to(half, on.shape)
@@ -120,7 +143,9 @@ def _means(verdicts: Sequence[Verdict]) -> dict[str, float | None]:
     """The further columns of the attacks, means over targets."""
     extras = [v.extra for v in verdicts if not v.column.endswith(PLAIN)]
     names = dict.fromkeys(name for extra in extras for name in extra)
-    return {name: float(np.mean([extra[name] for extra in extras if name in extra])) for name in names}
+    return {
+        name: float(np.mean([extra[name] for extra in extras if name in extra])) for name in names
+    }
 
 
 def _about_epsilon(voids: str, numbers: Mapping[str, float | None]) -> list[str]:
@@ -132,17 +157,24 @@ def _about_epsilon(voids: str, numbers: Mapping[str, float | None]) -> list[str]
 
 def _notes(point: Point, columns: Sequence[str], verdicts: Sequence[Verdict]) -> list[str]:
     left_out = [column(p) for p in point.attacks if column(p) not in columns]
-    notes = [f"{', '.join(left_out)}: left out, the defense releases no network"] if left_out else []
+    notes = (
+        [f"{', '.join(left_out)}: left out, the defense releases no network"] if left_out else []
+    )
     return notes + [f"{v.column}, target {v.target}: {v.note}" for v in verdicts if v.note]
 
 
 def _check_baseline(right: Array, member: Array, split: Split) -> None:
-    """The gap law: the AUC of being right is 0.5 + (train - test accuracy) / 2, for every target. Raises RaymiaError."""
+    """The gap law: the AUC of being right is 0.5 + (train - test accuracy) / 2, for every
+    target. Raises RaymiaError.
+    """
     for t, judged in enumerate(split.judged):
         inside, outside = right[t, judged & member[t]].mean(), right[t, judged & ~member[t]].mean()
         found = metrics.auc(right[t, judged].astype(float), member[t, judged])
         if abs(found - (0.5 + (inside - outside) / 2)) > 1e-6:
-            raise RaymiaError(f"target {t}: the baseline's AUC is {found:.8f}, its gap says {0.5 + (inside - outside) / 2:.8f}")
+            raise RaymiaError(
+                f"target {t}: the baseline's AUC is {found:.8f}, its gap says "
+                f"{0.5 + (inside - outside) / 2:.8f}"
+            )
 
 
 def unfinished(point: Point, key: str, state: str, reason: str, models: int, targets: int) -> Row:
@@ -160,5 +192,8 @@ def unfinished(point: Point, key: str, state: str, reason: str, models: int, tar
         seed=point.seed,
         models=models,
         targets=targets,
-        versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in LIBRARIES},
+        },
     )

@@ -1,4 +1,6 @@
-"""The whole of a trial: draw the split, train what is missing, attack, judge, make one row. It knows no Ray."""
+"""The whole of a trial: draw the split, train what is missing, attack, judge, make one row. It
+knows no Ray.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,9 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """One attack on one target (on all of them where it trains a network: those are fused); `plain`: its shadows come from the
-    undefended world."""
+    """One attack on one target (on all of them where it trains a network: those are fused);
+    `plain`: its shadows come from the undefended world.
+    """
 
     world: World
     targets: tuple[int, ...]
@@ -47,11 +50,15 @@ class Call:
         return column(self.attack) + (PLAIN if self.plain else "")
 
 
-def run(point: Point, data: Data, signals: Path | None = None, map: Map = map, spread: Map = map) -> Row:
-    """One point from split to row. `map` runs the attacks and `spread` trains the groups of models; both keep the order.
+def run(
+    point: Point, data: Data, signals: Path | None = None, map: Map = map, spread: Map = map
+) -> Row:
+    """One point from split to row. `map` runs the attacks and `spread` trains the groups of
+    models; both keep the order.
 
-    `signals` is the folder that keeps what the models said (None: nothing is kept). The row's `trial` is the caller's to set.
-    Raises training.Diverged and metrics.ScoreError where the point has no number, RaymiaError for what a user can mend.
+    `signals` is the folder that keeps what the models said (None: nothing is kept). The row's
+    `trial` is the caller's to set. Raises training.Diverged and metrics.ScoreError where the
+    point has no number, RaymiaError for what a user can mend.
     """
     start = time.monotonic()
     world = worlds.of(point, len(data))
@@ -63,18 +70,29 @@ def run(point: Point, data: Data, signals: Path | None = None, map: Map = map, s
             list(spread(work, one.groups))
             keep_split(one, data, root)
         trained = time.monotonic()
-        found = [verdict for answer in map(partial(judge, root), calls(world)) for verdict in answer]
+        found = [
+            verdict for answer in map(partial(judge, root), calls(world)) for verdict in answer
+        ]
         row = finished(world, data, load(world, root, ("logits",)).arrays["logits"], found)
-    timing = {"train": trained - start, "attack": time.monotonic() - trained, "total": time.monotonic() - start}
+    timing = {
+        "train": trained - start,
+        "attack": time.monotonic() - trained,
+        "total": time.monotonic() - start,
+    }
     return replace(row, timing=timing)
 
 
-def attempt(point: Point, data: Data, signals: Path | None = None, map: Map = map, spread: Map = map) -> Row:
-    """`run`, with what goes wrong as a row: `invalid` where the point has no number, `failed` otherwise."""
+def attempt(
+    point: Point, data: Data, signals: Path | None = None, map: Map = map, spread: Map = map
+) -> Row:
+    """`run`, with what goes wrong as a row: `invalid` where the point has no number, `failed`
+    otherwise.
+    """
     start = time.monotonic()
     try:
         return run(point, data, signals, map, spread)
-    except Exception as error:  # every other fault of this point: it is kept with its reason, and the sweep goes on
+    except Exception as error:
+        # every other fault of this point: it is kept with its reason, and the sweep goes on
         return replace(failed(point, error), timing={"total": time.monotonic() - start})
 
 
@@ -83,11 +101,20 @@ def failed(point: Point, error: Exception) -> Row:
     kind = type(error).__name__  # by name: training's Diverged lives beside torch
     state = "invalid" if kind in ("Diverged", "ScoreError") else "failed"
     models, targets = catalog.made("protocols", point.protocol).shape
-    return unfinished(point, worlds.signals_key(point), state, " ".join(f"{kind}: {error}".split())[:500], models, targets)
+    return unfinished(
+        point,
+        worlds.signals_key(point),
+        state,
+        " ".join(f"{kind}: {error}".split())[:500],
+        models,
+        targets,
+    )
 
 
 def observed(world: World) -> list[World]:
-    """The worlds whose models a trial trains and asks: its own, and the undefended one where the attacker is plain."""
+    """The worlds whose models a trial trains and asks: its own, and the undefended one where
+    the attacker is plain.
+    """
     return [world] if world.point.attacker == "adaptive" else [world, world.plain]
 
 
@@ -98,7 +125,9 @@ def folders(point: Point, records: int) -> list[str]:
 
 
 def apply(world: World) -> list[Part]:
-    """The attacks that can be made on what the recipe releases: where it is no network, none that is white-box."""
+    """The attacks that can be made on what the recipe releases: where it is no network, none
+    that is white-box.
+    """
     if not world.recipe.owns("assemble"):
         return list(world.point.attacks)
     return [part for part in world.point.attacks if "white_box" not in attacks.traits(part).wants]
@@ -106,7 +135,9 @@ def apply(world: World) -> list[Part]:
 
 def needs(world: World) -> tuple[str, ...]:
     """What the models are asked, for all attacks together."""
-    return tuple(sorted({need for part in apply(world) for need in attacks.traits(part).needs} | {"logits"}))
+    return tuple(
+        sorted({need for part in apply(world) for need in attacks.traits(part).needs} | {"logits"})
+    )
 
 
 def calls(world: World) -> list[Call]:

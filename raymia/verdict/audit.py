@@ -1,4 +1,6 @@
-"""What a model's epsilon is at least, by what an attack achieves: to stand beside what an accountant claims it is at most."""
+"""What a model's epsilon is at least, by what an attack achieves: to stand beside what an
+accountant claims it is at most.
+"""
 
 from typing import Any
 
@@ -10,12 +12,15 @@ SIGNIFICANCE = 0.05
 SHARES = (0.01, 0.03, 0.1, 0.3)  # of the records that the one-run audit guesses on each side
 
 
-def lower_bound(true_positives: int, members: int, false_positives: int, others: int, delta: float = 0.0) -> float:
-    """The epsilon that a test's counts exclude everything below of, at 95%: ln((1 - FNR - delta) / FPR), and its mirror.
+def lower_bound(
+    true_positives: int, members: int, false_positives: int, others: int, delta: float = 0.0
+) -> float:
+    """The epsilon that a test's counts exclude everything below of, at 95%: ln((1 - FNR -
+    delta) / FPR), and its mirror.
 
-    FNR and FPR are the Clopper-Pearson upper ends at half of the significance each; the mirror image takes calling no member
-    as the test, and the significance is halved again for having looked at both. 0 where nothing is excluded. The threshold
-    must not come from these records.
+    FNR and FPR are the Clopper-Pearson upper ends at half of the significance each; the mirror
+    image takes calling no member as the test, and the significance is halved again for having
+    looked at both. 0 where nothing is excluded. The threshold must not come from these records.
 
     Source: Nasr et al., Adversary Instantiation, S&P 2021, as jax-privacy's `auditing.py` does it.
     """
@@ -32,17 +37,21 @@ def _log_ratio(misses: int, of: int, alarms: int, among: int, delta: float, leve
 
 
 def _upper(hits: int, of: int, level: float) -> float:
-    """The Clopper-Pearson upper end: the rate under which `hits` or fewer have probability `level`."""
+    """The Clopper-Pearson upper end: the rate under which `hits` or fewer have probability
+    `level`.
+    """
     from scipy.special import betaincinv
 
     return 1.0 if hits == of else float(betaincinv(hits + 1, of - hits, 1 - level))
 
 
 def cross_fitted(score: Array, member: Array, half: Array, delta: float = 0.0) -> float:
-    """`lower_bound` of a threshold chosen on one half of the records and counted on the other. All are [A].
+    """`lower_bound` of a threshold chosen on one half of the records and counted on the other.
+    All are [A].
 
-    Chosen: the threshold with the best bound among the first half's scores (at most 200 of them). Of records of one model it is
-    a heuristic, since they are not independent runs; of canaries it is what the literature does.
+    Chosen: the threshold with the best bound among the first half's scores (at most 200 of
+    them). Of records of one model it is a heuristic, since they are not independent runs; of
+    canaries it is what the literature does.
     """
     fit, count = half, ~half
     if not all((on & (member == side)).any() for on in (fit, count) for side in (True, False)):
@@ -54,7 +63,11 @@ def cross_fitted(score: Array, member: Array, half: Array, delta: float = 0.0) -
         called = score[on] >= threshold
         inside = member[on]
         return lower_bound(
-            int(called[inside].sum()), int(inside.sum()), int(called[~inside].sum()), int((~inside).sum()), delta
+            int(called[inside].sum()),
+            int(inside.sum()),
+            int(called[~inside].sum()),
+            int((~inside).sum()),
+            delta,
         )
 
     best = max(levels, key=lambda level: bound(fit, level))
@@ -62,12 +75,15 @@ def cross_fitted(score: Array, member: Array, half: Array, delta: float = 0.0) -
 
 
 def one_run(score: Array, member: Array, delta: float = 0.0) -> float:
-    """A lower bound of epsilon, at 95%, from one training run in which each record was included by a fair coin.
+    """A lower bound of epsilon, at 95%, from one training run in which each record was included
+    by a fair coin.
 
-    The k highest scores are guessed "in", the k lowest "out", for four k (a hundredth to three tenths of all), each at a
-    quarter of the significance; the largest bound counts. Shapes: score, member [A].
+    The k highest scores are guessed "in", the k lowest "out", for four k (a hundredth to three
+    tenths of all), each at a quarter of the significance; the largest bound counts. Shapes:
+    score, member [A].
 
-    Source: Steinke, Nasr & Jagielski, Privacy Auditing with One (1) Training Run, NeurIPS 2023, theorem 5.2.
+    Source: Steinke, Nasr & Jagielski, Privacy Auditing with One (1) Training Run, NeurIPS 2023,
+    theorem 5.2.
 
     Departures: raymia includes exactly half of the records, not each by its own coin.
     """
@@ -82,18 +98,26 @@ def one_run(score: Array, member: Array, delta: float = 0.0) -> float:
 
 
 def _one_run(records: int, guesses: int, right: int, delta: float, level: float) -> float:
-    """The largest epsilon under which `right` of `guesses` or more have a probability below `level`; by halving."""
+    """The largest epsilon under which `right` of `guesses` or more have a probability below
+    `level`; by halving.
+    """
     if p_value(records, guesses, right, 0.0, delta) >= level:
         return 0.0
     low, high = 0.0, 50.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if p_value(records, guesses, right, middle, delta) < level else (low, middle)
+        low, high = (
+            (middle, high)
+            if p_value(records, guesses, right, middle, delta) < level
+            else (low, middle)
+        )
     return low
 
 
 def p_value(records: int, guesses: int, right: int, epsilon: float, delta: float) -> float:
-    """How probable `right` of `guesses` or more are, at most, if training were (epsilon, delta)-private."""
+    """How probable `right` of `guesses` or more are, at most, if training were (epsilon,
+    delta)-private.
+    """
     from scipy.special import bdtr, bdtrc
 
     q = 1 / (1 + np.exp(-epsilon))
@@ -101,7 +125,8 @@ def p_value(records: int, guesses: int, right: int, epsilon: float, delta: float
     if not delta or not right:
         return tail
     i = np.arange(1, right + 1)
-    below = np.concatenate([bdtr(np.arange(right, dtype=float), guesses, q)])  # P[Bin <= 0 .. right - 1]
+    # P[Bin <= 0 .. right - 1]
+    below = np.concatenate([bdtr(np.arange(right, dtype=float), guesses, q)])
     left = np.where(right - i - 1 >= 0, below[np.maximum(right - i - 1, 0)], 0.0)
     alpha = float(((below[right - 1] - left) / i).max())
     return min(1.0, tail + 2 * records * delta * alpha)

@@ -1,4 +1,6 @@
-"""Each attack's equations on numbers checked by hand, and where there is one, against its closed form."""
+"""Each attack's equations on numbers checked by hand, and where there is one, against its
+closed form.
+"""
 
 from dataclasses import replace
 from statistics import NormalDist
@@ -25,24 +27,37 @@ def score(name: str, view: View, **knobs: Any) -> Array:
     return make(Part(name, knobs)).score(view, stream("test"))
 
 
-def gaussian(models: int, apart: float, spread: float, base: float, records: int = 4000, seed: int = 0) -> Signals:
-    """Log-odds phi = what is the record's own + normal noise, and `apart` more for members; two classes, logits (phi, 0)."""
+def gaussian(
+    models: int, apart: float, spread: float, base: float, records: int = 4000, seed: int = 0
+) -> Signals:
+    """Log-odds phi = what is the record's own + normal noise, and `apart` more for members; two
+    classes, logits (phi, 0).
+    """
     drawn = Coin(models=models, targets=1).draw(records, seed, 0)
     rng = np.random.default_rng(seed)
-    phi = base + rng.normal(size=records) + spread * rng.normal(size=drawn.member.shape) + apart * drawn.member
+    phi = (
+        base
+        + rng.normal(size=records)
+        + spread * rng.normal(size=drawn.member.shape)
+        + apart * drawn.member
+    )
     logits = np.stack([phi, np.zeros_like(phi)], -1)
     return Signals(drawn, np.zeros(records, np.int64), {"logits": logits})
 
 
 def area(signals: Signals, name: str, **knobs: Any) -> float:
     view = signals.view(0, {"logits"})
-    return metrics.auc(score(name, view, **knobs), signals.split.member[signals.split.targets[0], view.asked])
+    return metrics.auc(
+        score(name, view, **knobs), signals.split.member[signals.split.targets[0], view.asked]
+    )
 
 
 @pytest.mark.parametrize("variance", ["fixed", "per_example", "shrunken"])
 @pytest.mark.parametrize("mode", ["offline", "online"])
 def test_lira_on_gaussian_signals(mode: str, variance: str) -> None:
-    """With many shadows the score is (phi - mu) / s, whatever the record: AUC = Phi(apart / (s sqrt 2))."""
+    """With many shadows the score is (phi - mu) / s, whatever the record: AUC = Phi(apart / (s
+    sqrt 2)).
+    """
     signals = gaussian(models=102, apart=0.5, spread=0.4, base=0.0)
     ideal = NORMAL.cdf(0.5 / 0.4 / np.sqrt(2))
     assert area(signals, "lira", mode=mode, variance=variance) == pytest.approx(ideal, abs=0.025)
@@ -50,20 +65,29 @@ def test_lira_on_gaussian_signals(mode: str, variance: str) -> None:
 
 
 def test_lira_with_unequal_spread_is_the_likelihood_ratio() -> None:
-    """Online, members' own spread counts: compared with scipy's densities at the fitted medians and deviations."""
+    """Online, members' own spread counts: compared with scipy's densities at the fitted medians
+    and deviations.
+    """
     signals = gaussian(models=66, apart=0.8, spread=0.4, base=0.0, records=500)
     member, phi = signals.split.member, signals.arrays["logits"][..., 0].copy()
     phi[member] += 0.5 * np.random.default_rng(1).normal(size=int(member.sum()))
-    view = Signals(signals.split, signals.labels, {"logits": np.stack([phi, np.zeros_like(phi)], -1)}).view(0, {"logits"})
+    view = Signals(
+        signals.split, signals.labels, {"logits": np.stack([phi, np.zeros_like(phi)], -1)}
+    ).view(0, {"logits"})
     k, asked = view.member, view.asked
     other = log_odds(view.shadows["logits"], view.labels)
     expected = []
     for a in asked:
         inside, outside = other[k[:, a], a], other[~k[:, a], a]
         own = float(view.log_odds[a])
-        ratio = [np.log(NormalDist(float(np.median(s)), float(s.std(ddof=1))).pdf(own)) for s in (inside, outside)]
+        ratio = [
+            np.log(NormalDist(float(np.median(s)), float(s.std(ddof=1))).pdf(own))
+            for s in (inside, outside)
+        ]
         expected.append(ratio[0] - ratio[1])
-    np.testing.assert_allclose(score("lira", view, mode="online", variance="per_example"), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        score("lira", view, mode="online", variance="per_example"), expected, rtol=1e-9
+    )
 
 
 def test_lira_averages_over_views() -> None:
@@ -73,23 +97,33 @@ def test_lira_averages_over_views() -> None:
     single = []
     for v in range(2):
         phi = views[..., v].astype(float)
-        one = Signals(signals.split, 0 * signals.labels, {"logits": np.stack([phi, np.zeros_like(phi)], -1)})
+        one = Signals(
+            signals.split, 0 * signals.labels, {"logits": np.stack([phi, np.zeros_like(phi)], -1)}
+        )
         single.append(score("lira", one.view(0, {"logits"})))
     np.testing.assert_allclose(both, np.mean(single, 0), rtol=1e-9)
 
 
 @pytest.mark.parametrize("mode", ["offline", "online"])
 def test_rmia_on_gaussian_signals(mode: str) -> None:
-    """With small p and a = 1, log ratio = phi - mu + a constant: AUC = Phi(apart / (s sqrt 2)), less the population's grain."""
+    """With small p and a = 1, log ratio = phi - mu + a constant: AUC = Phi(apart / (s sqrt 2)),
+    less the population's grain.
+    """
     signals = gaussian(models=102, apart=0.5, spread=0.4, base=-12.0)
-    assert area(signals, "rmia", mode=mode, a=1.0) == pytest.approx(NORMAL.cdf(0.5 / 0.4 / np.sqrt(2)), abs=0.025)
+    assert area(signals, "rmia", mode=mode, a=1.0) == pytest.approx(
+        NORMAL.cdf(0.5 / 0.4 / np.sqrt(2)), abs=0.025
+    )
 
 
 def test_rmia_counts_the_population() -> None:
     view = world(0.5).view(0, {"logits"})
     p = np.exp(log_softmax(view.target["logits"]))[np.arange(len(view.labels)), view.labels]
-    others = np.exp(log_softmax(view.shadows["logits"]))[:, np.arange(len(view.labels)), view.labels]
-    mean = np.array([others[view.out[:, i], i].mean() if view.out[:, i].any() else 1.0 for i in range(len(p))])
+    others = np.exp(log_softmax(view.shadows["logits"]))[
+        :, np.arange(len(view.labels)), view.labels
+    ]
+    mean = np.array(
+        [others[view.out[:, i], i].mean() if view.out[:, i].any() else 1.0 for i in range(len(p))]
+    )
     ratio = p / (((1 + 0.3) * mean + (1 - 0.3)) / 2)
     z = ratio[view.population]
     exact = np.array([(ratio[a] / z > 2.0).mean() for a in view.asked])
@@ -100,13 +134,18 @@ def test_rmia_counts_the_population() -> None:
 @pytest.mark.parametrize("mode", ["offline", "online"])
 def test_rmia_ranks_by_the_ratio_whatever_gamma(mode: str) -> None:
     view = world(0.5).view(0, {"logits"})
-    orders = [np.argsort(score("rmia", view, mode=mode, gamma=gamma), kind="stable") for gamma in (1.0, 2.0, 4.0)]
+    orders = [
+        np.argsort(score("rmia", view, mode=mode, gamma=gamma), kind="stable")
+        for gamma in (1.0, 2.0, 4.0)
+    ]
     np.testing.assert_array_equal(orders[0], orders[1])
     np.testing.assert_array_equal(orders[0], orders[2])
 
 
 def test_rmia_with_the_taylor_softmax_by_hand() -> None:
-    """Logits (1.6, 1, -3), label 0: t(1) = 8/3, t(1) = 8/3, t(-3) = -2, so p = (8/3) / (10/3) = 0.8."""
+    """Logits (1.6, 1, -3), label 0: t(1) = 8/3, t(1) = 8/3, t(-3) = -2, so p = (8/3) / (10/3) =
+    0.8.
+    """
     own, others = np.array([[1.6, 1.0, -3.0]] * 2), np.zeros((2, 2, 3))
     view = tiny(own, others, [0, 0])
     margin = 1 - 0.6 + 0.18 - 0.036
@@ -124,7 +163,11 @@ def tiny(own: Any, others: Any, labels: Any, member: Any = None) -> View:
     base = world(0.0).view(0, {"logits"})
     everywhere = np.ones(others.shape[:2], bool)
     inside = ~everywhere if member is None else np.asarray(member)
-    said = Signals(_split(len(labels), len(others), inside), labels, {"logits": np.concatenate([own[None], others])})
+    said = Signals(
+        _split(len(labels), len(others), inside),
+        labels,
+        {"logits": np.concatenate([own[None], others])},
+    )
     view = said.view(0, {"logits"})
     return replace(base, **{n: getattr(view, n) for n in View.__dataclass_fields__})
 
@@ -154,7 +197,10 @@ BY_HAND = {
     "probability": [0.7, 0.25],
     "loss": [np.log(0.7), np.log(0.25)],
     "confidence": [np.log(0.7), np.log(0.5)],
-    "entropy": [0.7 * np.log(0.7) + 0.2 * np.log(0.2) + 0.1 * np.log(0.1), 0.5 * np.log(0.25) + 0.5 * np.log(0.5)],
+    "entropy": [
+        0.7 * np.log(0.7) + 0.2 * np.log(0.2) + 0.1 * np.log(0.1),
+        0.5 * np.log(0.25) + 0.5 * np.log(0.5),
+    ],
     "modified_entropy": [
         0.3 * np.log(0.7) + 0.2 * np.log(0.8) + 0.1 * np.log(0.9),
         0.75 * np.log(0.25) + 0.25 * np.log(0.75) + 0.5 * np.log(0.5),
@@ -174,11 +220,15 @@ def test_nothing_ties_where_one_class_has_nearly_all() -> None:
     for name in ("loss", "confidence", "entropy", "modified_entropy", "lira", "population"):
         if name != "population":
             assert (np.diff(score(name, view)) > 0).all(), name
-    np.testing.assert_allclose(log_truth(view.log_odds), -2 * np.exp([-30.0, -40, -60, -300, -700]), rtol=1e-9)
+    np.testing.assert_allclose(
+        log_truth(view.log_odds), -2 * np.exp([-30.0, -40, -60, -300, -700]), rtol=1e-9
+    )
 
 
 def test_reference_by_hand() -> None:
-    """Losses 1, 2, 3 of the shadows; the CDF runs through (0, 0), (1, 1/4), (2, 2/4), (3, 3/4), (1000, 1)."""
+    """Losses 1, 2, 3 of the shadows; the CDF runs through (0, 0), (1, 1/4), (2, 2/4), (3, 3/4),
+    (1000, 1).
+    """
 
     def logits(loss: float) -> list[float]:
         return [-loss, float(np.log(-np.expm1(-loss)))]
@@ -224,9 +274,14 @@ def test_yeoms_threshold_is_the_shadows_mean_training_loss() -> None:
 
 
 def test_places_within_a_class_by_hand() -> None:
-    """Two known scores of class 0, one of class 1, none of class 2: thirds, halves, and anywhere; uniform in each."""
+    """Two known scores of class 0, one of class 1, none of class 2: thirds, halves, and
+    anywhere; uniform in each.
+    """
     got = by_class(
-        np.array([0.0, 2.0, 4.0, 0.0, 9.0, 5.0]), np.array([0, 0, 0, 1, 1, 2]), np.array([1.0, 3, 5]), np.array([0, 0, 1])
+        np.array([0.0, 2.0, 4.0, 0.0, 9.0, 5.0]),
+        np.array([0, 0, 0, 1, 1, 2]),
+        np.array([1.0, 3, 5]),
+        np.array([0, 0, 1]),
     )
     low = np.array([0, 1 / 3, 2 / 3, 0, 1 / 2, 0])
     width = np.array([1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2, 1])
@@ -234,13 +289,17 @@ def test_places_within_a_class_by_hand() -> None:
 
 
 def test_rare_classes_do_not_win_the_top_ranks() -> None:
-    """Nothing leaks: half of the records are of a class with three known scores, and they are not the highest hundredth."""
+    """Nothing leaks: half of the records are of a class with three known scores, and they are
+    not the highest hundredth.
+    """
     rng = np.random.default_rng(0)
     rare = rng.random(20_000) < 0.5
     share, mean = [], []
     for _ in range(40):
         known = np.concatenate([rng.normal(size=3), rng.normal(size=500)])
-        place = by_class(rng.normal(size=20_000), rare.astype(int), known, (np.arange(503) < 3).astype(int))
+        place = by_class(
+            rng.normal(size=20_000), rare.astype(int), known, (np.arange(503) < 3).astype(int)
+        )
         share.append(rare[np.argsort(place)[-200:]].mean())
         mean.append(place[rare].mean())
     assert np.mean(share) < 0.6
@@ -248,7 +307,9 @@ def test_rare_classes_do_not_win_the_top_ranks() -> None:
 
 
 def test_per_class_calibration_removes_what_only_the_class_says() -> None:
-    """Members are in the one class that is hard, non-members in the easy one: the loss is misled, places in a class are not."""
+    """Members are in the one class that is hard, non-members in the easy one: the loss is
+    misled, places in a class are not.
+    """
     signals = gaussian(models=10, apart=1.0, spread=1.0, base=0.0, records=2000)
     hard = np.arange(2000) % 2
     phi = signals.arrays["logits"][..., 0] - 4 * hard

@@ -22,7 +22,9 @@ Array = np.ndarray[Any, Any]
 def subject(network: Network, x: Any, y: Any) -> Subject:
     network.eval().requires_grad_(False)
     x, y = torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(y)
-    return Subject(Model(network, torch.float32), lambda z: z, x, y, stream("test"), np.arange(len(x)))
+    return Subject(
+        Model(network, torch.float32), lambda z: z, x, y, stream("test"), np.arange(len(x))
+    )
 
 
 def linear(weight: Any, bias: Any) -> Network:
@@ -44,7 +46,10 @@ class Tokens(nn.Module):
 
 
 def convolutional() -> nn.Module:
-    first, second = nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.Conv2d(4, 6, 3, groups=2, bias=False)
+    first, second = (
+        nn.Conv2d(2, 4, 3, stride=2, padding=1),
+        nn.Conv2d(4, 6, 3, groups=2, bias=False),
+    )
     return nn.Sequential(first, nn.ReLU(), second, nn.Flatten(), nn.Linear(24, 5), nn.Tanh())
 
 
@@ -53,7 +58,9 @@ BACKBONES = {
     "convolutions": (convolutional, 5),
     "positions": (Tokens, 4),
     "norm layers": (
-        lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)),
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)
+        ),
         5,
     ),
 }
@@ -80,7 +87,10 @@ def test_weight_gradients_equal_those_made_one_by_one(name: str, p: int) -> None
     if name == "one layer twice":
         again = nn.Linear(5, 5)
         network = classifier(nn.Sequential(make(), again, nn.Tanh(), again), 5, 3)
-    x, y = torch.randn(7, 2, 8, 8) if name != "positions" else torch.randn(7, 2, 6, 3), torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    x, y = (
+        torch.randn(7, 2, 8, 8) if name != "positions" else torch.randn(7, 2, 6, 3),
+        torch.tensor([0, 1, 2, 0, 1, 2, 0]),
+    )
     expected = slow(network, x, y, p)
     network.eval().requires_grad_(False)
     np.testing.assert_allclose(norms.gradient(network, x, y, p).numpy(), expected, rtol=1e-4)
@@ -99,7 +109,9 @@ def test_input_gradient_of_a_linear_model() -> None:
 
 
 def plane() -> tuple[Subject, Array, Array]:
-    """Two classes with the boundary w x = 0; margins m of the records; the last one is predicted wrong."""
+    """Two classes with the boundary w x = 0; margins m of the records; the last one is
+    predicted wrong.
+    """
     w = np.array([3.0, -4.0])
     x = np.array([[1.0, 0.5], [2.0, -1.0], [0.3, 0.0], [1.0, 2.0]])
     return subject(linear([w / 2, -w / 2], [0, 0]), x, np.zeros(4, np.int64)), x @ w, w
@@ -108,8 +120,12 @@ def plane() -> tuple[Subject, Array, Array]:
 def test_adversarial_distance_of_a_plane() -> None:
     asked, margin, w = plane()
     found = queries.adversarial_distance(asked)
-    np.testing.assert_allclose(found["adversarial_distance_l2"], np.maximum(margin, 0) / np.linalg.norm(w), rtol=2e-3)
-    np.testing.assert_allclose(found["adversarial_distance_linf"], np.maximum(margin, 0) / np.abs(w).sum(), rtol=2e-3)
+    np.testing.assert_allclose(
+        found["adversarial_distance_l2"], np.maximum(margin, 0) / np.linalg.norm(w), rtol=2e-3
+    )
+    np.testing.assert_allclose(
+        found["adversarial_distance_linf"], np.maximum(margin, 0) / np.abs(w).sum(), rtol=2e-3
+    )
 
 
 def test_boundary_distance_of_a_plane_comes_from_labels_alone() -> None:
@@ -123,24 +139,32 @@ def test_boundary_distance_of_a_plane_comes_from_labels_alone() -> None:
 
 
 def test_a_model_with_one_label_has_no_boundary() -> None:
-    found = nearby.boundary(lambda x: np.zeros(len(x), np.int64), torch.zeros(3, 2), np.array([0, 1, 0]), stream("test"))
+    found = nearby.boundary(
+        lambda x: np.zeros(len(x), np.int64), torch.zeros(3, 2), np.array([0, 1, 0]), stream("test")
+    )
     assert found[0] == found[2] > 0 == found[1]
 
 
 def test_distance_to_confident_counts_steps_of_a_thousandth() -> None:
-    """log(1 + exp(-2 w x)) falls below that at x* after ceil((x* - x) / 0.001) steps, one at least and a hundred at most."""
+    """log(1 + exp(-2 w x)) falls below that at x* after ceil((x* - x) / 0.001) steps, one at
+    least and a hundred at most.
+    """
     x, star = np.array([[0.5], [0.42], [0.5005], [0.3], [0.7]]), 0.5
     loss = float(np.log1p(np.exp(-2 * 5 * star)))
     network = linear([[5.0], [-5.0]], [0, 0])
     y = torch.zeros(5, dtype=torch.int64)
-    found = nearby.confident(lambda at: network(at).logits, torch.tensor(x, dtype=torch.float32), y, loss).numpy()
+    found = nearby.confident(
+        lambda at: network(at).logits, torch.tensor(x, dtype=torch.float32), y, loss
+    ).numpy()
     np.testing.assert_allclose(found, [0.001, 0.08, 0.001, 0.1, 0.001], atol=1.2e-3)
 
 
 def test_the_confident_region_is_that_of_the_models_own_members() -> None:
     asked, margin, _ = plane()
     few = Subject(asked.model, asked.release, asked.x, asked.y, asked.rng, np.array([0]))
-    assert queries.confident_distance(few)["confident_distance"][1] == pytest.approx(0.001, abs=1e-6)
+    assert queries.confident_distance(few)["confident_distance"][1] == pytest.approx(
+        0.001, abs=1e-6
+    )
     assert margin[1] > margin[0] > margin[2]
 
 
@@ -149,7 +173,13 @@ def test_sensitivity_is_the_slope() -> None:
     network = linear([[2.0], [0.0]], [0.0, 0.0])
     x = np.linspace(-2, 2, 9)[:, None]
     got = queries.sensitivity(subject(network, x, np.zeros(9, np.int64)))["sensitivity"]
-    u = np.mean([np.abs(g) for g in (lambda r: [r.standard_normal(x.shape) for _ in range(10)])(stream("test"))], 0)
+    u = np.mean(
+        [
+            np.abs(g)
+            for g in (lambda r: [r.standard_normal(x.shape) for _ in range(10)])(stream("test"))
+        ],
+        0,
+    )
     p = 1 / (1 + np.exp(-2 * x[:, 0]))
     np.testing.assert_allclose(got[:, 0], p * (1 - p) * 2 * u[:, 0], rtol=0.02)
     np.testing.assert_allclose(got[:, 0], got[:, 1], rtol=1e-6)
@@ -169,7 +199,14 @@ def test_label_only_queries_see_labels_only() -> None:
     rng = np.random.default_rng(0)
     network = classifier(nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.ReLU()), 4, 3)
     asked = subject(network, rng.random((20, 1, 4, 4)), rng.integers(0, 3, 20))
-    other = Subject(asked.model, lambda z: np.eye(3)[z.argmax(-1)], asked.x, asked.y, stream("test"), asked.members)
+    other = Subject(
+        asked.model,
+        lambda z: np.eye(3)[z.argmax(-1)],
+        asked.x,
+        asked.y,
+        stream("test"),
+        asked.members,
+    )
     for name in ("augmented_right", "boundary_distance"):
         fresh = Subject(asked.model, asked.release, asked.x, asked.y, stream("test"), asked.members)
         np.testing.assert_array_equal(QUERIES[name](fresh)[name], QUERIES[name](other)[name])
@@ -178,7 +215,12 @@ def test_label_only_queries_see_labels_only() -> None:
 
 def test_a_white_box_query_needs_a_network() -> None:
     asked = Subject(
-        lambda x: x, lambda z: z, torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64), stream("test"), np.arange(2)
+        lambda x: x,
+        lambda z: z,
+        torch.zeros(2, 3),
+        torch.zeros(2, dtype=torch.int64),
+        stream("test"),
+        np.arange(2),
     )
     for name in ("input_grad", "weight_grad_l2", "confident_distance", "adversarial_distance"):
         with pytest.raises(TypeError, match="releases none"):

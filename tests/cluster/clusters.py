@@ -1,4 +1,6 @@
-"""Real Ray nodes, started as people start them: `ray start` on loopback, with a token, in folders and on ports of their own."""
+"""Real Ray nodes, started as people start them: `ray start` on loopback, with a token, in
+folders and on ports of their own.
+"""
 
 import contextlib
 import os
@@ -19,7 +21,9 @@ RAYMIA = [sys.executable, "-m", "raymia.cli"]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports above those that Ray gives to its workers (10002 to 19999) and below those that the kernel gives away."""
+    """Ports above those that Ray gives to its workers (10002 to 19999) and below those that the
+    kernel gives away.
+    """
     found: list[int] = []
     while len(found) < count:
         port = 20_000 + secrets.randbelow(12_000)
@@ -33,15 +37,22 @@ class Cluster:
     """A head, and nodes that join it. `environment` is what a client needs to talk to it."""
 
     def __init__(self, auth: str = "token", host: str = "127.0.0.1") -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="rm", dir="/tmp"))  # short: Ray's sockets lie below it
+        # short: Ray's sockets lie below it
+        self.folder = Path(tempfile.mkdtemp(prefix="rm", dir="/tmp"))
         self.gcs, self.dashboard, self._client = free_ports(3)
-        self._host, self.address, self.door = host, f"{host}:{self.gcs}", f"http://127.0.0.1:{self.dashboard}"
+        self._host, self.address, self.door = (
+            host,
+            f"{host}:{self.gcs}",
+            f"http://127.0.0.1:{self.dashboard}",
+        )
         self._nodes: list[subprocess.Popen[bytes]] = []
         (self.folder / "home").mkdir(mode=0o700)
         token = self.folder / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TUNE_", "RAYMIA_"))}
+        kept = {
+            k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TUNE_", "RAYMIA_"))
+        }
         self.environment = kept | {
             "RAY_AUTH_MODE": auth,
             "RAY_AUTH_TOKEN_PATH": str(token),
@@ -57,35 +68,73 @@ class Cluster:
             "RAY_health_check_failure_threshold": "3",
         }
 
-    def head(self, cpus: int, *more: str, before: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[bytes]:
-        ports = [f"--port={self.gcs}", f"--dashboard-port={self.dashboard}", f"--ray-client-server-port={self._client}"]
-        one = self._start(["--head", "--dashboard-host=127.0.0.1", *ports, f"--num-cpus={cpus}", *more], environment, before)
+    def head(
+        self, cpus: int, *more: str, before: tuple[str, ...] = (), **environment: str
+    ) -> subprocess.Popen[bytes]:
+        ports = [
+            f"--port={self.gcs}",
+            f"--dashboard-port={self.dashboard}",
+            f"--ray-client-server-port={self._client}",
+        ]
+        one = self._start(
+            ["--head", "--dashboard-host=127.0.0.1", *ports, f"--num-cpus={cpus}", *more],
+            environment,
+            before,
+        )
         until(self.answers, 120.0)
         return one
 
     def join(
-        self, cpus: int, *more: str, before: tuple[str, ...] = (), host: str = "127.0.0.1", **environment: str
+        self,
+        cpus: int,
+        *more: str,
+        before: tuple[str, ...] = (),
+        host: str = "127.0.0.1",
+        **environment: str,
     ) -> subprocess.Popen[bytes]:
         """Another node. `before`: a command that runs it, as `unshare` does."""
         for _ in range(3):  # Ray gives a node 30 s to start, which a busy machine may not keep
-            one = self._start([f"--address={self.address}", f"--num-cpus={cpus}", *more], environment, before, host)
+            one = self._start(
+                [f"--address={self.address}", f"--num-cpus={cpus}", *more],
+                environment,
+                before,
+                host,
+            )
             log = self.folder / f"node-{len(self._nodes) - 1}.log"
-            until(lambda one=one, log=log: one.poll() is not None or "block forever" in log.read_text(), 120.0)  # type: ignore[misc]
+            until(
+                lambda one=one, log=log: (
+                    one.poll() is not None or "block forever" in log.read_text()
+                ),
+                120.0,
+            )  # type: ignore[misc]
             if one.poll() is None:
                 return one
         raise AssertionError(self.said())
 
     def _start(
-        self, arguments: list[str], environment: dict[str, str], before: tuple[str, ...], host: str = ""
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        before: tuple[str, ...],
+        host: str = "",
     ) -> subprocess.Popen[bytes]:
-        agents = [f"--{name}={port}" for name, port in zip(_AGENTS, free_ports(len(_AGENTS)), strict=True)]
+        agents = [
+            f"--{name}={port}" for name, port in zip(_AGENTS, free_ports(len(_AGENTS)), strict=True)
+        ]
         place = [f"--temp-dir={self.folder}"] if "--head" in arguments else []
-        size = ["--object-store-memory=100000000", f"--node-ip-address={host or self._host}", "--block"]
+        size = [
+            "--object-store-memory=100000000",
+            f"--node-ip-address={host or self._host}",
+            "--block",
+        ]
         log = open(self.folder / f"node-{len(self._nodes)}.log", "wb")
         one = subprocess.Popen(
             [*before, *RAY, "start", *arguments, *size, *agents, *place],
-            env=self.environment | environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            env=self.environment | environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         log.close()
         self._nodes.append(one)
         return one
@@ -100,18 +149,29 @@ class Cluster:
     def said(self) -> str:
         return "".join(path.read_text() for path in sorted(self.folder.glob("node-*.log")))
 
-    def run(self, command: list[str], cwd: Path, seconds: float = 150.0, /, **environment: str) -> tuple[int, str]:
+    def run(
+        self, command: list[str], cwd: Path, seconds: float = 150.0, /, **environment: str
+    ) -> tuple[int, str]:
         done = subprocess.run(
-            command, cwd=cwd, env=self.environment | environment, timeout=seconds,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            command,
+            cwd=cwd,
+            env=self.environment | environment,
+            timeout=seconds,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         return done.returncode, done.stdout
 
     def job(self, *arguments: str, cwd: Path, **environment: str) -> tuple[int, str]:
-        return self.run([*RAY, "job", *arguments], cwd, RAY_API_SERVER_ADDRESS=self.door, **environment)
+        return self.run(
+            [*RAY, "job", *arguments], cwd, RAY_API_SERVER_ADDRESS=self.door, **environment
+        )
 
     def lose(self, node: subprocess.Popen[bytes]) -> None:
-        """As when a machine is taken away: every process of the node at once, with nothing said to anybody."""
+        """As when a machine is taken away: every process of the node at once, with nothing said
+        to anybody.
+        """
         for pid in [node.pid, *_children(node.pid)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -119,12 +179,18 @@ class Cluster:
 
     @contextlib.contextmanager
     def prepared(self, *arguments: str, **environment: str) -> Iterator[Callable[[], int]]:
-        """A `ray` command that has started and waits to be told to go on: importing Ray takes seconds."""
+        """A `ray` command that has started and waits to be told to go on: importing Ray takes
+        seconds.
+        """
         code = "import sys; from ray.scripts.scripts import main; sys.stdin.readline() and main()"
         one = subprocess.Popen(
-            [RAY[0], "-c", code, *arguments], env=self.environment | environment, stdin=subprocess.PIPE, cwd=self.folder,
-            stdout=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            [RAY[0], "-c", code, *arguments],
+            env=self.environment | environment,
+            stdin=subprocess.PIPE,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
 
         def go() -> int:
             one.communicate("go\n", timeout=120.0)
@@ -158,7 +224,12 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-_AGENTS = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port", "runtime-env-agent-port")
+_AGENTS = (
+    "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port",
+    "metrics-export-port",
+    "runtime-env-agent-port",
+)
 
 
 @contextlib.contextmanager

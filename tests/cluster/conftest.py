@@ -1,4 +1,6 @@
-"""A sweep of seconds, and a driver in a process of its own: what is tested here is what happens to processes."""
+"""A sweep of seconds, and a driver in a process of its own: what is tested here is what happens
+to processes.
+"""
 
 import hashlib
 import os
@@ -41,14 +43,21 @@ class Driver:
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, out: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        return self.command("run", str(self.sweep), "--out", str(self.folder / out), *arguments, **environment)
+        return self.command(
+            "run", str(self.sweep), "--out", str(self.folder / out), *arguments, **environment
+        )
 
     def command(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         code = "import sys; from raymia.cli import main; main(sys.argv[1:])"
         command = [sys.executable, "-c", code, *arguments]
         process = subprocess.Popen(
-            command, env=self._env | environment, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )  # fmt: skip
+            command,
+            env=self._env | environment,
+            cwd=self.folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self._started.append(process)
         return process
 
@@ -73,10 +82,15 @@ class Driver:
         assert process.poll() is None, process.stdout and process.stdout.read()
 
     def tables(self, out: str) -> dict[str, str]:
-        return {name: hashlib.sha256((self.folder / out / name).read_bytes()).hexdigest() for name in TABLES}
+        return {
+            name: hashlib.sha256((self.folder / out / name).read_bytes()).hexdigest()
+            for name in TABLES
+        }
 
     def models(self, out: str) -> dict[Path, tuple[int, int]]:
-        """Every trained model: file -> (inode, time of change); training it again would change both."""
+        """Every trained model: file -> (inode, time of change); training it again would change
+        both.
+        """
         found = (self.folder / out / "signals").rglob("model-*.safetensors")
         return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raymia.cluster import driver as tune
 from raymia.cluster import groups as spread
 from raymia.cluster import pool as actors
+from raymia.cluster import proposals
 from raymia.cluster import transport as carry
 from raymia.cluster.groups import Spread
 from raymia.cluster.transport import FolderFault, Keeper, Link, Shelf, arrays, of, sees
@@ -66,7 +66,11 @@ def test_what_one_node_has_trained_another_one_finds(where: str, tmp_path: Path)
     other.fetch(["k"], arrays)
     assert keeper.calls["read"] == before + 4  # the index twice; no file is taken again
     assert Store(Local(tmp_path / "out"), "signals/k").get("model-0.npz", "key0") == b"zero"
-    assert {p.name for p in (tmp_path / "out" / "signals" / "k").iterdir()} == {"index.json", "model-0.npz", "model-1.npz"}
+    assert {p.name for p in (tmp_path / "out" / "signals" / "k").iterdir()} == {
+        "index.json",
+        "model-0.npz",
+        "model-1.npz",
+    }
     other.clear()
     assert list(other.root.iterdir()) == []
     other.remove()
@@ -94,7 +98,8 @@ def test_weights_travel_only_where_they_are_asked_for(tmp_path: Path) -> None:
         there.put(f"model-{m}.safetensors", b"weights", f"key{m}")
     shelf = Shelf(Link(keeper))
     shelf.fetch(["k"], of(range(1, 2), "npz"))
-    assert set(Store(Local(shelf.root), "k").index()) == {"model-1.npz"}  # and not those of 10 and 11
+    # and not those of 10 and 11
+    assert set(Store(Local(shelf.root), "k").index()) == {"model-1.npz"}
     shelf.fetch(["k"], of(range(1, 2), "npz", "safetensors"))
     assert set(Store(Local(shelf.root), "k").index()) == {"model-1.npz", "model-1.safetensors"}
     shelf.fetch(["k"], arrays)
@@ -127,20 +132,28 @@ def test_the_shelf_of_a_killed_worker_goes(tmp_path: Path) -> None:
     assert alive.exists() and elsewhere.exists() and not left.exists()
 
 
-def test_a_node_that_may_only_read_there_sends_through_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_may_only_read_there_sends_through_the_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = f"file://{tmp_path}/out"
     keeper = Near(place)
     storage(place).replace(".nonce", b"1")
     near = carry.shelf(keeper, place, "1")
     assert near and near._link._disk is not None
-    monkeypatch.setattr(near._link._disk, "replace", lambda name, data: (_ for _ in ()).throw(EnvironmentFault("forbidden")))
+    monkeypatch.setattr(
+        near._link._disk,
+        "replace",
+        lambda name, data: (_ for _ in ()).throw(EnvironmentFault("forbidden")),
+    )
     Store(Local(near.root), "k").put("model-0.npz", b"zero", "key0")
     near.send(["k"])
     assert keeper.calls == {"replace": 1, "change": 1}
     assert Store(Local(tmp_path / "out"), "signals/k").get("model-0.npz", "key0") == b"zero"
 
 
-def test_a_fault_of_the_results_folder_is_told_from_one_of_this_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_the_results_folder_is_told_from_one_of_this_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shelf = Shelf(Link(Near(str(tmp_path / "out"))))
     Store(Local(shelf.root), "k").put("model-0.npz", b"zero", "key0")
 
@@ -172,24 +185,26 @@ def test_the_keys_are_those_that_a_trial_writes(tmp_path: Path) -> None:
 def _driver(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[int], list[str]]:
     again: list[int] = []
     kept: list[str] = []
-    monkeypatch.setattr(tune.trials, "failed", lambda point, error: SimpleNamespace(reason=str(error)))
-    monkeypatch.setattr(tune, "replace", lambda row, **changes: row)
+    monkeypatch.setattr(
+        proposals.trials, "failed", lambda point, error: SimpleNamespace(reason=str(error))
+    )
+    monkeypatch.setattr(proposals, "replace", lambda row, **changes: row)
     agenda: Any = SimpleNamespace(again=again.append, point=str, sweep=files.parse(TINY))
     quiet: Any = SimpleNamespace(say=lambda text: None)
-    driver = tune._Driver(agenda, SimpleNamespace(), quiet)  # type: ignore[arg-type]
+    driver = proposals.Ledger(agenda, SimpleNamespace(), quiet)  # type: ignore[arg-type]
     monkeypatch.setattr(driver, "keep", lambda name, row: kept.append(row.reason))
     return driver, again, kept
 
 
 def test_a_lost_node_does_not_count_and_a_lost_worker_does(monkeypatch: pytest.MonkeyPatch) -> None:
     driver, again, kept = _driver(monkeypatch)
-    for _ in range(tune._PREEMPTIONS):
+    for _ in range(proposals._PREEMPTIONS):
         driver.running["x"] = 0
         driver.lost("x", "gone", began=True, late=False, preempted=True)
     for _ in range(3):
         driver.running["x"] = 0
         driver.lost("x", "killed", began=True, late=False)
-    assert again == [0] * (tune._PREEMPTIONS + 3) and kept == []
+    assert again == [0] * (proposals._PREEMPTIONS + 3) and kept == []
     driver.running["x"] = 0
     driver.lost("x", "killed", began=True, late=False)
     assert len(kept) == 1 and "was lost" in kept[0]
@@ -197,10 +212,10 @@ def test_a_lost_node_does_not_count_and_a_lost_worker_does(monkeypatch: pytest.M
 
 def test_a_trial_that_takes_its_node_down_ends_some_day(monkeypatch: pytest.MonkeyPatch) -> None:
     driver, again, kept = _driver(monkeypatch)
-    for _ in range(tune._PREEMPTIONS + 1):
+    for _ in range(proposals._PREEMPTIONS + 1):
         driver.running["x"] = 0
         driver.lost("x", "gone", began=True, late=False, preempted=True)
-    assert len(again) == tune._PREEMPTIONS and len(kept) == 1
+    assert len(again) == proposals._PREEMPTIONS and len(kept) == 1
 
 
 @pytest.mark.parametrize(
@@ -208,13 +223,21 @@ def test_a_trial_that_takes_its_node_down_ends_some_day(monkeypatch: pytest.Monk
     [
         ("The actor died because its node has died. Node Id: 0123", True),
         ("The actor is dead because its node is dead: the node was terminated: preempted", True),
-        ("ray.exceptions.ActorUnavailableError: The actor is temporarily unavailable: IOError: Broken pipe", True),
-        ("The actor died unexpectedly before finishing this task: worker process exited with SIGKILL", False),
+        (
+            "ray.exceptions.ActorUnavailableError: The actor is temporarily unavailable: IOError: "
+            "Broken pipe",
+            True,
+        ),
+        (
+            "The actor died unexpectedly before finishing this task: worker process exited with "
+            "SIGKILL",
+            False,
+        ),
         ("ValueError: the node of the graph", False),
     ],
 )
 def test_ray_says_whether_it_was_the_node(story: str, gone: bool) -> None:
-    assert bool(tune._GONE.search(story)) == gone
+    assert bool(proposals._GONE.search(story)) == gone
 
 
 def test_without_observers_the_groups_are_done_in_turn() -> None:
@@ -234,7 +257,9 @@ def test_the_groups_of_a_lost_node_are_done_here(monkeypatch: pytest.MonkeyPatch
         def __init__(self, node: str) -> None:
             self.where = SimpleNamespace(remote=lambda: Answer(node))
             self.call = SimpleNamespace(
-                remote=lambda work, group: Answer(work(group) if node == "here" else None, node == "here")
+                remote=lambda work, group: Answer(
+                    work(group) if node == "here" else None, node == "here"
+                )
             )
 
     killed: list[Any] = []

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from raymia.cli import main
-from raymia.cluster import doctor
+from raymia.cluster import authentication, doctor
 
 TOKEN = "f" * 64
 
@@ -62,7 +62,9 @@ def test_an_open_cluster_is_refused_unless_told_otherwise(door: str) -> None:
     assert code == 0 and "answers without a token" in said
 
 
-def test_a_cluster_that_asks_for_the_token(door: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_cluster_that_asks_for_the_token(
+    door: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(Door, "guarded", True)
     code, said = run()
     assert code == 0 and "asks for a token" in said
@@ -96,7 +98,12 @@ def test_nobody_answers(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_mode_and_the_token_file(
-    mode: str, file: int | None, state: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    mode: str,
+    file: int | None,
+    state: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", mode)
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
@@ -104,7 +111,7 @@ def test_the_mode_and_the_token_file(
     if file is not None:
         (tmp_path / "token").touch()
         (tmp_path / "token").chmod(file)
-    found = list(doctor._authentication())
+    found = list(authentication.authentication())
     worst = max((one.state for one in found), key=["ok", "note", "bad"].index)
     assert said in " ".join(" ".join(one.line()) for one in found)
     assert worst == state or (mode == "" and worst == "note")

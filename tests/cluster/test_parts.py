@@ -1,4 +1,6 @@
-"""What a run is made of, without a cluster: arithmetic, agenda, signals, processes, a worker's step."""
+"""What a run is made of, without a cluster: arithmetic, agenda, signals, processes, a worker's
+step.
+"""
 
 import errno
 import json
@@ -45,7 +47,9 @@ def data() -> Data:
     return Data("toy", rng.random((120, 64), dtype=np.float32), rng.integers(0, 10, 120), 10, False)
 
 
-def row(point: Point, index: int, state: str = "done", accuracy: float = 0.5, auc: float = 0.6) -> Row:
+def row(
+    point: Point, index: int, state: str = "done", accuracy: float = 0.5, auc: float = 0.6
+) -> Row:
     empty = trials.failed(point, ValueError("broken"))
     numbers: dict[str, float | None] = {"test_accuracy": accuracy, "max_attack_auc": auc}
     done = replace(empty, state="done", reason="", numbers=numbers, worst_attack="loss")
@@ -66,11 +70,16 @@ NODE = {"CPU": 4.0, "GPU": 1.0}
         (1, 1, [NODE, {"CPU": 64.0}], 1),
     ],
 )
-def test_how_many_trials_fit(cpu: float, gpu: float, nodes: list[dict[str, float]], count: int) -> None:
+def test_how_many_trials_fit(
+    cpu: float, gpu: float, nodes: list[dict[str, float]], count: int
+) -> None:
     assert room.at_once(Resources(cpu=cpu, gpu=gpu), nodes) == count
 
 
-@pytest.mark.parametrize("asked", [Resources(cpu=5), Resources(gpu=2), Resources(cpu=4.5, gpu=0.5), Resources(cpu=3, spread=3)])
+@pytest.mark.parametrize(
+    "asked",
+    [Resources(cpu=5), Resources(gpu=2), Resources(cpu=4.5, gpu=0.5), Resources(cpu=3, spread=3)],
+)
 def test_what_never_fits_is_refused_with_the_arithmetic(asked: Resources) -> None:
     with pytest.raises(SweepError) as refused:
         room.at_once(asked, [NODE, NODE])
@@ -83,7 +92,11 @@ def test_the_scratch_folder_is_private_the_same_each_time_and_gone(tmp_path: Pat
     with session.scratch(tmp_path) as here:
         assert here == session.place(tmp_path) != session.place(tmp_path / "other")
         assert stat.S_IMODE(here.stat().st_mode) == 0o700
-        assert len(str(here)) + len("/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store") < 107
+        assert (
+            len(str(here))
+            + len("/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store")
+            < 107
+        )
         here.chmod(0o755)
         with pytest.raises(EnvironmentFault, match="only you"), session.scratch(tmp_path):
             pass
@@ -91,7 +104,9 @@ def test_the_scratch_folder_is_private_the_same_each_time_and_gone(tmp_path: Pat
 
 
 def test_a_leash_ends_the_process_it_noted_and_no_other_that_has_its_number(tmp_path: Path) -> None:
-    processes = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) for _ in range(2)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) for _ in range(2)
+    ]
     noted, reused = processes
     (tmp_path / str(noted.pid)).write_text(f"{leash.started(noted.pid)} trial")
     (tmp_path / str(reused.pid)).write_text("1 trial")
@@ -130,11 +145,17 @@ def _fill(agenda: Agenda, count: int, failing: int = -1) -> list[Point]:
         index = agenda.next()
         assert index is not None
         made.append(agenda.point(index))
-        agenda.finish(row(made[-1], index, "failed" if index == failing else "done", accuracy=0.5 + index / 50))
+        agenda.finish(
+            row(
+                made[-1], index, "failed" if index == failing else "done", accuracy=0.5 + index / 50
+            )
+        )
     return made
 
 
-def test_an_agenda_goes_on_from_its_folder_with_the_same_points(sweep: Sweep, data: Data, tmp_path: Path) -> None:
+def test_an_agenda_goes_on_from_its_folder_with_the_same_points(
+    sweep: Sweep, data: Data, tmp_path: Path
+) -> None:
     whole = _fill(Agenda(sweep, Folder(tmp_path / "a"), data), 9)
     first = _fill(Agenda(sweep, Folder(tmp_path / "b"), data), 4)
     later = Agenda(sweep, Folder(tmp_path / "b"), data)
@@ -144,7 +165,9 @@ def test_an_agenda_goes_on_from_its_folder_with_the_same_points(sweep: Sweep, da
     assert len({point.digest() for point in whole}) == 9
 
 
-def test_an_agenda_waits_for_the_row_that_a_suggestion_needs(sweep: Sweep, data: Data, tmp_path: Path) -> None:
+def test_an_agenda_waits_for_the_row_that_a_suggestion_needs(
+    sweep: Sweep, data: Data, tmp_path: Path
+) -> None:
     agenda = Agenda(sweep, Folder(tmp_path), data)
     assert [agenda.next() for _ in range(5)] == [0, 1, 2, 3, None]  # lag 4
     agenda.finish(row(agenda.point(1), 1))
@@ -155,7 +178,9 @@ def test_an_agenda_waits_for_the_row_that_a_suggestion_needs(sweep: Sweep, data:
     assert agenda.next() == 5
 
 
-def test_retrying_a_failed_row_changes_no_suggestion(sweep: Sweep, data: Data, tmp_path: Path) -> None:
+def test_retrying_a_failed_row_changes_no_suggestion(
+    sweep: Sweep, data: Data, tmp_path: Path
+) -> None:
     points = _fill(Agenda(sweep, Folder(tmp_path), data), 7, failing=2)
     agenda = Agenda(sweep, Folder(tmp_path), data, retry_failed=True)
     assert agenda.pending == [2, 7, 8] and agenda.failed
@@ -167,7 +192,9 @@ def test_retrying_a_failed_row_changes_no_suggestion(sweep: Sweep, data: Data, t
     assert _fill(kept, 9, failing=2) == points + rest
 
 
-def test_other_attacks_score_the_same_points_again_and_suggest_nothing_new(sweep: Sweep, data: Data, tmp_path: Path) -> None:
+def test_other_attacks_score_the_same_points_again_and_suggest_nothing_new(
+    sweep: Sweep, data: Data, tmp_path: Path
+) -> None:
     points = _fill(Agenda(sweep, Folder(tmp_path), data), 9)
     fewer = Agenda(replace(sweep, attacks=sweep.attacks[:1]), Folder(tmp_path), data)
     assert fewer.pending == list(range(9))
@@ -184,7 +211,9 @@ def _worker(point: Point, data: Data, tmp_path: Path) -> worker.Trial:
     return one
 
 
-def test_what_a_step_gives_back(sweep: Sweep, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_step_gives_back(
+    sweep: Sweep, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     point = sweep.point(0, {}, 0, data)
     one = _worker(point, data, tmp_path)
 
@@ -200,7 +229,11 @@ def test_what_a_step_gives_back(sweep: Sweep, data: Data, tmp_path: Path, monkey
     done = row(point, -1)
     assert Row.from_json(json.loads(step(done)["row"])) == replace(done, trial=3)
     broken = Row.from_json(json.loads(step(ZeroDivisionError("by\n  zero"))["row"]))
-    assert (broken.state, broken.reason, broken.trial) == ("failed", "ZeroDivisionError: by zero", 3)
+    assert (broken.state, broken.reason, broken.trial) == (
+        "failed",
+        "ZeroDivisionError: by zero",
+        3,
+    )
     assert broken.digest == point.digest() and broken.models == 4
     assert step(EnvironmentFault("no disk"))["fault"] == "no disk"
     assert "No space left" in step(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))["fault"]
@@ -232,7 +265,9 @@ def test_a_full_disk_is_found_before_anything_starts(
 
 
 @pytest.mark.parametrize("keep, left", [("all", {0, 1, 2}), ("front", {0, 2}), ("none", set())])
-def test_signals_that_are_not_asked_for_go(sweep: Sweep, data: Data, tmp_path: Path, keep: str, left: set[int]) -> None:
+def test_signals_that_are_not_asked_for_go(
+    sweep: Sweep, data: Data, tmp_path: Path, keep: str, left: set[int]
+) -> None:
     agenda = Agenda(replace(sweep, keep_signals=keep), Folder(tmp_path), data)
     for index, (accuracy, auc) in enumerate([(0.9, 0.7), (0.8, 0.7), (0.8, 0.6)]):
         agenda.next()
@@ -255,7 +290,9 @@ def test_the_front_on_the_screen_is_that_of_the_table(sweep: Sweep, data: Data) 
     assert [r.trial for r in best(rows)] == list(front(frame)["trial"])
 
 
-def test_a_log_has_one_plain_line_a_trial(sweep: Sweep, data: Data, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_log_has_one_plain_line_a_trial(
+    sweep: Sweep, data: Data, capfd: pytest.CaptureFixture[str]
+) -> None:
     point = sweep.point(1, {"relaxloss.alpha": 0.125}, 0, data)
     progress = Progress()
     progress.start(2, {})

@@ -43,14 +43,31 @@ def test_a_trial_reserves_all_its_bundles_and_none_that_is_empty() -> None:
 @pytest.mark.parametrize(
     ("asked", "nodes", "growing", "said"),
     [
-        (Resources(gpu=1, spread=3), [GPU, GPU], False, "3 times (resources.spread) 1 CPU and 1 GPU"),
+        (
+            Resources(gpu=1, spread=3),
+            [GPU, GPU],
+            False,
+            "3 times (resources.spread) 1 CPU and 1 GPU",
+        ),
         (Resources(gpu=1, spread=3), [GPU, GPU], False, "2 nodes have room for that 2 times"),
-        (Resources(gpu=2), [GPU, GPU], False, "2 GPU (resources.cpu, resources.gpu) and the largest of 2 nodes has 4 CPU"),
-        (Resources(gpu=2), [HEAD, *[GPU] * 8], True, "the largest of 9 nodes that the cluster can grow to has 4 CPU and 1 GPU"),
+        (
+            Resources(gpu=2),
+            [GPU, GPU],
+            False,
+            "2 GPU (resources.cpu, resources.gpu) and the largest of 2 nodes has 4 CPU",
+        ),
+        (
+            Resources(gpu=2),
+            [HEAD, *[GPU] * 8],
+            True,
+            "the largest of 9 nodes that the cluster can grow to has 4 CPU and 1 GPU",
+        ),
         (Resources(cpu=1), [HEAD], False, "the machine has 0 CPU"),
     ],
-)  # fmt: skip
-def test_the_arithmetic_is_said(asked: Resources, nodes: list[Node], growing: bool, said: str) -> None:
+)
+def test_the_arithmetic_is_said(
+    asked: Resources, nodes: list[Node], growing: bool, said: str
+) -> None:
     with pytest.raises(SweepError) as refused:
         at_once(asked, nodes, growing)
     assert said in str(refused.value) and "it could never start" in str(refused.value)
@@ -71,7 +88,10 @@ def test_the_knob_says_how_far_a_cluster_grows(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_file_of_ray_up_says_how_far(tmp_path: Path) -> None:
-    kinds = {"head": {"resources": {"CPU": 0}}, "worker": {"max_workers": 8, "resources": {"CPU": 4, "GPU": 1}}}
+    kinds = {
+        "head": {"resources": {"CPU": 0}},
+        "worker": {"max_workers": 8, "resources": {"CPU": 4, "GPU": 1}},
+    }
     config = {"max_workers": 3, "head_node_type": "head", "available_node_types": kinds}
     (tmp_path / "config").write_text(json.dumps(config))
     assert reachable([HEAD], ANY) == ((HEAD, GPU, GPU, GPU), True)
@@ -79,11 +99,19 @@ def test_the_file_of_ray_up_says_how_far(tmp_path: Path) -> None:
     assert reachable([HEAD], ANY) == ((HEAD,), False)
 
 
-def test_nodes_that_are_there_are_among_the_most_that_there_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_that_are_there_are_among_the_most_that_there_can_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("RAYMIA_MAX_NODES", "3:CPU=4,GPU=1")
     there = {**GPU, "memory": 5.0, "node:10.0.0.1": 1.0}
     head = {**GPU, "node:__internal_head__": 1.0}
-    assert reachable([head, there], ANY)[0] == (head, GPU, GPU, GPU)  # a head of the same size is none of them
+    # a head of the same size is none of them
+    assert reachable([head, there], ANY)[0] == (
+        head,
+        GPU,
+        GPU,
+        GPU,
+    )
     nodes, growing = reachable([HEAD, there, there], ANY)
     assert nodes == (HEAD, GPU, GPU, GPU) and growing
     with pytest.raises(SweepError, match="room for that 3 times"):
@@ -97,7 +125,9 @@ def test_kinds_that_share_a_limit_do_not_add_up(tmp_path: Path) -> None:
         "small": {"max_workers": 8, "resources": {"CPU": 4, "GPU": 1}},
         "large": {"max_workers": 8, "resources": {"CPU": 64}},
     }
-    (tmp_path / "config").write_text(json.dumps({"max_workers": 8, "head_node_type": "head", "available_node_types": kinds}))
+    (tmp_path / "config").write_text(
+        json.dumps({"max_workers": 8, "head_node_type": "head", "available_node_types": kinds})
+    )
     nodes, growing = reachable([HEAD], Resources(gpu=1))
     assert nodes == (HEAD, *[GPU] * 8)
     assert reachable([HEAD], Resources(cpu=32))[0] == (HEAD, *[{"CPU": 64}] * 8)

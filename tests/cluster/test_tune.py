@@ -35,7 +35,9 @@ def calm(driver: Driver) -> dict[str, str]:
     return driver.tables("calm")
 
 
-def test_running_again_changes_nothing_and_starts_no_ray(driver: Driver, calm: dict[str, str]) -> None:
+def test_running_again_changes_nothing_and_starts_no_ray(
+    driver: Driver, calm: dict[str, str]
+) -> None:
     before = {path: path.stat().st_mtime_ns for path in (driver.folder / "calm").rglob("*.csv")}
     # Joining this cluster would fail; so nobody tried.
     code, said = driver.run("calm", *ALONE, RAY_ADDRESS="127.0.0.1:1")
@@ -44,16 +46,23 @@ def test_running_again_changes_nothing_and_starts_no_ray(driver: Driver, calm: d
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert not (driver.folder / "home" / ".ray").exists()
     shutil.copytree(driver.folder / "calm", driver.folder / "kept")
-    code, said = driver.run("kept", *ALONE, "--set", "keep_signals=front", RAY_ADDRESS="127.0.0.1:1")
+    code, said = driver.run(
+        "kept", *ALONE, "--set", "keep_signals=front", RAY_ADDRESS="127.0.0.1:1"
+    )
     assert code == 0, said
     front = {row.signals for row in best(Folder(driver.folder / "kept").rows())}
     assert {path.name for path in (driver.folder / "kept" / "signals").iterdir()} == front
 
 
-def test_whatever_happens_to_the_processes_the_bytes_are_the_same(driver: Driver, calm: dict[str, str]) -> None:
-    """One run of two trials at a time: SIGINT, SIGTERM, kill -9 of the driver, then of a trial's worker and of an attacker."""
+def test_whatever_happens_to_the_processes_the_bytes_are_the_same(
+    driver: Driver, calm: dict[str, str]
+) -> None:
+    """One run of two trials at a time: SIGINT, SIGTERM, kill -9 of the driver, then of a
+    trial's worker and of an attacker.
+    """
     process = driver.start("hard", *PAIRED)
-    until(lambda: sessions.place(driver.folder / "hard").exists())  # it holds the folder, and starts Ray
+    # it holds the folder, and starts Ray
+    until(lambda: sessions.place(driver.folder / "hard").exists())
     other, said = driver.run("hard", *PAIRED)
     assert other == 4 and str(process.pid) in said
     interrupt(driver, process, signal.SIGINT, 130, rows=2)
@@ -80,11 +89,14 @@ def test_whatever_happens_to_the_processes_the_bytes_are_the_same(driver: Driver
     assert {p: p.stat().st_mtime_ns for p in rows} == rows
     after = driver.models("hard")
     finished = {path: stamp for path, stamp in models.items() if path.parent.name in kept}
-    assert finished and {path: after[path] for path in finished} == finished  # nothing was trained twice
+    # nothing was trained twice
+    assert finished and {path: after[path] for path in finished} == finished
     assert not sessions.place(driver.folder / "hard").exists()
 
 
-def test_confirming_on_ray_gives_what_one_process_gives(driver: Driver, calm: dict[str, str]) -> None:
+def test_confirming_on_ray_gives_what_one_process_gives(
+    driver: Driver, calm: dict[str, str]
+) -> None:
     here, there = driver.folder / "here", driver.folder / "there"
     for copy in (here, there):
         shutil.copytree(driver.folder / "calm", copy)
@@ -99,8 +111,12 @@ def test_confirming_on_ray_gives_what_one_process_gives(driver: Driver, calm: di
     assert (here / "pareto.csv").read_bytes() == (there / "pareto.csv").read_bytes()
 
 
-def interrupt(driver: Driver, process: "subprocess.Popen[str]", number: int, code: int, rows: int) -> None:
-    """The signal, once so many rows are there: what is finished is kept, nothing is left running, and the way on is said."""
+def interrupt(
+    driver: Driver, process: "subprocess.Popen[str]", number: int, code: int, rows: int
+) -> None:
+    """The signal, once so many rows are there: what is finished is kept, nothing is left
+    running, and the way on is said.
+    """
     driver.wait_for_rows(process, "hard", rows)
     pids = [int(path.name) for path in (sessions.place(driver.folder / "hard") / "leash").glob("*")]
     assert pids
@@ -113,7 +129,8 @@ def interrupt(driver: Driver, process: "subprocess.Popen[str]", number: int, cod
     assert f"go on with: raymia run {driver.folder / 'hard' / 'sweep.yaml'}" in said
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 5.0)
     lines = (driver.folder / "hard" / "trials.csv").read_text().splitlines()
-    assert len(lines) == 1 + len(driver.rows("hard")) >= 1 + rows  # each row that is there, and so committed
+    # each row that is there, and so committed
+    assert len(lines) == 1 + len(driver.rows("hard")) >= 1 + rows
 
 
 def test_a_run_that_is_stopped_while_ray_starts(driver: Driver) -> None:
@@ -135,5 +152,9 @@ def test_what_can_never_be_scheduled_is_refused_at_once(driver: Driver) -> None:
     begin = time.monotonic()
     code, said = driver.run("huge", "--set", "resources.cpu=4000")
     assert code == 2 and time.monotonic() - begin < 10  # 5 s on a machine of one's own
-    assert f"4000 CPU and 0 GPU (resources.cpu, resources.gpu) and the machine has {CPUS} CPU and 0 GPU" in said
-    assert [path.name for path in (driver.folder / "huge").iterdir()] == [".lock"]  # nothing stands in the way of a next try
+    assert (
+        f"4000 CPU and 0 GPU (resources.cpu, resources.gpu) and the machine has {CPUS} CPU and 0 "
+        "GPU" in said
+    )
+    # nothing stands in the way of a next try
+    assert [path.name for path in (driver.folder / "huge").iterdir()] == [".lock"]

@@ -1,304 +1,34 @@
-"""The shipped cluster files: Ray's own validation, the shape of a RayJob, and the rules of the house, each shown to fail."""
+"""The cluster files hold their rules, and each rule is shown to fail."""
 
 import copy
-import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pytest
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-ROOT = Path(__file__).parents[2]
-LAUNCHED = ("aws", "gcp", "local")
-RAY, RAYMIA = "2.60.0", "0.1.0"
-Config = dict[str, Any]
-
-
-def text(name: str) -> str:
-    return (ROOT / "clusters" / f"{name}.yaml").read_text()
-
-
-def documents(name: str) -> list[Config]:
-    return list(yaml.safe_load_all(text(name)))
-
-
-# ---- Ray's validation, and the needed part of the schema of a RayJob (KubeRay 1.5.1) --------------------------------
-
-
-def validate(config: Config) -> None:
-    """As `ray up` does it, without a cloud. Private, so pinned with Ray."""
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
-    validate_config(prepare_config(copy.deepcopy(config)))
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Named(BaseModel):
-    name: str
-
-
-class Container(Named):
-    image: Annotated[str, Field(pattern=r":[^:]+$")]
-    resources: dict[Literal["limits", "requests"], dict[str, str]]
-    env: list[dict[str, Any]] = []
-
-
-class PodSpec(BaseModel):
-    containers: Annotated[list[Container], Field(min_length=1)]
-    restartPolicy: Literal["Always", "OnFailure", "Never"] = "Always"
-    nodeSelector: dict[str, str] = {}
-    volumes: list[Named] = []
-
-
-class Template(Strict):
-    metadata: dict[str, dict[str, str]]
-    spec: PodSpec
-
-
-class Head(Strict):
-    rayStartParams: dict[str, str]
-    serviceType: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    template: Template
-
-
-class Workers(Strict):
-    groupName: str
-    replicas: int
-    minReplicas: int
-    maxReplicas: int
-    rayStartParams: dict[str, str]
-    template: Template
-
-
-class Autoscaler(Strict):
-    version: Literal["v1", "v2"]
-    idleTimeoutSeconds: int
-    upscalingMode: Literal["Default", "Aggressive", "Conservative"] = "Default"
-
-
-class Auth(Strict):
-    mode: Literal["token", "disabled"]
-
-
-class RayCluster(Strict):
-    rayVersion: str
-    enableInTreeAutoscaling: bool
-    autoscalerOptions: Autoscaler
-    authOptions: Auth
-    headGroupSpec: Head
-    workerGroupSpecs: Annotated[list[Workers], Field(min_length=1)]
-
-
-class RayJobSpec(Strict):
-    entrypoint: str
-    submissionMode: Literal["K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"]
-    shutdownAfterJobFinishes: bool
-    ttlSecondsAfterFinished: int
-    backoffLimit: int
-    runtimeEnvYAML: str
-    submitterPodTemplate: Template
-    rayClusterSpec: RayCluster
-
-
-class RayJob(Strict):
-    apiVersion: Literal["ray.io/v1"]
-    kind: Literal["RayJob"]
-    metadata: Named
-    spec: RayJobSpec
-
-
-# ---- the rules: file -> what is wrong, one line each ----------------------------------------------------------------
-
-SECRETS = re.compile(
-    r"AKIA[0-9A-Z]{16}|-----BEGIN|aws_secret|(?i:(auth_token|password|secret_?key|api_?key)['\"]?\s*[:=]\s*['\"]?[A-Za-z0-9+/]{12,})"
-    r"|RAY_AUTH_TOKEN\s*=|private_key\"?\s*:|\.pem\b"
+from .yaml_rules import (
+    LAUNCHED,
+    RAY,
+    ROOT,
+    RULES,
+    Config,
+    closed,
+    documents,
+    firewall,
+    headed,
+    kuberay,
+    loopback,
+    pinned,
+    scales,
+    text,
+    token,
+    validate,
+    without_secrets,
 )
 
-
-def without_secrets(name: str, text: str) -> Iterator[str]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if SECRETS.search(line):
-            yield f"{name}.yaml:{number} looks like a secret: {line.strip()}"
-
-
-def headed(name: str, text: str) -> Iterator[str]:
-    head = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
-    for word in ("Before:", "Submit:", "Watch:", "Fetch:", "Stop:", "Idle:", *(["Start:"] if name != "kuberay" else [])):
-        if f"# {word}" not in head:
-            yield f"{name}.yaml does not say {word}"
-    for price in re.findall(r"(?:[$€]\s?\d[\d.]*|\d[\d.]*\s?(?:USD|EUR|dollars?))", text):
-        yield f"{name}.yaml names a price: {price}"
-
-
-def starts(config: Config) -> dict[str, str]:
-    """The one command that starts Ray, on the head and on a worker."""
-    out = {}
-    for who in ("head", "worker"):
-        commands = [c for c in config[f"{who}_start_ray_commands"] if re.search(r"\bray start\b", c)]
-        out[who] = commands[0] if len(commands) == 1 else ""
-    return out
-
-
-def token(config: Config) -> Iterator[str]:
-    for who, command in starts(config).items():
-        before, _, _ = command.partition("ray start")
-        if not re.search(r"export [^;]*\bRAY_AUTH_MODE=token\b[^;]*;", before):
-            yield f"{who}: `ray start` does not run in token mode"
-    if not any(path.endswith(".ray/auth_token") for path in config.get("file_mounts", {})):
-        yield "no node gets the token"
-    if not any("chmod 600" in command and "auth_token" in command for command in config["setup_commands"]):
-        yield "the token's file is open to others"
-
-
-def loopback(config: Config) -> Iterator[str]:
-    commands = [*starts(config).values(), *config["setup_commands"]]
-    if "--dashboard-host=127.0.0.1" not in commands[0]:
-        yield "the dashboard is not told to stay on loopback"
-    for command in commands:
-        if re.search(r"0\.0\.0\.0|--dashboard-host=(?!127\.0\.0\.1)|--ray-client-server-port", command):
-            yield f"opens a port: {command}"
-
-
-def pinned(config: Config) -> Iterator[str]:
-    setup = " ".join(config["setup_commands"])
-    if f"ray[default,tune]=={RAY}" not in setup:
-        yield f"ray is not pinned to {RAY}"
-    if f"raymia-{RAYMIA}-py3-none-any.whl" not in setup or "--constraint" not in setup:
-        yield f"raymia {RAYMIA} and what it needs are not pinned"
-    for key, image in config.get("docker", {}).items():
-        if key.endswith("image") and f":{RAY}-py3" not in image:
-            yield f"docker.{key} is not pinned: {image}"
-
-
-def scales(config: Config) -> Iterator[str]:
-    if not 0 < config.get("idle_timeout_minutes", 0) <= 15:
-        yield "idle nodes stay"
-    if config["provider"]["type"] == "local":
-        return
-    kinds, head = config["available_node_types"], config["head_node_type"]
-    if kinds[head].get("resources", {}).get("CPU") != 0:
-        yield "the head runs trials"
-    if _spot(kinds[head]["node_config"]):
-        yield "the head can be preempted"
-    for kind, one in kinds.items():
-        if kind != head and not _spot(one["node_config"]):
-            yield f"{kind} is not a spot machine"
-        if kind != head and (one.get("min_workers", 0) != 0 or one.get("max_workers", 0) < 1):
-            yield f"{kind} does not come and go"
-
-
-def _spot(node: Config) -> bool:
-    market = node.get("InstanceMarketOptions", {}).get("MarketType")
-    return market == "spot" or node.get("scheduling", {}).get("provisioningModel") == "SPOT"
-
-
-def closed(config: Config) -> Iterator[str]:
-    """Only ssh is open; the metadata service of AWS asks for a session; no long-lived key."""
-    provider = config["provider"]
-    rules = provider.get("security_group", {}).get("IpPermissions", [])
-    if any((rule.get("FromPort"), rule.get("ToPort")) != (22, 22) for rule in rules):
-        yield "more than ssh is open"
-    if "ssh_private_key" in config.get("auth", {}) or "gcp_credentials" in provider or "aws_credentials" in provider:
-        yield "names a key"
-    for kind, one in config.get("available_node_types", {}).items():
-        node = one["node_config"]
-        if provider["type"] == "aws":
-            options = node.get("MetadataOptions", {})
-            if options.get("HttpTokens") != "required" or options.get("HttpPutResponseHopLimit") != 1:
-                yield f"{kind}: IMDSv2 is not required"
-            if not provider.get("security_group"):
-                yield "no security group of its own"
-            if "IamInstanceProfile" not in node:
-                yield f"{kind}: Ray would give it a role that may do everything"
-        networks = [one["subnetwork"] for one in node.get("networkInterfaces", [{"subnetwork": ""}])]
-        if provider["type"] == "gcp" and not all("/raymia" in one for one in networks):
-            yield f"{kind} stands in a network with other open ports"
-
-
-def firewall(name: str, text: str) -> Iterator[str]:
-    """What the gcp file tells people to open: ssh to the world, the rest to the nodes."""
-    for rule in re.findall(r"firewall-rules create (.*)", text):
-        if "--source-ranges=10." not in rule and "--allow=tcp:22" not in rule.split():
-            yield f"{name}.yaml opens more than ssh: {rule}"
-
-
-RULES = (token, loopback, pinned, scales, closed)
-
-
-def kuberay(docs: list[Config]) -> Iterator[str]:
-    try:
-        spec = RayJob.model_validate(docs[0]).spec
-    except (ValidationError, IndexError) as error:
-        yield f"is no RayJob: {error}"
-        return
-    cluster, submitter = spec.rayClusterSpec, spec.submitterPodTemplate
-    head, workers = cluster.headGroupSpec, cluster.workerGroupSpecs
-    pods = [head.template, submitter, *(group.template for group in workers)]
-    if cluster.authOptions.mode != "token":
-        yield "not in token mode"
-    if cluster.rayVersion != RAY:
-        yield f"ray is not {RAY}"
-    if not cluster.enableInTreeAutoscaling or cluster.autoscalerOptions.version != "v2":
-        yield "no autoscaler v2"
-    if not 0 < cluster.autoscalerOptions.idleTimeoutSeconds <= 900 or not spec.shutdownAfterJobFinishes:
-        yield "idle nodes stay"
-    if head.rayStartParams.get("num-cpus") != "0":
-        yield "the head runs trials"
-    if any(_spot_pod(group.template.spec) is False for group in workers) or _spot_pod(head.template.spec):
-        yield "workers are spot machines and the head is none"
-    for pod in pods:
-        for container in pod.spec.containers:
-            if not container.image.endswith(f"raymia:{RAYMIA}-ray{RAY}"):
-                yield f"{container.image} is not pinned"
-            for variable in container.env:
-                if "TOKEN" in variable["name"] or "KEY" in variable["name"]:
-                    yield f"{variable['name']} stands in the file"
-    yield from _told(head, workers)
-    if head.serviceType != "ClusterIP":
-        yield "the head is open to the world"
-    if head.rayStartParams.get("dashboard-host") != "127.0.0.1":
-        yield from _walled(docs, pods)
-
-
-def _told(head: Any, workers: list[Any]) -> Iterator[str]:
-    """The cluster begins without workers: the preflight must be told how many there will be, and of what size."""
-    limits = [(group.maxReplicas, group.template.spec.containers[0].resources["limits"]) for group in workers]
-    most = " ".join(f"{count}:CPU={has['cpu']},GPU={has['nvidia.com/gpu']}" for count, has in limits)
-    if {"name": "RAYMIA_MAX_NODES", "value": most} not in head.template.spec.containers[0].env:
-        yield f"the head does not say RAYMIA_MAX_NODES={most}"
-
-
-def _spot_pod(pod: PodSpec) -> bool:
-    return any("spot" in key.lower() or value.upper() == "SPOT" for key, value in pod.nodeSelector.items())
-
-
-def _walled(docs: list[Config], pods: list[Template]) -> Iterator[str]:
-    """The dashboard is off loopback: then a policy must shut the pods off from all but themselves and the operator."""
-    policies = [d for d in docs if d.get("kind") == "NetworkPolicy"]
-    wanted = policies[0]["spec"]["podSelector"].get("matchLabels", {}) if policies else {}
-    if not wanted or "Ingress" not in policies[0]["spec"].get("policyTypes", []):
-        yield "the dashboard is off loopback and nothing shuts it off"
-        return
-    for pod in pods:
-        if not wanted.items() <= pod.metadata.get("labels", {}).items():
-            yield "a pod is outside of the policy"
-    for rule in policies[0]["spec"].get("ingress", []):
-        sources = rule.get("from") or [{}]
-        for source in sources:
-            labels = source.get("podSelector", {}).get("matchLabels", {})
-            own = labels == wanted and "namespaceSelector" not in source
-            operator = labels == {"app.kubernetes.io/name": "kuberay-operator"}
-            if not own and not (operator and [p.get("port") for p in rule.get("ports", [])] == [8265]):
-                yield f"the policy lets in {source}"
-
-
-# ---- they hold ------------------------------------------------------------------------------------------------------
+# ---- they hold ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", LAUNCHED)
@@ -313,7 +43,9 @@ def test_rule_holds(rule: Callable[[Config], Iterator[str]], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*LAUNCHED, "kuberay"])
-@pytest.mark.parametrize("rule", [without_secrets, headed, firewall], ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize(
+    "rule", [without_secrets, headed, firewall], ids=lambda rule: rule.__name__
+)
 def test_text_holds(rule: Callable[[str, str], Iterator[str]], name: str) -> None:
     assert list(rule(name, text(name))) == []
 
@@ -326,7 +58,7 @@ def test_every_file_is_tested() -> None:
     assert {path.stem for path in (ROOT / "clusters").glob("*.y*ml")} == {*LAUNCHED, "kuberay"}
 
 
-# ---- and can fail ---------------------------------------------------------------------------------------------------
+# ---- and can fail ------------------------------------------------------------------------------
 
 
 def broken(config: Any, path: str, value: Any) -> Any:
@@ -343,7 +75,10 @@ def broken(config: Any, path: str, value: Any) -> Any:
     return config
 
 
-HEAD, WORKER = "export RAY_AUTH_MODE=token; ray start --head", "ray start --address=$RAY_HEAD_IP:6379"
+HEAD, WORKER = (
+    "export RAY_AUTH_MODE=token; ray start --head",
+    "ray start --address=$RAY_HEAD_IP:6379",
+)
 AWS_WORKER = "available_node_types/worker/node_config"
 BAD: list[tuple[Any, str, str, Any]] = [
     (token, "aws", "head_start_ray_commands/1", "ray start --head --dashboard-host=127.0.0.1"),
@@ -354,17 +89,32 @@ BAD: list[tuple[Any, str, str, Any]] = [
     (token, "aws", "setup_commands", ["pip install raymia"]),
     (loopback, "aws", "head_start_ray_commands/1", HEAD),
     (loopback, "gcp", "head_start_ray_commands/1", HEAD + " --dashboard-host=0.0.0.0"),
-    (loopback, "local", "head_start_ray_commands/1", HEAD + " --dashboard-host=127.0.0.1 --ray-client-server-port=10001"),
+    (
+        loopback,
+        "local",
+        "head_start_ray_commands/1",
+        HEAD + " --dashboard-host=127.0.0.1 --ray-client-server-port=10001",
+    ),
     (pinned, "aws", "setup_commands/1", "pip install ray[default,tune] raymia"),
     (pinned, "gcp", "docker/worker_image", "rayproject/ray:latest-gpu"),
     (pinned, "local", "setup_commands/2", f"pip install ray[default,tune]=={RAY} raymia"),
     (scales, "aws", f"{AWS_WORKER}/InstanceMarketOptions", None),
-    (scales, "aws", "available_node_types/head/node_config/InstanceMarketOptions", {"MarketType": "spot"}),
+    (
+        scales,
+        "aws",
+        "available_node_types/head/node_config/InstanceMarketOptions",
+        {"MarketType": "spot"},
+    ),
     (scales, "gcp", f"{AWS_WORKER}/scheduling/provisioningModel", "STANDARD"),
     (scales, "gcp", "available_node_types/head/resources", {"CPU": 2}),
     (scales, "aws", "available_node_types/worker/min_workers", 2),
     (scales, "local", "idle_timeout_minutes", 600),
-    (closed, "aws", "provider/security_group/IpPermissions", [{"FromPort": 8265, "ToPort": 8265, "IpProtocol": "tcp"}]),
+    (
+        closed,
+        "aws",
+        "provider/security_group/IpPermissions",
+        [{"FromPort": 8265, "ToPort": 8265, "IpProtocol": "tcp"}],
+    ),
     (closed, "aws", f"{AWS_WORKER}/MetadataOptions/HttpTokens", "optional"),
     (closed, "aws", "available_node_types/head/node_config/MetadataOptions", None),
     (closed, "aws", "available_node_types/head/node_config/IamInstanceProfile", None),
@@ -374,8 +124,14 @@ BAD: list[tuple[Any, str, str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "name", "path", "value"), BAD, ids=lambda v: getattr(v, "__name__", None) or str(v)[:40])
-def test_rule_can_fail(rule: Callable[[Config], Iterator[str]], name: str, path: str, value: Any) -> None:
+@pytest.mark.parametrize(
+    ("rule", "name", "path", "value"),
+    BAD,
+    ids=lambda v: getattr(v, "__name__", None) or str(v)[:40],
+)
+def test_rule_can_fail(
+    rule: Callable[[Config], Iterator[str]], name: str, path: str, value: Any
+) -> None:
     assert list(rule(broken(documents(name)[0], path, value)))
 
 
@@ -413,7 +169,10 @@ CLUSTER, GROUP = "0/spec/rayClusterSpec", "0/spec/rayClusterSpec/workerGroupSpec
         (f"{CLUSTER}/headGroupSpec/serviceType", "LoadBalancer"),
         (f"{CLUSTER}/headGroupSpec/template/spec/containers/0/env", []),
         (f"{GROUP}/maxReplicas", 9),
-        (f"{CLUSTER}/headGroupSpec/template/spec/nodeSelector", {"cloud.google.com/gke-spot": "true"}),
+        (
+            f"{CLUSTER}/headGroupSpec/template/spec/nodeSelector",
+            {"cloud.google.com/gke-spot": "true"},
+        ),
         (f"{CLUSTER}/headGroupSpec/template/metadata/labels", {}),
         (f"{GROUP}/template/spec/nodeSelector", {}),
         (f"{GROUP}/template/spec/containers/0/image", "raymia:latest"),
@@ -453,7 +212,7 @@ def test_prices_and_missing_headings_are_seen() -> None:
     assert list(firewall("gcp", "gcloud compute firewall-rules create x --allow=tcp:8265"))
 
 
-# ---- what travels with a job ----------------------------------------------------------------------------------------
+# ---- what travels with a job -------------------------------------------------------------------
 
 
 def test_results_data_history_and_secrets_are_not_uploaded(tmp_path: Path) -> None:
@@ -469,7 +228,14 @@ def test_results_data_history_and_secrets_are_not_uploaded(tmp_path: Path) -> No
         ".aws/credentials",
         "keys/me.pem",
     ]
-    stay += ["raymia/__pycache__/x.pyc", ".pytest_cache/x", ".mypy_cache/x", ".ruff_cache/x", ".hypothesis/x", "dist/x.whl"]
+    stay += [
+        "raymia/__pycache__/x.pyc",
+        ".pytest_cache/x",
+        ".mypy_cache/x",
+        ".ruff_cache/x",
+        ".hypothesis/x",
+        "dist/x.whl",
+    ]
     stay += ["keys/me.pem", ".ray/auth_token", "raymia.egg-info/PKG-INFO"]
     go = [
         "sweeps/x.yaml",

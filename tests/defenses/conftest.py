@@ -18,7 +18,8 @@ def said() -> Callable[..., Outputs]:
 
     def make(p: list[list[float]], features: list[list[float]] | None = None) -> Outputs:
         return Outputs(
-            torch.tensor(p, dtype=torch.float64).log(), torch.tensor(features or [[0.0]] * len(p), dtype=torch.float64)
+            torch.tensor(p, dtype=torch.float64).log(),
+            torch.tensor(features or [[0.0]] * len(p), dtype=torch.float64),
         )
 
     return make
@@ -47,8 +48,12 @@ def lesson() -> Callable[..., Lesson]:
     """40 records of 3 classes, 8x8 pixels; each model has 20 members and 8 reference records."""
 
     def make(models: int = 1) -> Lesson:
-        x = torch.rand((40, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        members = tuple(np.sort(np.random.default_rng(m).permutation(32)[:20]) for m in range(models))
+        x = torch.rand(
+            (40, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        )
+        members = tuple(
+            np.sort(np.random.default_rng(m).permutation(32)[:20]) for m in range(models)
+        )
         return Lesson(x, torch.arange(40) % 3, members, (np.arange(32, 40),) * models, 3)
 
     return make

@@ -39,7 +39,9 @@ def test_the_attacks_loss_is_binary_cross_entropy(labelled, at):  # type: ignore
 
 
 def test_the_inner_network_is_the_codes() -> None:
-    """C-100-1024-512-64 on ascending logits, C-100-512-64 on the label as -1 and +1, joined 128-1, ReLU."""
+    """C-100-1024-512-64 on ascending logits, C-100-512-64 on the label as -1 and +1, joined
+    128-1, ReLU.
+    """
     extra = Advreg().extra(classifier(nn.Identity(), 2, 3), np.random.default_rng(0))
 
     def column(name: str, widths: tuple[int, ...]) -> nn.Sequential:
@@ -51,7 +53,13 @@ def test_the_inner_network_is_the_codes() -> None:
         return nn.Sequential(*layers)
 
     z, y = column("z", LOGITS), column("y", LABEL)
-    joined = torch.cat([z(torch.tensor([[0.0, 1.0, 2.0]]).double()), y(torch.tensor([[-1.0, 1.0, -1.0]]).double())], -1)
+    joined = torch.cat(
+        [
+            z(torch.tensor([[0.0, 1.0, 2.0]]).double()),
+            y(torch.tensor([[-1.0, 1.0, -1.0]]).double()),
+        ],
+        -1,
+    )
     expected = joined @ extra["h0.w"].T + extra["h0.b"]
     assert JOINED == (128, 1)
     assert torch.allclose(_suspicion(Z.logits, torch.tensor([1]), extra), expected[:, 0])
@@ -73,11 +81,17 @@ def test_only_the_pass_moves_the_attack_and_only_the_step_the_network(lesson, mo
 
 
 @pytest.mark.parametrize(("share", "given"), [(0.04, 0), (1.0, 20)])
-def test_a_share_that_leaves_no_reference_or_no_members_is_refused(share: float, given: int) -> None:
+def test_a_share_that_leaves_no_reference_or_no_members_is_refused(
+    share: float, given: int
+) -> None:
     ones, role = np.ones((2, 40), bool), np.zeros(40, np.int8)
     member = np.arange(40) < 20
-    split = assemble(np.stack([member, ~member]), ones, ones, role, np.arange(2), ~np.eye(2, dtype=bool), 0, 0)
-    with pytest.raises(SweepError, match=rf"20 members of model 0 is {given} of them, .* from 1/20 to 19/20"):
+    split = assemble(
+        np.stack([member, ~member]), ones, ones, role, np.arange(2), ~np.eye(2, dtype=bool), 0, 0
+    )
+    with pytest.raises(
+        SweepError, match=rf"20 members of model 0 is {given} of them, .* from 1/20 to 19/20"
+    ):
         split.carve(share, 0, 0)
     assert len(split.carve(0.05, 0, 0).reference(1)) == len(split.carve(0.95, 0, 0).members(1)) == 1
 
@@ -86,7 +100,11 @@ def test_the_reference_is_taken_from_the_members() -> None:
     member = np.zeros((2, 40), bool)
     member[0, :20] = member[1, 20:] = True
     ones, role = np.ones((2, 40), bool), np.zeros(40, np.int8)
-    split = assemble(member, ones, ones, role, np.arange(2), ~np.eye(2, dtype=bool), 0, 0).carve(Advreg().traits().share, 0, 0)
+    split = assemble(member, ones, ones, role, np.arange(2), ~np.eye(2, dtype=bool), 0, 0).carve(
+        Advreg().traits().share, 0, 0
+    )
     assert len(split.members(0)) == len(split.reference(0)) == 10
     assert set(split.members(0)) | set(split.reference(0)) == set(range(20))
-    assert not split.judged[0, split.reference(0)].any() and not split.fit[0, split.reference(0)].any()
+    assert (
+        not split.judged[0, split.reference(0)].any() and not split.fit[0, split.reference(0)].any()
+    )

@@ -20,15 +20,20 @@ def crl(**knobs: float) -> Crl:
 
 def test_relaxed_cross_entropy_of_normalised_logits(labelled, at):  # type: ignore[no-untyped-def]
     batch = labelled([0], 2)
-    assert float(crl(alpha_rce=1.0).criterion(SAID, batch, at(1))) == pytest.approx(1 - CE, abs=1e-6)
+    assert float(crl(alpha_rce=1.0).criterion(SAID, batch, at(1))) == pytest.approx(
+        1 - CE, abs=1e-6
+    )
     assert float(crl(alpha_rce=0.5).criterion(SAID, batch, at(0))) == pytest.approx(CE, abs=1e-6)
-    soft = P0 * CE + (1 - P0) * (CE - 1 / 6)  # target from the logits as they are, logarithms of the normalised ones
+    # target from the logits as they are, logarithms of the normalised ones
+    soft = P0 * CE + (1 - P0) * (CE - 1 / 6)
     assert float(crl(alpha_rce=1.0).criterion(SAID, batch, at(0))) == pytest.approx(soft, abs=1e-6)
 
 
 def test_relaxed_centre_loss(labelled, at):  # type: ignore[no-untyped-def]
     batch, centres = labelled([0], 2), {"centres": torch.tensor([[6.0, 8.0], [9.0, 9.0]]).double()}
-    apart = (6 / 11 - 1 / 2) ** 2 + (8 / 11 - 2 / 3) ** 2  # centre 0, norm 10, shrinks to (6, 8) / 11
+    apart = (6 / 11 - 1 / 2) ** 2 + (
+        8 / 11 - 2 / 3
+    ) ** 2  # centre 0, norm 10, shrinks to (6, 8) / 11
     square = 1 / 4 + 4 / 9
 
     def loss(epoch: int, **knobs: float) -> float:
@@ -43,15 +48,22 @@ def test_relaxed_centre_loss(labelled, at):  # type: ignore[no-untyped-def]
 
 def test_without_normalisation_it_is_relaxloss_and_the_plain_centre_loss(labelled, at):  # type: ignore[no-untyped-def]
     bare = crl(tau_rce=0.0, tau_rcl=0.0, alpha_rce=9.0, alpha_rcl=0.0)
-    assert float(bare.criterion(SAID, labelled([0], 2), at(1))) == pytest.approx(9 - log(1 + exp(1)))
+    assert float(bare.criterion(SAID, labelled([0], 2), at(1))) == pytest.approx(
+        9 - log(1 + exp(1))
+    )
     centres = {"centres": torch.tensor([[6.0, 8.0], [9.0, 9.0]]).double()}
-    assert float(bare.penalty(SAID, None, labelled([0], 2), centres, at(1))) == pytest.approx(25 / 2)
+    assert float(bare.penalty(SAID, None, labelled([0], 2), centres, at(1))) == pytest.approx(
+        25 / 2
+    )
 
 
 def test_a_threshold_that_the_loss_never_reaches_is_refused(labelled, at):  # type: ignore[no-untyped-def]
-    # the farthest that features and centre can be apart: 1/2 (1/tau + 1/tau)^2 = 2 / tau^2, and a little less
+    # the farthest that features and centre can be apart: 1/2 (1/tau + 1/tau)^2 = 2 / tau^2, and
+    # a little less
     far = Outputs(SAID.logits, 1e9 * SAID.features)
-    most = crl(alpha_rcl=0.0).penalty(far, None, labelled([0], 2), {"centres": -1e9 * SAID.features.expand(2, 2)}, at(0))
+    most = crl(alpha_rcl=0.0).penalty(
+        far, None, labelled([0], 2), {"centres": -1e9 * SAID.features.expand(2, 2)}, at(0)
+    )
     assert 1.999 < float(most) < 2
     with pytest.raises(SweepError, match="alpha_rcl: got 2.0; less than 2 / tau_rcl"):
         make("defenses", "crl", {"tau_rcl": 1.0, "alpha_rcl": 2.0})

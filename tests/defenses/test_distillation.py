@@ -36,7 +36,8 @@ def test_kayas_student_is_at_temperature_one_and_sees_no_label(said, labelled, a
 
 
 def test_the_squared_form(labelled, at):  # type: ignore[no-untyped-def]
-    # logits 0: student (1/2, 1/2) at any temperature; KL = 3/4 ln 3/2 + 1/4 ln 1/2, mean over 2 classes, times 4
+    # logits 0: student (1/2, 1/2) at any temperature; KL = 3/4 ln 3/2 + 1/4 ln 1/2, mean over 2
+    # classes, times 4
     squared = Distillation(t=2.0, form="squared", weight=0.5)
     batch = labelled([0], 2)._replace(target=torch.tensor([[0.75, 0.25]]).double())
     loss = squared.criterion(Outputs(torch.zeros(1, 2).double(), torch.zeros(1, 1)), batch, at(0))
@@ -45,8 +46,11 @@ def test_the_squared_form(labelled, at):  # type: ignore[no-untyped-def]
 
 
 def test_at_weight_zero_the_squared_form_is_the_cross_entropy(said, labelled, at):  # type: ignore[no-untyped-def]
-    batch = labelled([0, 1], 2)._replace(target=torch.tensor([[0.1, 0.9], [0.6, 0.4]]).double())  # teachers that err
-    losses = Distillation(t=5.0, form="squared", weight=0.0).criterion(said([[0.8, 0.2], [0.5, 0.5]]), batch, at(0))
+    # teachers that err
+    batch = labelled([0, 1], 2)._replace(target=torch.tensor([[0.1, 0.9], [0.6, 0.4]]).double())
+    losses = Distillation(t=5.0, form="squared", weight=0.0).criterion(
+        said([[0.8, 0.2], [0.5, 0.5]]), batch, at(0)
+    )
     assert losses.tolist() == pytest.approx([-log(0.8), log(2)])
 
 
@@ -55,7 +59,10 @@ def test_the_squared_form_is_refused_beside_what_mixes_its_labels(other: Defense
     Recipe((Distillation(), other))
     name = type(other).__name__.lower()
     for parts in ((Distillation(form="squared"), other), (other, Distillation(form="squared"))):
-        with pytest.raises(SweepError, match=f"{name} changes a batch's targets, distillation reads its labels beside them"):
+        with pytest.raises(
+            SweepError,
+            match=f"{name} changes a batch's targets, distillation reads its labels beside them",
+        ):
             Recipe(parts)
 
 

@@ -32,7 +32,9 @@ def test_the_student_of_a_split_sees_the_reference_alone(lesson):  # type: ignor
     taught = Dmp(tau=2.0).teach(before, constant, [])
     assert all(np.array_equal(m, r) for m, r in zip(taught.members, before.reference, strict=True))
     for k, rows in enumerate(before.reference):
-        assert torch.allclose(taught.target[k, rows].double(), (TEACHER * (k + 1) / 2).softmax(-1).expand(8, 3))
+        assert torch.allclose(
+            taught.target[k, rows].double(), (TEACHER * (k + 1) / 2).softmax(-1).expand(8, 3)
+        )
 
 
 def test_synthetic_records_are_each_models_own(lesson):  # type: ignore[no-untyped-def]
@@ -43,14 +45,19 @@ def test_synthetic_records_are_each_models_own(lesson):  # type: ignore[no-untyp
     assert [m.tolist() for m in taught.members] == [list(range(40, 45)), list(range(45, 50))]
     assert 0 <= taught.x[40:].min() and taught.x[40:].max() <= 1 and (taught.y[40:] == 0).all()
     alone = small.teach(
-        replace(before, members=before.members[1:], reference=before.reference[1:]), constant, [np.random.default_rng(1)]
+        replace(before, members=before.members[1:], reference=before.reference[1:]),
+        constant,
+        [np.random.default_rng(1)],
     )
     assert torch.equal(taught.x[45:], alone.x[40:])
 
 
 def test_only_the_split_takes_records_from_the_members() -> None:
     assert (Dmp(split=0.3).traits().share, Dmp(source="synthetic").traits().share) == (0.3, 0.0)
-    assert (Dmp().traits().wants, Dmp(source="synthetic").traits().wants) == (frozenset(), {"images"})
+    assert (Dmp().traits().wants, Dmp(source="synthetic").traits().wants) == (
+        frozenset(),
+        {"images"},
+    )
 
 
 def test_a_gan_learns_where_its_records_are_bright() -> None:

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from raymia.defenses.dpsgd import Dpsgd, _group_norm
+from raymia.defenses.dpsgd import Dpsgd
 from raymia.errors import SweepError
 from raymia.point.catalog import make
 from raymia.point.schedule import Training
 from raymia.point.space import Part
+from raymia.training import modules
 from raymia.training.defense import Defense, Private
 from raymia.training.fit import fit
 from raymia.training.model import predict
@@ -21,28 +22,40 @@ from raymia.training.network import Network, classifier
 from raymia.training.privacy import epsilon, steps
 from raymia.training.recipe import Recipe, recipe
 
-TRAINING = Training(epochs=2, batch_size=6, lr=0.1, momentum=0.0, weight_decay=0.0, precision="float64")
+TRAINING = Training(
+    epochs=2, batch_size=6, lr=0.1, momentum=0.0, weight_decay=0.0, precision="float64"
+)
 
 
 def build() -> Network:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU()), 8, 3).double().train()
+        return (
+            classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU()), 8, 3)
+            .double()
+            .train()
+        )
 
 
 def private(defense: Dpsgd, net: Network, members: int = 20) -> Private:
-    return defense.privatise(net, list(net.parameters()), members, TRAINING, np.random.default_rng(0))
+    return defense.privatise(
+        net, list(net.parameters()), members, TRAINING, np.random.default_rng(0)
+    )
 
 
 def losses(net: Network, x: torch.Tensor) -> Callable[[], torch.Tensor]:
-    return lambda: nn.functional.cross_entropy(net(x).logits, torch.arange(len(x)) % 3, reduction="none")
+    return lambda: nn.functional.cross_entropy(
+        net(x).logits, torch.arange(len(x)) % 3, reduction="none"
+    )
 
 
 # ---- the checks: a class goes in, what is wrong comes out
 
 
 def clips(cls: type[Dpsgd]) -> bool:
-    """At sigma 0 the gradient is the sum of clipped single gradients over the expected batch, to 1e-5."""
+    """At sigma 0 the gradient is the sum of clipped single gradients over the expected batch,
+    to 1e-5.
+    """
     x = torch.randn((7, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     net, bound = build(), 0.5
     expected = [torch.zeros_like(p) for p in net.parameters()]
@@ -54,19 +67,27 @@ def clips(cls: type[Dpsgd]) -> bool:
             total += grad * min(1.0, bound / float(norm)) / TRAINING.batch_size
     run = private(cls(sigma=0.0, max_grad_norm=bound), net)
     found = run.gradients(losses(net, x), len(x))
-    return all(torch.allclose(f, e, atol=1e-5, rtol=0) for f, e in zip(found, expected, strict=True))
+    return all(
+        torch.allclose(f, e, atol=1e-5, rtol=0) for f, e in zip(found, expected, strict=True)
+    )
 
 
 def noise(cls: type[Dpsgd]) -> bool:
-    """Over 1,000 draws the noise on the mean has the standard deviation sigma max_grad_norm / B, to 3%, and is fresh."""
+    """Over 1,000 draws the noise on the mean has the standard deviation sigma max_grad_norm /
+    B, to 3%, and is fresh.
+    """
     run = private(cls(sigma=2.0, max_grad_norm=1.5), build())
     drawn = torch.stack([run.gradients(lambda: torch.zeros(0), 0)[1].clone() for _ in range(1000)])
     sd = float(drawn.std(0).mean())
-    return abs(sd / (2.0 * 1.5 / TRAINING.batch_size) - 1) < 0.03 and abs(float(drawn.mean())) < 0.02
+    return (
+        abs(sd / (2.0 * 1.5 / TRAINING.batch_size) - 1) < 0.03 and abs(float(drawn.mean())) < 0.02
+    )
 
 
 def poisson(cls: type[Dpsgd]) -> bool:
-    """Every record is in a batch independently with probability q: 10,000 draws, single and pairwise counts, and the size."""
+    """Every record is in a batch independently with probability q: 10,000 draws, single and
+    pairwise counts, and the size.
+    """
     run, rng, n, q = private(cls(), build()), np.random.default_rng(3), 20, 0.3
     drawn = np.stack([run.sample(n, rng) for _ in range(10_000)]).astype(float)
     together = (drawn.T @ drawn / len(drawn))[~np.eye(n, dtype=bool)]
@@ -95,20 +116,30 @@ class NoClipping(Dpsgd):
 class FixedNoise(Dpsgd):
     def privatise(self, network, parameters, members, training, rng):  # type: ignore[no-untyped-def]
         def gradients(losses, size):  # type: ignore[no-untyped-def]
-            run = Dpsgd.privatise(self, network, parameters, members, training, np.random.default_rng(7))
+            run = Dpsgd.privatise(
+                self, network, parameters, members, training, np.random.default_rng(7)
+            )
             try:
                 return run.gradients(losses, size)
             finally:
                 run.close()
 
         return Private(
-            Dpsgd.privatise(self, build(), list(build().parameters()), members, training, rng).sample, gradients, int
+            Dpsgd.privatise(
+                self, build(), list(build().parameters()), members, training, rng
+            ).sample,
+            gradients,
+            int,
         )
 
 
 class PlainShuffling(Dpsgd):
     def privatise(self, *args):  # type: ignore[no-untyped-def]
-        return super().privatise(*args)._replace(sample=lambda n, rng: rng.permutation(n) < TRAINING.batch_size)
+        return (
+            super()
+            .privatise(*args)
+            ._replace(sample=lambda n, rng: rng.permutation(n) < TRAINING.batch_size)
+        )
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
@@ -117,9 +148,12 @@ def test_dpsgd_is_right(check: Callable[[type[Dpsgd]], bool]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mutant", "caught"), [(NoiseOverBatch, noise), (NoClipping, clips), (FixedNoise, noise), (PlainShuffling, poisson)]
+    ("mutant", "caught"),
+    [(NoiseOverBatch, noise), (NoClipping, clips), (FixedNoise, noise), (PlainShuffling, poisson)],
 )
-def test_every_planted_fault_is_caught(mutant: type[Dpsgd], caught: Callable[[type[Dpsgd]], bool]) -> None:
+def test_every_planted_fault_is_caught(
+    mutant: type[Dpsgd], caught: Callable[[type[Dpsgd]], bool]
+) -> None:
     assert [check for check in CHECKS if not check(mutant)] == [caught]
 
 
@@ -166,7 +200,14 @@ def test_epsilon_is_empty_where_it_does_not_hold_and_the_row_says_why(part: str)
 
 
 def test_hiding_outputs_spends_nothing() -> None:
-    arm = recipe([Part("dpsgd", {"accountant": "rdp"}), Part("top_k", {}), Part("rounding", {}), Part("temperature", {})])
+    arm = recipe(
+        [
+            Part("dpsgd", {"accountant": "rdp"}),
+            Part("top_k", {}),
+            Part("rounding", {}),
+            Part("temperature", {}),
+        ]
+    )
     assert arm.facts(20, TRAINING)["epsilon"] is not None and not arm.traits().voids_epsilon
 
 
@@ -191,7 +232,9 @@ def test_a_training_with_mostly_empty_batches_steps(lesson) -> None:  # type: ig
 def test_one_record_moves_the_summed_gradient_by_its_clip_at_most() -> None:
     net = build()
     run = private(Dpsgd(sigma=0.0, max_grad_norm=0.3), net)
-    x = 50 * torch.rand((6, 1, 8, 8), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    x = 50 * torch.rand(
+        (6, 1, 8, 8), generator=torch.Generator().manual_seed(2), dtype=torch.float64
+    )
     every, fewer = ([g.clone() for g in run.gradients(losses(net, x[:n]), n)] for n in (6, 5))
     apart = sum((a - b).square().sum() for a, b in zip(every, fewer, strict=True))
     assert float(apart) ** 0.5 * TRAINING.batch_size <= 0.3 + 1e-9
@@ -205,7 +248,13 @@ def test_without_noise_and_clipping_it_is_the_mean_over_the_expected_batch() -> 
     assert all(torch.allclose(f, m, atol=1e-9, rtol=1e-6) for f, m in zip(found, mean, strict=True))
 
 
-BESIDE = {"mixup": {}, "label_smoothing": {}, "gaussian_noise": {}, "random_crop": {"c": 1}, "confidence_penalty": {}}
+BESIDE = {
+    "mixup": {},
+    "label_smoothing": {},
+    "gaussian_noise": {},
+    "random_crop": {"c": 1},
+    "confidence_penalty": {},
+}
 BESIDE |= {"dropout": {}, "srcm": {}, "distillation": {"form": "squared"}, "dmp": {}}
 
 
@@ -227,19 +276,27 @@ def test_an_empty_batch_passes_through_every_other_part(name: str, lesson) -> No
 @pytest.mark.parametrize("channels", [*range(1, 9), 12, 16, 20, 32, 48, 64, 96, 512])
 def test_a_group_has_two_channels_wherever_there_are_two(channels: int) -> None:
     for kind in (nn.BatchNorm1d, nn.BatchNorm2d):
-        made = _group_norm(kind(channels))
+        made = modules.group_norm(kind(channels))
         assert isinstance(made, nn.GroupNorm) and made.num_channels == channels
         assert channels == 1 or channels // made.num_groups >= 2
         assert channels % 64 or made.num_groups == 32
 
 
 def test_a_narrow_network_tells_records_apart(lesson) -> None:  # type: ignore[no-untyped-def]
-    """At one pixel, groups of one channel would be normalised to a constant, and refuse a batch of one record."""
+    """At one pixel, groups of one channel would be normalised to a constant, and refuse a batch
+    of one record.
+    """
     net = make("networks", "resnet18", {"width": 4})
-    arm, schedule = Recipe((Dpsgd(accountant="rdp", sigma=0.1),)), replace(TRAINING, batch_size=2, epochs=1)
+    arm, schedule = (
+        Recipe((Dpsgd(accountant="rdp", sigma=0.1),)),
+        replace(TRAINING, batch_size=2, epochs=1),
+    )
     (model,) = fit(arm, lambda: net.build((1, 8, 8), 3), lesson(), schedule, (0,), [0])
     logits = predict(model, lesson().x)
-    assert logits.std(0).min() > 1e-3 * abs(logits).max() and len(np.unique(logits.round(4), axis=0)) > 20
+    assert (
+        logits.std(0).min() > 1e-3 * abs(logits).max()
+        and len(np.unique(logits.round(4), axis=0)) > 20
+    )
 
 
 def test_no_batchnorm_is_left() -> None:
@@ -252,12 +309,16 @@ def test_no_batchnorm_is_left() -> None:
 
 @pytest.mark.parametrize("other", ["relaxloss", "crl", "mmd", "advreg"])
 def test_what_couples_a_batch_is_refused_by_name(other: str) -> None:
-    with pytest.raises(SweepError, match=f"{other} couples the records of a batch, which dpsgd cannot clip"):
+    with pytest.raises(
+        SweepError, match=f"{other} couples the records of a batch, which dpsgd cannot clip"
+    ):
         recipe([Part(other, {}), Part("dpsgd", {})])
 
 
 def test_srcms_own_layers_are_clipped_too() -> None:
-    """LinearNorm is not one of Opacus's layers: its single gradients come another way, to the same numbers."""
+    """LinearNorm is not one of Opacus's layers: its single gradients come another way, to the
+    same numbers.
+    """
     arm = recipe([Part("srcm", {"r1": 3.0}), Part("dpsgd", {"sigma": 0.0, "max_grad_norm": 0.1})])
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -270,7 +331,9 @@ def test_srcms_own_layers_are_clipped_too() -> None:
         for total, grad in zip(expected, grads, strict=True):
             total += grad * min(1.0, 0.1 / norm) / TRAINING.batch_size
     found = private(arm, net).gradients(losses(net, x), 4)
-    assert all(torch.allclose(f, e, atol=1e-5, rtol=0) for f, e in zip(found, expected, strict=True))
+    assert all(
+        torch.allclose(f, e, atol=1e-5, rtol=0) for f, e in zip(found, expected, strict=True)
+    )
 
 
 def test_unbounded_noise_leaves_chance(lesson) -> None:  # type: ignore[no-untyped-def]
@@ -280,7 +343,14 @@ def test_unbounded_noise_leaves_chance(lesson) -> None:  # type: ignore[no-untyp
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         many = lesson(12)
-        models = fit(Recipe((Dpsgd(sigma=1000.0),)), build, many, replace(TRAINING, epochs=2), (0,), list(range(12)))
+        models = fit(
+            Recipe((Dpsgd(sigma=1000.0),)),
+            build,
+            many,
+            replace(TRAINING, epochs=2),
+            (0,),
+            list(range(12)),
+        )
     right, aucs = [], []
     for model, members in zip(models, many.members, strict=True):
         z = predict(model, many.x[:32])

@@ -22,7 +22,11 @@ def test_one_layer_before_the_head() -> None:
 
 def test_one_layer_after_every_convolution() -> None:
     net = Dropout(p=0.4, where="convs").network(build())
-    pairs = [m for m in net.backbone.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d)]
+    pairs = [
+        m
+        for m in net.backbone.modules()
+        if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d)
+    ]
     assert [[type(m) for m in pair] for pair in pairs[-2:]] == [[nn.Conv2d, Layer]] * 2
     assert sum(isinstance(m, Layer) for m in net.modules()) == 2 and isinstance(net.head, nn.Linear)
 

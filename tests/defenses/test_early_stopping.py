@@ -4,7 +4,9 @@ from raymia.defenses.early_stopping import EarlyStopping
 from raymia.point.schedule import Training
 
 
-@pytest.mark.parametrize(("fraction", "epochs", "run"), [(0.5, 60, 30), (1.0, 60, 60), (0.02, 10, 1), (1 / 3, 30, 10)])
+@pytest.mark.parametrize(
+    ("fraction", "epochs", "run"), [(0.5, 60, 30), (1.0, 60, 60), (0.02, 10, 1), (1 / 3, 30, 10)]
+)
 def test_stops_on_the_full_schedule(fraction: float, epochs: int, run: int) -> None:
     before = Training(epochs=epochs)
     after = EarlyStopping(fraction=fraction).training(before)

@@ -7,7 +7,11 @@ from raymia.training.defense import Batch
 
 def noisy(x: torch.Tensor, sigma: float, at) -> torch.Tensor:  # type: ignore[no-untyped-def]
     batch = Batch(x, torch.zeros(x.shape[:2]), torch.zeros(x.shape[:2]))
-    return GaussianNoise(sigma=sigma).batch(batch, [np.random.default_rng(m) for m in range(len(x))], at(0)).x
+    return (
+        GaussianNoise(sigma=sigma)
+        .batch(batch, [np.random.default_rng(m) for m in range(len(x))], at(0))
+        .x
+    )
 
 
 def test_images_stay_images(at):  # type: ignore[no-untyped-def]
@@ -16,7 +20,8 @@ def test_images_stay_images(at):  # type: ignore[no-untyped-def]
     out = noisy(x, 0.1, at)
     assert out.min() >= 0 and out.max() <= 1
     assert abs(float((out[:, :, :, 1:] - 0.5).std()) - 0.1) < 0.005
-    assert abs(float((out[:, :, :, 0] == 1).float().mean()) - 0.5) < 0.05  # half the noise at the edge is cut off
+    # half the noise at the edge is cut off
+    assert abs(float((out[:, :, :, 0] == 1).float().mean()) - 0.5) < 0.05
     assert not torch.equal(out[0], out[1])
 
 

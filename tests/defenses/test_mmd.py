@@ -26,7 +26,12 @@ def test_the_pass_minimises_the_square(sigma, labelled, at):  # type: ignore[no-
     (further,) = Mmd(weight=3.0, sigma=sigma).passes(at(0))
     loss = further.loss(Outputs(SURE, SURE), labelled([0], 2), reference(labelled), {}, at(0))
     assert float(loss) == pytest.approx(3 * (2 - 2 * exp(-1 / sigma**2)))
-    assert (further.order, further.reference, further.evaluation, further.moves) == ("by_class", "by_class", True, "network")
+    assert (further.order, further.reference, further.evaluation, further.moves) == (
+        "by_class",
+        "by_class",
+        True,
+        "network",
+    )
 
 
 def test_the_gradient_flows_through_the_members_alone(labelled, at):  # type: ignore[no-untyped-def]
@@ -42,11 +47,17 @@ def test_as_the_paper_writes_it_the_norm_is_added_to_every_step(labelled, at):  
     paper = Mmd(weight=2.0, form="paper")
     loss = paper.penalty(Outputs(SURE, SURE), reference(labelled), labelled([0], 2), {}, at(0))
     assert float(loss) == pytest.approx(2 * sqrt(2 - 2 * exp(-1)))
-    assert paper.passes(at(0)) == [] and paper.traits().beside == "by_class" and Mmd().traits().beside is None
+    assert (
+        paper.passes(at(0)) == []
+        and paper.traits().beside == "by_class"
+        and Mmd().traits().beside is None
+    )
 
 
 def test_where_the_pass_is_skipped(at):  # type: ignore[no-untyped-def]
-    assert Mmd().passes(Clock(9, 10, 0)) == [] and Mmd(skip_last=False).passes(Clock(9, 10, 0)) != []
+    assert (
+        Mmd().passes(Clock(9, 10, 0)) == [] and Mmd(skip_last=False).passes(Clock(9, 10, 0)) != []
+    )
     assert Mmd(weight=1e-6).passes(at(0)) == []
     (further,) = Mmd().passes(at(0))
     gap = Gap(np.array([0.50, 0.50, 0.50]), np.array([0.48, 0.46, 0.54]))
@@ -60,5 +71,9 @@ def test_batchnorm_learns_in_the_pass_only_if_asked(mode, forwards, lesson):  # 
     training = Training(epochs=2, batch_size=10, precision="float64")
     part = Mmd(gate=0.0, skip_last=False, bn_mode=mode)
     (model,) = fit(Recipe((part,)), lambda: net.build((1, 8, 8), 3), lesson(), training, (0,), [0])
-    seen = {int(m.num_batches_tracked) for m in model.network.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    seen = {
+        int(m.num_batches_tracked)
+        for m in model.network.modules()
+        if isinstance(m, torch.nn.BatchNorm2d)
+    }
     assert seen == {2 * 2 * forwards}  # epochs, steps

@@ -27,4 +27,6 @@ def test_padded_with_zeros_and_cropped_per_record(at):  # type: ignore[no-untype
 
 def test_needs_images(at):  # type: ignore[no-untyped-def]
     with pytest.raises(SweepError, match="needs images"):
-        RandomCrop().batch(Batch(torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), torch.zeros(1, 3)), [], at(0))
+        RandomCrop().batch(
+            Batch(torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), torch.zeros(1, 3)), [], at(0)
+        )

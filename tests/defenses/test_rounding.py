@@ -5,7 +5,9 @@ from raymia.defenses.rounding import Rounding
 from raymia.training.defense import Owned
 from raymia.training.losses import probabilities
 
-OWNED = Owned(np.zeros((1, 4)), np.zeros(1, np.int64), np.zeros(1, np.int64), np.random.default_rng(0))
+OWNED = Owned(
+    np.zeros((1, 4)), np.zeros(1, np.int64), np.zeros(1, np.int64), np.random.default_rng(0)
+)
 
 
 def rounded(p: list[float], digits: int) -> np.ndarray:  # type: ignore[type-arg]
@@ -18,7 +20,9 @@ def test_rounds_and_floors_zeros() -> None:
 
 @pytest.mark.parametrize("p", [[0.46, 0.54], [0.249, 0.251, 0.25, 0.25], [0.3, 0.4, 0.3]])
 def test_the_label_is_released_beside_the_vector(p: list[float]) -> None:
-    """Where rounding ties, even at 0 for all, the predicted class stays first, by almost nothing."""
+    """Where rounding ties, even at 0 for all, the predicted class stays first, by almost
+    nothing.
+    """
     for digits in (0, 1):
         shown = rounded(p, digits).astype(np.float32)
         assert shown.argmax() == int(np.argmax(p))

@@ -19,9 +19,14 @@ def test_a_target_is_the_mean_of_exactly_those_that_left_the_record_out(lesson):
         """Sub-model j says class j with certainty."""
         seen.append(lesson.members)
         j = len(seen) - 1
-        return [lambda x: 100 * torch.nn.functional.one_hot(torch.full((len(x),), j), 3).double() for _ in lesson.members]
+        return [
+            lambda x: 100 * torch.nn.functional.one_hot(torch.full((len(x),), j), 3).double()
+            for _ in lesson.members
+        ]
 
-    taught = Selena(sub_models=3, left_out=2).teach(lesson(2), fit, [np.random.default_rng(m) for m in range(2)])
+    taught = Selena(sub_models=3, left_out=2).teach(
+        lesson(2), fit, [np.random.default_rng(m) for m in range(2)]
+    )
     for k in range(2):
         for record in taught.members[k]:
             left = [record not in seen[j][k] for j in range(3)]

@@ -15,7 +15,8 @@ def build() -> nn.Module:
 def test_the_shell() -> None:
     clip = SphereClip(1.0, 1.0)
     x = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.9, 1.2]])
-    assert torch.allclose(clip(x), torch.tensor([[1.2, 1.6], [0.6, 0.8], [0.9, 1.2]]))  # radius 2, 1, and 1.5 as it is
+    # radius 2, 1, and 1.5 as it is
+    assert torch.allclose(clip(x), torch.tensor([[1.2, 1.6], [0.6, 0.8], [0.9, 1.2]]))
 
 
 def test_no_gradient_along_the_radius_outside_the_shell() -> None:
@@ -34,9 +35,12 @@ def test_the_frobenius_norm_is_the_matrixs_and_spares_the_bias() -> None:
 
 
 @pytest.mark.parametrize(
-    ("design", "all_on", "in_training", "in_use"), [("b", True, 1, 1), ("b", False, 1, 0), ("c", True, 1, 0)]
+    ("design", "all_on", "in_training", "in_use"),
+    [("b", True, 1, 1), ("b", False, 1, 0), ("c", True, 1, 0)],
 )
-def test_design_b_caps_the_logits_and_c_only_in_training(design, all_on, in_training, in_use) -> None:  # type: ignore[no-untyped-def]
+def test_design_b_caps_the_logits_and_c_only_in_training(
+    design, all_on, in_training, in_use
+) -> None:  # type: ignore[no-untyped-def]
     net = Srcm(r1=2.0, d=1.0, design=design, all_on=all_on).network(build())
     with torch.no_grad():
         net.head[-1].weight.mul_(100)
@@ -52,7 +56,9 @@ def test_design_a_puts_the_logits_on_the_shell() -> None:
 
 def test_features_stay_the_backbones() -> None:
     net = Srcm().network(build())
-    assert torch.equal(net(torch.ones(1, 2)).features, torch.ones(1, 2)) and [type(m) for m in net.head][1:] == [
+    assert torch.equal(net(torch.ones(1, 2)).features, torch.ones(1, 2)) and [
+        type(m) for m in net.head
+    ][1:] == [
         nn.Linear,
         SphereClip,
         LinearNorm,
@@ -69,14 +75,21 @@ def test_on_a_real_network_it_reads_the_heads_input(name: str, design: str) -> N
     plain.eval().head.register_forward_pre_hook(lambda _, args: given.append(args[0]))
     said, before = net(x), plain(x)
     assert torch.equal(said.features, given[0]) and torch.equal(before.features, given[0])
-    assert given[0].shape == (6, net.features) and net.head[1 - (design == "a")].in_features == net.features
+    assert (
+        given[0].shape == (6, net.features)
+        and net.head[1 - (design == "a")].in_features == net.features
+    )
     assert not any(module is plain.head for module in net.modules()) or design == "a"
     if design != "a":
         _, first, clip, last = net.head
         onto = first(given[0])
         radius = onto.norm(dim=1, keepdim=True)
         weight = last.weight / last.weight.norm() if design == "b" else last.weight
-        assert torch.allclose(said.logits, onto * radius.clamp(2.0, 3.0) / radius @ weight.T + last.bias, atol=1e-5)
+        assert torch.allclose(
+            said.logits, onto * radius.clamp(2.0, 3.0) / radius @ weight.T + last.bias, atol=1e-5
+        )
     else:
         radius = before.logits.norm(dim=1, keepdim=True)
-        assert torch.allclose(said.logits, before.logits * radius.clamp(2.0, 3.0) / radius, atol=1e-5)
+        assert torch.allclose(
+            said.logits, before.logits * radius.clamp(2.0, 3.0) / radius, atol=1e-5
+        )

@@ -6,12 +6,16 @@ from raymia.training.defense import Owned
 from raymia.training.losses import probabilities
 from raymia.training.recipe import Recipe
 
-OWNED = Owned(np.zeros((1, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64), np.random.default_rng(0))
+OWNED = Owned(
+    np.zeros((1, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64), np.random.default_rng(0)
+)
 
 
 def test_the_softmax_is_softened() -> None:
     logits = np.log([[0.9, 0.1]])  # odds 9; at temperature 2 their root, 3
-    assert probabilities(Temperature(t=2.0).release(OWNED)(logits))[0] == pytest.approx([0.75, 0.25])
+    assert probabilities(Temperature(t=2.0).release(OWNED)(logits))[0] == pytest.approx(
+        [0.75, 0.25]
+    )
 
 
 def test_what_leaves_the_house_is_log_probabilities_decided_once() -> None:

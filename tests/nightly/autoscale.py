@@ -1,11 +1,13 @@
-"""A cluster that grows and shrinks for real: Ray's autoscaler v2 with its fake node provider, and simulated GPUs.
+"""A cluster that grows and shrinks for real: Ray's autoscaler v2 with its fake node provider,
+and simulated GPUs.
 
 python tests/nightly/autoscale.py
 
-1. Eight trials of half a GPU each: the nodes grow, and two trials share a GPU. 2. Trials that are spread over two GPUs. 3. Idle
-nodes go. It prints the trace of node counts and exits 1 where one of these did not happen, or the bytes of the two runs differ.
-The fake provider starts real raylets on this machine; Ray's `AutoscalingCluster` is not used: it ends every Ray there is.
-The GPUs being simulated, the models train on the CPU.
+1. Eight trials of half a GPU each: the nodes grow, and two trials share a GPU. 2. Trials that
+are spread over two GPUs. 3. Idle nodes go. It prints the trace of node counts and exits 1 where
+one of these did not happen, or the bytes of the two runs differ. The fake provider starts real
+raylets on this machine; Ray's `AutoscalingCluster` is not used: it ends every Ray there is. The
+GPUs being simulated, the models train on the CPU.
 """
 
 import json
@@ -24,7 +26,8 @@ from cluster.conftest import TABLES, TINY  # noqa: E402
 
 DRIVER = [
     *(RAY[0], "-c"),
-    "import sys; from raymia import sweep; from raymia.cli import main; sweep.Sweep.device = 'cpu'; main(sys.argv[1:])",
+    "import sys; from raymia import sweep; from raymia.cli import main; sweep.Sweep.device = "
+    "'cpu'; main(sys.argv[1:])",
 ]
 HEAD = "f" * 50 + "000000"
 SIZE = 4  # nodes at the most, the head among them
@@ -32,7 +35,12 @@ SIZE = 4  # nodes at the most, the head among them
 
 def provider(address: str) -> dict[str, object]:
     """As JSON, which is YAML too."""
-    worker = {"resources": {"CPU": 1, "GPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": SIZE - 1}
+    worker = {
+        "resources": {"CPU": 1, "GPU": 1},
+        "node_config": {},
+        "min_workers": 0,
+        "max_workers": SIZE - 1,
+    }
     return {
         "cluster_name": "fake",
         "max_workers": SIZE - 1,
@@ -53,10 +61,18 @@ def provider(address: str) -> dict[str, object]:
             "worker": worker,
         },
         "head_node_type": "ray.head.default",
-        "auth": {}, "docker": {}, "cluster_synced_files": [], "file_mounts_sync_continuously": False,
-        "file_mounts": {}, "setup_commands": [], "initialization_commands": [],
-        "head_setup_commands": [], "worker_setup_commands": [], "head_start_ray_commands": [], "worker_start_ray_commands": [],
-    }  # fmt: skip
+        "auth": {},
+        "docker": {},
+        "cluster_synced_files": [],
+        "file_mounts_sync_continuously": False,
+        "file_mounts": {},
+        "setup_commands": [],
+        "initialization_commands": [],
+        "head_setup_commands": [],
+        "worker_setup_commands": [],
+        "head_start_ray_commands": [],
+        "worker_start_ray_commands": [],
+    }
 
 
 class Trace(threading.Thread):
@@ -74,7 +90,9 @@ class Trace(threading.Thread):
             "    print(json.dumps([len(alive), gpus, gpus - free]), flush=True)\n"
             "    time.sleep(0.5)\n"
         )
-        self._process = subprocess.Popen([RAY[0], "-c", code], env=one.environment, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            [RAY[0], "-c", code], env=one.environment, stdout=subprocess.PIPE, text=True
+        )
         self._begin = time.monotonic()
         self.seen: list[tuple[float, int, float, float]] = []
 
@@ -85,7 +103,11 @@ class Trace(threading.Thread):
                 nodes, gpus, used = json.loads(line)
                 if not self.seen or self.seen[-1][1:] != (nodes, gpus, used):
                     self.seen.append((time.monotonic() - self._begin, nodes, gpus, used))
-                    print(f"{self.seen[-1][0]:6.1f} s  {nodes} nodes, {gpus:g} GPUs, {used:g} of them taken", flush=True)
+                    print(
+                        f"{self.seen[-1][0]:6.1f} s  {nodes} nodes, {gpus:g} GPUs, {used:g} of "
+                        "them taken",
+                        flush=True,
+                    )
 
     def stop(self) -> None:
         self._process.terminate()
@@ -93,8 +115,25 @@ class Trace(threading.Thread):
 
 
 def sweep(one: Cluster, out: str, *arguments: str, **environment: str) -> str:
-    longer = ["--set", "training.epochs=400", "--set", "training.lanes=1", "--set", "search.lag=8", "--trials", "8"]
-    command = [*DRIVER, "run", str(one.folder / "tiny.yaml"), "--out", str(one.folder / out), *longer, *arguments]
+    longer = [
+        "--set",
+        "training.epochs=400",
+        "--set",
+        "training.lanes=1",
+        "--set",
+        "search.lag=8",
+        "--trials",
+        "8",
+    ]
+    command = [
+        *DRIVER,
+        "run",
+        str(one.folder / "tiny.yaml"),
+        "--out",
+        str(one.folder / out),
+        *longer,
+        *arguments,
+    ]
     code, said = one.run(command, one.folder, 400.0, **environment)
     assert code == 0, said
     return said
@@ -125,9 +164,19 @@ def main() -> int:
         trace.start()
         halves = ("--set", "resources.gpu=0.5", "--set", "resources.cpu=0.5")
         refused, said = one.run(
-            [*DRIVER, "run", str(one.folder / "tiny.yaml"), "--out", str(one.folder / "no"), "--set", "resources.gpu=2"],
-            one.folder, 60.0, **joined,
-        )  # fmt: skip
+            [
+                *DRIVER,
+                "run",
+                str(one.folder / "tiny.yaml"),
+                "--out",
+                str(one.folder / "no"),
+                "--set",
+                "resources.gpu=2",
+            ],
+            one.folder,
+            60.0,
+            **joined,
+        )
         sweep(one, "packed", *halves, **joined)
         packed = list(trace.seen)
         sweep(one, "spread", "--set", "resources.gpu=1", "--set", "resources.spread=2", **joined)
@@ -135,13 +184,21 @@ def main() -> int:
         while trace.seen[-1][1] > 1 and time.monotonic() < deadline:
             time.sleep(0.5)
         trace.stop()
-        tables = {out: [(one.folder / out / name).read_bytes() for name in TABLES] for out in ("packed", "spread")}
+        tables = {
+            out: [(one.folder / out / name).read_bytes() for name in TABLES]
+            for out in ("packed", "spread")
+        }
         checks = {
-            "what can never be is refused, with what the cluster can grow to": refused == 2 and "can grow to" in said,
+            "what can never be is refused, with what the cluster can grow to": refused == 2
+            and "can grow to" in said,
             "it began with the head alone": packed[0][1] == 1,
             f"it grew to {SIZE} nodes": max(nodes for _, nodes, _, _ in packed) == SIZE,
-            "two trials shared a GPU": any(used * 2 > gpus > 0 and used == int(used) for _, _, gpus, used in packed),
-            "one trial spread over two": any(used >= 2 for _, _, _, used in trace.seen[len(packed) :]),
+            "two trials shared a GPU": any(
+                used * 2 > gpus > 0 and used == int(used) for _, _, gpus, used in packed
+            ),
+            "one trial spread over two": any(
+                used >= 2 for _, _, _, used in trace.seen[len(packed) :]
+            ),
             "idle nodes went away": trace.seen[-1][1] == 1,
             "the bytes are the same": tables["packed"] == tables["spread"],
         }

@@ -1,10 +1,11 @@
-"""Three hosts with addresses and disks of their own (network and mount namespaces; needs root): one is cut off in the middle.
+"""Three hosts with addresses and disks of their own (network and mount namespaces; needs root):
+one is cut off in the middle.
 
 python tests/nightly/hosts.py
 
-The head (10.78.0.10) runs no trials and holds the results; the workers (.11, .12) see another, empty disk there. While the
-sweep runs, the cable of .12 is pulled: its processes live on, and nobody reaches them. Exits 1 where the bytes differ from a
-local run.
+The head (10.78.0.10) runs no trials and holds the results; the workers (.11, .12) see another,
+empty disk there. While the sweep runs, the cable of .12 is pulled: its processes live on, and
+nobody reaches them. Exits 1 where the bytes differ from a local run.
 """
 
 import contextlib
@@ -37,7 +38,18 @@ def network(count: int) -> Iterator[list[str]]:
         ip("link", "set", BRIDGE, "up")
         for i, host in enumerate(hosts):
             ip("netns", "add", f"rmns{i}")
-            ip("link", "add", f"rmv{i}", "type", "veth", "peer", "name", "eth0", "netns", f"rmns{i}")
+            ip(
+                "link",
+                "add",
+                f"rmv{i}",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                f"rmns{i}",
+            )
             ip("link", "set", f"rmv{i}", "master", BRIDGE, "up")
             ip("-n", f"rmns{i}", "addr", "add", f"{host}/24", "dev", "eth0")
             for name in ("lo", "eth0"):
@@ -45,7 +57,9 @@ def network(count: int) -> Iterator[list[str]]:
         yield hosts
     finally:
         for i in range(count):
-            subprocess.run(["ip", "netns", "del", f"rmns{i}"], check=False, stderr=subprocess.DEVNULL)
+            subprocess.run(
+                ["ip", "netns", "del", f"rmns{i}"], check=False, stderr=subprocess.DEVNULL
+            )
         subprocess.run(["ip", "link", "del", BRIDGE], check=False, stderr=subprocess.DEVNULL)
 
 
@@ -59,26 +73,49 @@ def main() -> int:
         one.head(0, before=inside[0])
         for i in (1, 2):
             one.join(1, before=(*inside[i], *hide), host=hosts[i])
-        count = "import ray; ray.init(address='%s', logging_level=40); print(sum(n['Alive'] for n in ray.nodes()))"
+        count = (
+            "import ray; ray.init(address='%s', logging_level=40); print(sum(n['Alive'] for n in "
+            "ray.nodes()))"
+        )
         ask = [*inside[0], RAYMIA[0], "-c", count % one.address]
         until(lambda: one.run(ask, one.folder)[1].split()[-1] == "3", 120.0)
-        command = [*inside[0], *RAYMIA, "run", str(one.folder / "tiny.yaml"), "--out", str(disk / "out"), *LONGER]
+        command = [
+            *inside[0],
+            *RAYMIA,
+            "run",
+            str(one.folder / "tiny.yaml"),
+            "--out",
+            str(disk / "out"),
+            *LONGER,
+        ]
         log = open(one.folder / "run.log", "w")
         begin = time.monotonic()
         driver = subprocess.Popen(
-            command, env=one.environment | {"RAY_ADDRESS": one.address}, cwd=one.folder, stdout=log, stderr=subprocess.STDOUT
-        )  # fmt: skip
+            command,
+            env=one.environment | {"RAY_ADDRESS": one.address},
+            cwd=one.folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
         rows = disk / "out" / "trials"
         until(lambda: driver.poll() is not None or len(list(rows.glob("*.json"))) >= 3, 240.0)
         ip("link", "set", "rmv2", "down")
         done = len(list(rows.glob("*.json")))
-        print(f"{time.monotonic() - begin:.1f} s: {done} trials are done; the cable of {hosts[2]} is pulled")
+        print(
+            f"{time.monotonic() - begin:.1f} s: {done} trials are done; the cable of {hosts[2]} is "
+            "pulled"
+        )
         code = driver.wait(400.0)
         said = (one.folder / "run.log").read_text()
         print(said)
         print(f"{time.monotonic() - begin:.1f} s: exit code {code}")
-        alone, told = one.run([*RAYMIA, "run", "tiny.yaml", "--out", "alone", *LONGER], one.folder, 400.0)
-        same = alone == 0 and all((one.folder / "alone" / n).read_bytes() == (disk / "out" / n).read_bytes() for n in TABLES)
+        alone, told = one.run(
+            [*RAYMIA, "run", "tiny.yaml", "--out", "alone", *LONGER], one.folder, 400.0
+        )
+        same = alone == 0 and all(
+            (one.folder / "alone" / n).read_bytes() == (disk / "out" / n).read_bytes()
+            for n in TABLES
+        )
         checks = {
             "the run ended well": code == 0,
             "the bytes are those of a local run": same,

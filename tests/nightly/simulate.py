@@ -1,8 +1,10 @@
-"""2,000 trials that compute nothing, through the real driver: Tune, searcher, agenda, rows and CSVs. Does the driver stay flat?
+"""2,000 trials that compute nothing, through the real driver: Tune, searcher, agenda, rows and
+CSVs. Does the driver stay flat?
 
-python tests/nightly/simulate.py [TRIALS] [SAMPLER]  prints, for each 10th of the run, seconds a trial and the driver's memory,
-and exits 1 where the last 10th takes more than 1.5 times the driver's CPU of the fourth one (by then the sampler is told of as
-many rows as it ever will be), or the driver has grown by more than 50 MB since the second. Rows are as long as real ones.
+python tests/nightly/simulate.py [TRIALS] [SAMPLER]  prints, for each 10th of the run, seconds a
+trial and the driver's memory, and exits 1 where the last 10th takes more than 1.5 times the
+driver's CPU of the fourth one (by then the sampler is told of as many rows as it ever will be),
+or the driver has grown by more than 50 MB since the second. Rows are as long as real ones.
 """
 
 import hashlib
@@ -51,13 +53,29 @@ class Nothing(worker.Trial):
     def step(self) -> dict[str, Any]:
         point: Point = self._point
         digest = hashlib.sha256(point.digest().encode()).digest()
-        numbers: dict[str, float | None] = {"test_accuracy": digest[0] / 255, "max_attack_auc": 0.5 + digest[1] / 510}
-        names = ("auc", "auc_lo", "auc_hi", "balanced_accuracy", "advantage", "tpr_at_fpr_0.01", "ppv_at_0.01", "ppv_at_0.5")
+        numbers: dict[str, float | None] = {
+            "test_accuracy": digest[0] / 255,
+            "max_attack_auc": 0.5 + digest[1] / 510,
+        }
+        names = (
+            "auc",
+            "auc_lo",
+            "auc_hi",
+            "balanced_accuracy",
+            "advantage",
+            "tpr_at_fpr_0.01",
+            "ppv_at_0.01",
+            "ppv_at_0.5",
+        )
         attacks = [
-            {"target": t, "attack": f"attack{a}", **dict.fromkeys(names, 0.5 + a / 64)} for t in range(4) for a in range(8)
+            {"target": t, "attack": f"attack{a}", **dict.fromkeys(names, 0.5 + a / 64)}
+            for t in range(4)
+            for a in range(8)
         ]
         empty = trial.failed(point, ValueError(""))
-        row = replace(empty, state="done", reason="", numbers=numbers, attacks=attacks, worst_attack="loss")
+        row = replace(
+            empty, state="done", reason="", numbers=numbers, attacks=attacks, worst_attack="loss"
+        )
         return {"row": json.dumps(replace(row, trial=self._index).to_json()), "done": True}
 
 
@@ -66,8 +84,14 @@ class Clock(Progress):
 
     def __init__(self, trials: int) -> None:
         super().__init__()
-        self.laps: list[tuple[int, float, float, float]] = []  # trials so far; a trial's seconds, and the driver's own; MB
-        self._step, self._count, self._lap = max(1, trials // 10), 0, (time.monotonic(), time.process_time())
+        self.laps: list[
+            tuple[int, float, float, float]
+        ] = []  # trials so far; a trial's seconds, and the driver's own; MB
+        self._step, self._count, self._lap = (
+            max(1, trials // 10),
+            0,
+            (time.monotonic(), time.process_time()),
+        )
 
     def say(self, text: str) -> None: ...
 
@@ -80,9 +104,16 @@ class Clock(Progress):
         if self._count % self._step == 0:
             now = (time.monotonic(), time.process_time())
             wall, own = ((new - old) / self._step for new, old in zip(now, self._lap, strict=True))
-            size = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+            size = (
+                int(Path("/proc/self/statm").read_text().split()[1])
+                * os.sysconf("SC_PAGE_SIZE")
+                / 2**20
+            )
             self.laps.append((self._count, wall, own, size))
-            said = f"{self._count:6d} trials  {wall:.3f} s a trial, {own:.3f} s of the driver's CPU  driver {size:.0f} MB"
+            said = (
+                f"{self._count:6d} trials  {wall:.3f} s a trial, {own:.3f} s of the driver's CPU  "
+                f"driver {size:.0f} MB"
+            )
             print(said, flush=True)
             self._lap = now
 
@@ -92,7 +123,9 @@ def main(trials: int, sampler: str) -> int:
     clock = Clock(trials)
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()
-        code = driver.run(files.parse(SWEEP % (trials, sampler)), Path(folder) / "out", progress=clock)
+        code = driver.run(
+            files.parse(SWEEP % (trials, sampler)), Path(folder) / "out", progress=clock
+        )
         rows = len(list((Path(folder) / "out" / "trials").iterdir()))
         print(f"{rows} rows, exit code {code}, {time.monotonic() - begin:.0f} s in all")
     small, early, (_, _, late, large) = clock.laps[1][3], clock.laps[3][2], clock.laps[-1]
@@ -100,4 +133,9 @@ def main(trials: int, sampler: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000, sys.argv[2] if len(sys.argv) > 2 else "tpe"))
+    sys.exit(
+        main(
+            int(sys.argv[1]) if len(sys.argv) > 1 else 2000,
+            sys.argv[2] if len(sys.argv) > 2 else "tpe",
+        )
+    )

@@ -20,7 +20,12 @@ pytestmark = pytest.mark.nightly
 def test_script(script: str) -> None:
     if script == "hosts.py" and os.geteuid() != 0:
         pytest.skip("network namespaces need root")
-    done = subprocess.run([sys.executable, str(Path(__file__).with_name(script))], capture_output=True, text=True, timeout=3600)
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name(script))],
+        capture_output=True,
+        text=True,
+        timeout=3600,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -32,7 +37,9 @@ def test_the_quickstart_as_a_job(tmp_path: Path) -> None:
         shutil.copy(ROOT / "sweeps" / "quickstart.yaml", work)
         run = [*RAYMIA, "run", "quickstart.yaml", "--out"]
         submit = [*RAY, "job", "submit", "--working-dir", str(work), "--"]
-        code, said = one.run([*submit, *run, str(tmp_path / "job")], work, 3600.0, RAY_API_SERVER_ADDRESS=one.door)
+        code, said = one.run(
+            [*submit, *run, str(tmp_path / "job")], work, 3600.0, RAY_API_SERVER_ADDRESS=one.door
+        )
         assert code == 0, said
         code, said = one.run([*run, str(tmp_path / "here")], work, 3600.0)
         assert code == 0, said

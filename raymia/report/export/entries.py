@@ -12,23 +12,38 @@ from raymia.results.row import Row
 
 @contextlib.contextmanager
 def needs(library: str) -> Iterator[None]:
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false"}  # nothing is sent unasked
+    # nothing is sent unasked
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false"}
     try:
         yield
     except ImportError as error:
-        raise EnvironmentFault(f"--to {library} needs what is not installed: pip install {library} ({error})") from None
+        raise EnvironmentFault(
+            f"--to {library} needs what is not installed: pip install {library} ({error})"
+        ) from None
 
 
 def params(row: Row) -> dict[str, Any]:
     """What was set: knobs that are None are left out, which the trackers do not know."""
-    named = {name: getattr(row, name) for name in ("defense", "dataset", "network", "seed", "models", "targets")}
+    named = {
+        name: getattr(row, name)
+        for name in ("defense", "dataset", "network", "seed", "models", "targets")
+    }
     return named | {key: value for key, value in row.knobs.items() if value is not None}
 
 
 def metrics(row: Row) -> dict[str, float]:
-    """What came out and is known, by names that every tracker takes: `auc.lira_mode_offline` for `auc.lira[mode=offline]`."""
-    return {re.sub(r"[^\w.-]+", "_", n).strip("_"): float(v) for n, v in row.numbers.items() if v is not None}
+    """What came out and is known, by names that every tracker takes: `auc.lira_mode_offline`
+    for `auc.lira[mode=offline]`.
+    """
+    return {
+        re.sub(r"[^\w.-]+", "_", n).strip("_"): float(v)
+        for n, v in row.numbers.items()
+        if v is not None
+    }
 
 
 def tags(row: Row) -> dict[str, str]:
-    return {name: str(getattr(row, name)) for name in ("trial", "digest", "signals", "state", "reason", "worst_attack")}
+    return {
+        name: str(getattr(row, name))
+        for name in ("trial", "digest", "signals", "state", "reason", "worst_attack")
+    }

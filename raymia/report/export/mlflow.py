@@ -10,7 +10,9 @@ from raymia.results.row import Row
 
 
 def write(folder: Folder, rows: Sequence[Row], where: Path | str) -> None:
-    """One run a row in an experiment named after the results folder: `where` is a new folder, or a server's address."""
+    """One run a row in an experiment named after the results folder: `where` is a new folder,
+    or a server's address.
+    """
     with entries.needs("mlflow"):
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param, RunTag
@@ -20,13 +22,26 @@ def write(folder: Folder, rows: Sequence[Row], where: Path | str) -> None:
     try:
         client = MlflowClient(f"sqlite:///{Path(where).resolve()}/mlflow.db" if local else where)
         if client.get_experiment_by_name(name):
-            raise SweepError(f"{said} has an experiment {name!r}, and nothing is overwritten; rename or delete it there")
-        experiment = client.create_experiment(name, Path(where, "artifacts").resolve().as_uri() if local else None)
+            raise SweepError(
+                f"{said} has an experiment {name!r}, and nothing is overwritten; rename or delete "
+                "it there"
+            )
+        experiment = client.create_experiment(
+            name, Path(where, "artifacts").resolve().as_uri() if local else None
+        )
         for row in rows:
             run = client.create_run(experiment, run_name=f"{row.trial} {row.defense}").info
-            metrics = [Metric(key, value, run.start_time, row.trial) for key, value in entries.metrics(row).items()]
+            metrics = [
+                Metric(key, value, run.start_time, row.trial)
+                for key, value in entries.metrics(row).items()
+            ]
             params = [Param(key, str(value)) for key, value in entries.params(row).items()]
-            client.log_batch(run.run_id, metrics, params, [RunTag(key, value) for key, value in entries.tags(row).items()])
+            client.log_batch(
+                run.run_id,
+                metrics,
+                params,
+                [RunTag(key, value) for key, value in entries.tags(row).items()],
+            )
             client.set_terminated(run.run_id, "FINISHED" if row.state == "done" else "FAILED")
     except MlflowException as error:
         raise EnvironmentFault(f"{said}: {' '.join(str(error).split())[:300]}") from error

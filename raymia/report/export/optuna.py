@@ -13,7 +13,9 @@ from raymia.study.asked import existing
 
 
 def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
-    """A study in SQLite, with the parameters and distributions that the search itself shows its sampler."""
+    """A study in SQLite, with the parameters and distributions that the search itself shows its
+    sampler.
+    """
     import optuna
 
     asked = existing(folder)
@@ -22,18 +24,36 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it logs every study to stderr
     storage = optuna.storages.RDBStorage(f"sqlite:///{out.resolve()}/study.db")
     try:
-        study = optuna.create_study(storage=storage, study_name=asked.name, directions=[o.direction for o in OBJECTIVES])
+        study = optuna.create_study(
+            storage=storage, study_name=asked.name, directions=[o.direction for o in OBJECTIVES]
+        )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # it means the names
+            # it means the names
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(list(COLUMNS))
         for row in rows:
             outcome = search.Outcome.of(row)
             arm, knobs = search.locate(asked, Point.from_json(row.point).recipe)
-            free = {search.name(arm, key): search.distribution(domain) for key, domain in asked.space(arm).items()}
-            attributes = ("trial", "digest", "defense", "knobs", "worst_attack", "signals", "state", "reason")
+            free = {
+                search.name(arm, key): search.distribution(domain)
+                for key, domain in asked.space(arm).items()
+            }
+            attributes = (
+                "trial",
+                "digest",
+                "defense",
+                "knobs",
+                "worst_attack",
+                "signals",
+                "state",
+                "reason",
+            )
             made = optuna.trial.create_trial(
-                state=optuna.trial.TrialState.COMPLETE if outcome.known else optuna.trial.TrialState.FAIL,
-                params={"arm": arm} | {search.name(arm, key): value for key, value in knobs.items()},
+                state=optuna.trial.TrialState.COMPLETE
+                if outcome.known
+                else optuna.trial.TrialState.FAIL,
+                params={"arm": arm}
+                | {search.name(arm, key): value for key, value in knobs.items()},
                 distributions={"arm": arms} | free,
                 values=list(outcome.values) if outcome.known else None,
                 user_attrs={name: getattr(row, name) for name in attributes},

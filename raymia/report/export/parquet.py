@@ -14,18 +14,28 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    # The cells say what a column is; where they may mislead (a digest of digits alone) or are all empty, its name does.
+    # The cells say what a column is; where they may mislead (a digest of digits alone) or are
+    # all empty, its name does.
     types = dict.fromkeys(columns.TEXT, pa.string()) | dict.fromkeys(columns.WHOLE, pa.int64())
     for name, text in tables(rows, folder.confirmed()).items():
         content = text.encode()
         table = csv.read_csv(
             pa.BufferReader(content),
-            read_options=csv.ReadOptions(block_size=len(content) + 1, use_threads=False),  # types are guessed from one block
+            # types are guessed from one block
+            read_options=csv.ReadOptions(block_size=len(content) + 1, use_threads=False),
             convert_options=csv.ConvertOptions(
-                column_types=types, null_values=[""], strings_can_be_null=True, true_values=["true"], false_values=["false"]
+                column_types=types,
+                null_values=[""],
+                strings_can_be_null=True,
+                true_values=["true"],
+                false_values=["false"],
             ),
         )
-        known = {field.name: pa.float64() if pa.types.is_null(field.type) else field.type for field in table.schema}
+        known = {
+            field.name: pa.float64() if pa.types.is_null(field.type) else field.type
+            for field in table.schema
+        }
         parquet.write_table(table.cast(pa.schema(known)), out / name.replace(".csv", ".parquet"))
-        if name == "trials.csv":  # the front's few lines keep its types: a knob that is whole in them is still no integer
+        # the front's few lines keep its types: a knob that is whole in them is still no integer
+        if name == "trials.csv":
             types |= known

@@ -17,7 +17,10 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
         for row in rows:
             metrics = entries.metrics(row)
             board.add_hparams(
-                entries.params(row), metrics, run_name=f"trial-{row.trial}-{row.digest[:8]}", global_step=row.trial
+                entries.params(row),
+                metrics,
+                run_name=f"trial-{row.trial}-{row.digest[:8]}",
+                global_step=row.trial,
             )
             for name in sorted(set(COLUMNS) & metrics.keys()):
                 board.add_scalar(name, metrics[name], row.trial)

@@ -1,4 +1,6 @@
-"""The results, or the model of a point, for other tools. Only reads the results folder; writes a new folder beside it."""
+"""The results, or the model of a point, for other tools. Only reads the results folder; writes
+a new folder beside it.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +18,22 @@ from raymia.results.remote import Location, locate
 from raymia.results.row import Row
 
 
-def write(folder: Folder, rows: Sequence[Row], tool: str, out: Path | None = None, **which: int | None) -> str:
-    """Hand `rows` of a results folder to a tool of TOOLS, or to `model` the model `which` (`trial`, `model`); where it went.
+def write(
+    folder: Folder, rows: Sequence[Row], tool: str, out: Path | None = None, **which: int | None
+) -> str:
+    """Hand `rows` of a results folder to a tool of TOOLS, or to `model` the model `which`
+    (`trial`, `model`); where it went.
 
-    `out` is a new folder, by default `export-<name>-<tool>` in the current one. What was begun and failed is removed.
-    Raises SweepError where `out` is there, or no such model is; EnvironmentFault where the library is not installed.
+    `out` is a new folder, by default `export-<name>-<tool>` in the current one. What was begun
+    and failed is removed. Raises SweepError where `out` is there, or no such model is;
+    EnvironmentFault where the library is not installed.
     """
     if not rows:
         raise SweepError(f"{folder.path} has no trials: is it a results folder?")
     if tool != "model" and any(value is not None for value in which.values()):
-        raise SweepError(f"--to {tool}: it takes all trials; --trial and --model are for --to model")
+        raise SweepError(
+            f"--to {tool}: it takes all trials; --trial and --model are for --to model"
+        )
     if tool == "mlflow" and out is None and (server := os.environ.get("MLFLOW_TRACKING_URI")):
         # its address may hold a password: it is named, never shown
         mlflow.write(folder, rows, server)
@@ -44,9 +52,15 @@ def _fresh(out: Path, folder: Folder) -> Iterator[Path]:
     if isinstance(locate(out), Location):
         raise SweepError(f"--out: got {out}; a folder on this machine is allowed")
     if isinstance(folder.path, Path) and out.resolve().is_relative_to(folder.path.resolve()):
-        raise SweepError(f"--out: got {out}; a folder outside the results folder is allowed, which holds what raymia run wrote")
+        raise SweepError(
+            f"--out: got {out}; a folder outside the results folder is allowed, which holds what "
+            "raymia run wrote"
+        )
     if os.path.lexists(out):
-        raise SweepError(f"{out} is there already, and nothing is overwritten; remove it, or choose another --out")
+        raise SweepError(
+            f"{out} is there already, and nothing is overwritten; remove it, or choose another "
+            "--out"
+        )
     try:
         out.mkdir(parents=True)
         with contextlib.ExitStack() as failed:
@@ -58,5 +72,9 @@ def _fresh(out: Path, folder: Folder) -> Iterator[Path]:
 
 
 TOOLS: dict[str, Callable[[Folder, Sequence[Row], Path], None]] = dict(
-    optuna=optuna.write, mlflow=mlflow.write, wandb=wandb.write, tensorboard=tensorboard.write, parquet=parquet.write
+    optuna=optuna.write,
+    mlflow=mlflow.write,
+    wandb=wandb.write,
+    tensorboard=tensorboard.write,
+    parquet=parquet.write,
 )

@@ -14,11 +14,25 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
     with entries.needs("wandb"):
         import wandb
     project = folder.path.resolve().name
-    quiet = wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True, x_disable_machine_info=True)
+    quiet = wandb.Settings(
+        silent=True, console="off", disable_git=True, disable_code=True, x_disable_machine_info=True
+    )
     try:
         for row in rows:
-            name, key, config = f"{row.trial} {row.defense}", row.digest[:32], entries.params(row) | entries.tags(row)
-            run = wandb.init(project=project, name=name, id=key, dir=out, mode="offline", config=config, settings=quiet)
+            name, key, config = (
+                f"{row.trial} {row.defense}",
+                row.digest[:32],
+                entries.params(row) | entries.tags(row),
+            )
+            run = wandb.init(
+                project=project,
+                name=name,
+                id=key,
+                dir=out,
+                mode="offline",
+                config=config,
+                settings=quiet,
+            )
             run.summary.update(entries.metrics(row))
             run.finish(exit_code=0 if row.state == "done" else 1)
     except wandb.Error as error:

@@ -19,16 +19,21 @@ Loss = Callable[[Outputs, Batch, Reference | None, Any], Tensor]
 class Backend(Protocol):
     """How the networks are kept and called.
 
-    `template`: one network that says what all of them are made of, and whether they train. `params`: what gradients are taken
-    of. `tensors`: the same as [K, ...], for an optimizer that moves them in place.
+    `template`: one network that says what all of them are made of, and whether they train.
+    `params`: what gradients are taken of. `tensors`: the same as [K, ...], for an optimizer
+    that moves them in place.
     """
 
     template: Network
     params: dict[str, Tensor]
     tensors: list[Tensor]
 
-    def map(self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]) -> Tensor:
-        """Losses [K] of batches [K, B, ...]; `reference` goes through the same network, `extra` are [K, ...]."""
+    def map(
+        self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
+    ) -> Tensor:
+        """Losses [K] of batches [K, B, ...]; `reference` goes through the same network, `extra`
+        are [K, ...].
+        """
 
     def stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
         """Gradients of `params` in the shapes of `tensors`."""
@@ -73,7 +78,9 @@ def called(loss: Loss, said: Sequence[Outputs], batches: Sequence[Batch], extra:
     return loss(said[0], batches[0], reference, extra)
 
 
-def each(loss: Loss, said: Sequence[Outputs], batches: Sequence[Batch], extra: dict[str, Tensor]) -> Tensor:
+def each(
+    loss: Loss, said: Sequence[Outputs], batches: Sequence[Batch], extra: dict[str, Tensor]
+) -> Tensor:
     """The losses [K] of what all networks said."""
     return vmap(partial(called, loss))(said, batches, extra)
 

@@ -10,7 +10,9 @@ from raymia.training.network import Network
 
 
 def backend(nets: Sequence[Network]) -> Backend:
-    """One network is the plain loop; several are multiplied at once where that is possible, and mapped elsewhere."""
+    """One network is the plain loop; several are multiplied at once where that is possible, and
+    mapped elsewhere.
+    """
     if len(nets) == 1:
         return Loop(nets[0])
     return Wide(nets) if can_be_wide(nets[0]) else Mapped(nets)

@@ -21,7 +21,9 @@ class Loop:
         self.tensors = [p.data.unsqueeze(0) for p in self.params.values()]
         self._modules = dict(net.named_modules())
 
-    def map(self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]) -> Tensor:
+    def map(
+        self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
+    ) -> Tensor:
         one = [Batch(*(t[0] for t in b)) for b in with_reference(batch, reference)]
         own = {name: tensor[0] for name, tensor in extra.items()}
         return called(loss, [self.template(b.x) for b in one], one, own).unsqueeze(0)

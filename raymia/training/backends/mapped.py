@@ -14,7 +14,9 @@ from raymia.training.defense import Batch
 class Mapped(Stacked):
     """A backend of K networks."""
 
-    def map(self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]) -> Tensor:
+    def map(
+        self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
+    ) -> Tensor:
         def mapped(params: Any, buffers: Any, batches: list[Batch], extra: Any) -> Tensor:
             said = [functional_call(self.template, (params, buffers), (b.x,)) for b in batches]
             return called(loss, said, batches, extra)

@@ -1,4 +1,5 @@
-"""Networks of linear layers, and of what acts on single numbers or vectors: all K weights multiply at once.
+"""Networks of linear layers, and of what acts on single numbers or vectors: all K weights
+multiply at once.
 
 Where a layer is too small to fill a core, that is several times faster.
 """
@@ -22,10 +23,13 @@ class Wide(Stacked):
     """A backend of K networks."""
 
     def kept(self, param: Tensor) -> Tensor:
-        # [K, out, in] as [K, in, out]: the gradient of a product with a transposed weight is strided, and slow to add
+        # [K, out, in] as [K, in, out]: the gradient of a product with a transposed weight is
+        # strided, and slow to add
         return param.transpose(1, 2).contiguous() if param.ndim == 3 else param
 
-    def map(self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]) -> Tensor:
+    def map(
+        self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
+    ) -> Tensor:
         batches = with_reference(batch, reference)
         return each(loss, [self._outputs(b.x) for b in batches], batches, extra)
 
@@ -55,5 +59,9 @@ class Wide(Stacked):
 def can_be_wide(net: Network) -> bool:
     """Whether every module is one that `_through` knows, and stands in one place alone."""
     modules = list(net.modules())
-    known = all(type(m) in _KNOWN and not (isinstance(m, nn.Flatten) and (m.start_dim, m.end_dim) != (1, -1)) for m in modules)
+    known = all(
+        type(m) in _KNOWN
+        and not (isinstance(m, nn.Flatten) and (m.start_dim, m.end_dim) != (1, -1))
+        for m in modules
+    )
     return known and len(modules) == len(list(net.named_modules(remove_duplicate=False)))

@@ -1,0 +1,47 @@
+"""Fixtures of these tests."""
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from cli_rows import ROWS, TRIALS
+
+import raymia.cluster
+from raymia.report import page
+from raymia.results.folder import Folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "trials.csv").write_text(TRIALS)
+    return tmp_path
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Stands in for Ray and for the page: keeps what it was called with, returns `code`, raises
+    `error`.
+    """
+    seen = SimpleNamespace(code=0, error=None, calls=[])
+
+    def run(sweep: Any, out: Path, **options: Any) -> int:
+        seen.calls.append((sweep, out, options))
+        if seen.error is not None:
+            raise seen.error
+        out.mkdir(parents=True, exist_ok=True)
+        for row in ROWS[len(Folder(out).rows()) :]:
+            Folder(out).write(row)
+        Folder(out).derive()
+        return int(seen.code)
+
+    def write(folder: Folder, digests: list[str] | None) -> Path:
+        return folder.path / "report.html"
+
+    driver: Any = ModuleType("raymia.cluster.driver")
+    driver.run = run
+    monkeypatch.setitem(sys.modules, driver.__name__, driver)
+    monkeypatch.setattr(raymia.cluster, "driver", driver, raising=False)
+    monkeypatch.setattr(page, "write", write)
+    return seen
