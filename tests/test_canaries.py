@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import binom
-from worlds import split
 
 from raymia.errors import SweepError
+from raymia.laws.synthetic import split
 from raymia.records import canaries
 from raymia.records.data import load
 from raymia.study import sweep

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import worlds
 
+from raymia.laws import synthetic as worlds
 from raymia.point import catalog
 from raymia.point.point import Point
 from raymia.records.data import Data, Dataset

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import Array, permuted, split, world
 
 from raymia.attack.attack import Attack, Rng, column, make
 from raymia.attack.learned import Learned
+from raymia.laws.synthetic import Array, permuted, split, world
 from raymia.point import catalog
 from raymia.point.space import Part
 from raymia.signals.view import Signals, View

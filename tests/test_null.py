@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import binom
-from worlds import Array, split, world
 
 from raymia.attack import attack as attacks
 from raymia.attack.attack import Attack, Rng, make
@@ -18,6 +17,7 @@ from raymia.attacks.loss import Loss
 from raymia.attacks.nn import Nn
 from raymia.attacks.nn_sorted import NnSorted
 from raymia.errors import SweepError
+from raymia.laws.synthetic import Array, split, world
 from raymia.point.space import Part
 from raymia.records.data import load as load_data
 from raymia.signals.view import Signals, View

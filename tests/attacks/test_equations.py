@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import entropy as kl
-from worlds import Array, world
 
 from raymia.attack.attack import make
 from raymia.attack.calibration import by_class
+from raymia.laws.synthetic import Array, world
 from raymia.point.space import Part
 from raymia.protocols.coin import Coin
 from raymia.records.split import POPULATION

@@ -1,0 +1,21 @@
+"""Every network keeps the laws."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from raymia.laws import networks
+from raymia.point import catalog
+
+SMALL: dict[str, dict[str, Any]] = {
+    "mlp": {"width": 8},
+    "cnn": {"width": 4},
+    "resnet18": {"width": 4},
+}
+
+
+@pytest.mark.parametrize("law", networks.LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("name", catalog.names("networks"))
+def test_law(law: Callable[..., None], name: str) -> None:
+    law(name, SMALL.get(name, {}))
