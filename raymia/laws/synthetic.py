@@ -29,7 +29,7 @@ def world(leak: float, drawn: Split | None = None, seed: int = 0) -> Signals:
     drawn = drawn or split()
     rng = np.random.default_rng(seed)
     models, records = drawn.member.shape
-    labels: Array = rng.integers(0, CLASSES, records)
+    labels = np.asarray(rng.integers(0, CLASSES, records))
     member, hard = leak * drawn.member, 0.5 * rng.normal(size=records)
     logits = rng.normal(size=(models, records, CLASSES))
     logits[:, np.arange(records), labels] += 9 * member + hard - 1
