@@ -100,10 +100,10 @@ def test_the_laws_hold_for_it(dropped: dict[str, str]) -> None:
         dropped,
         "-m",
         "pytest",
-        "tests/test_laws_defenses.py",
+        "tests/laws/test_defenses.py",
         "-k",
-        "slow_start and not l6",
+        "slow_start and not source and not equations",
         "-p",
         "no:cacheprovider",
     )
-    assert int(out.split(" passed")[0].split()[-1]) >= 4
+    assert int(out.split(" passed")[0].split()[-1]) >= 20

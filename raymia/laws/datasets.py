@@ -101,9 +101,9 @@ def damaged_files_are_refused(name: str, knobs: Knobs) -> None:
     """A file that is empty, of random bytes, a folder or gone is one line that names a place."""
     paths = {key: value for key, value in knobs.items() if _is_path(value)}
     for key, value in paths.items():
-        damages = [_emptied, _of_random_bytes, _made_a_folder]
+        damages = [_emptied, _of_random_bytes]
         if Path(str(value)).is_file():  # a folder with one picture less is another data set
-            damages.append(_removed)
+            damages += [_made_a_folder, _removed]
         for damage in damages:
             with tempfile.TemporaryDirectory() as folder:
                 copy = _copied(Path(str(value)), Path(folder))
