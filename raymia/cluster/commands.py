@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from raymia.point.objectives import ACCURACY, AUC, COLUMNS
+from raymia.point.origins import Cargo
 from raymia.records import data
 from raymia.report import page, query, terminal
 from raymia.report.commands import write_page
@@ -76,7 +77,7 @@ def confirm(folder: Path | Location, seeds: int) -> None:
         digests = asked.current(results)
         again.front(results, digests)  # there is one, or nothing is started
         records = data.load(sweep.dataset, sweep.search.seed)
-        with everywhere(sweep.resources, folder, records) as run:
+        with everywhere(sweep.resources, folder, records, Cargo.of(sweep.foreign)) as run:
             found = again.run(results, records, seeds, run, digests)
         page.write(results, digests)
     seen, rows = {row.digest: row for row in results.rows()}, []

@@ -24,6 +24,7 @@ from raymia.cluster.session import Session, scratch, session
 from raymia.cluster.transport import blind, keeper
 from raymia.cluster.worker import Trial
 from raymia.errors import EnvironmentFault, SweepError
+from raymia.point.origins import Cargo
 from raymia.records import data as datasets
 from raymia.results.folder import Folder
 from raymia.results.remote import Location
@@ -99,10 +100,12 @@ def _check(agenda: Agenda, mix_versions: bool) -> None:
             f"take {room / 2**20:.0f} MB or more; free some space, or choose another folder with "
             "--out"
         )
-    now = {name: version(name) for name in LIBRARIES}
-    for row in agenda.rows.values():
+    foreign = agenda.sweep.foreign
+    now = {name: version(name) for name in LIBRARIES} | foreign
+    # a row of another version of a part has another digest, and is none of the agenda's
+    for row in agenda.folder.rows() if foreign else agenda.rows.values():
         other = [
-            f"{k} {v} (here {now[k]})"
+            f"{k} {v[:12]} (here {now[k][:12]})"
             for k, v in sorted(row.versions.items())
             if k in now and now[k] != v
         ]
@@ -123,7 +126,8 @@ def _execute(agenda: Agenda, stop: Stop, progress: Progress) -> None:
         stop.check()
         agenda.begin()
         # On a cluster of many nodes, a trial has attackers of its own beside it.
-        pool = Pool.start(min(cluster.cpus, MOST), cluster.leash) if cluster.leash else None
+        size, cargo = min(cluster.cpus, MOST), Cargo.of(agenda.sweep.foreign)
+        pool = Pool.start(size, cluster.leash, cargo=cargo) if cluster.leash else None
         driver = Ledger(agenda, stop, progress)
         progress.start(agenda.sweep.search.trials, agenda.rows)
         try:
@@ -182,6 +186,7 @@ def _tuner(
         leash_folder=cluster.leash,
         keeper=keeper,
         nonce=nonce,
+        cargo=Cargo.of(agenda.sweep.foreign),
     )
     bundle = {"CPU": asked.cpu, "GPU": asked.gpu}
     needs = (

@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy as I
 from raymia.cluster import processes as leash
 from raymia.cluster.pool import _result
 from raymia.cluster.transport import Shelf, arrays, of, shelf
+from raymia.point.origins import Cargo
 from raymia.signals.observe import Work
 
 _RETRIES = 3
@@ -39,9 +40,16 @@ class Observer:
     """Trains and asks one group of models at a time, on a bundle of its own."""
 
     def __init__(
-        self, leash_folder: str | None, place: str, nonce: str, keeper: Any, gpu: bool
+        self,
+        leash_folder: str | None,
+        place: str,
+        nonce: str,
+        keeper: Any,
+        cargo: Cargo,
+        gpu: bool,
     ) -> None:
         leash.hold(leash_folder, "observer")
+        cargo.unload()
         settle(gpu)
         self._shelf, self._place = shelf(keeper, place, nonce), place
 

@@ -10,20 +10,24 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
 from raymia.cluster.processes import hold
+from raymia.point.origins import Cargo
 
 _AHEAD = 2  # calls that an actor is given at a time: one to work on, one that waits in its queue
 _RETRIES = 3
 MOST = 32  # attackers beside one trial, or beside all of this machine
 
+NOTHING = Cargo()
+
 
 class Attacker:
     """Runs one call at a time, on one CPU thread and without a GPU."""
 
-    def __init__(self, leash: str | None) -> None:
+    def __init__(self, leash: str | None, cargo: Cargo) -> None:
         # Ray 2.60 lets an actor that asked for no GPU see all of them.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         os.environ["OMP_NUM_THREADS"] = "1"  # read by torch, which nothing here has imported yet
         hold(leash, "attacker")
+        cargo.unload()
 
     def call(self, function: Callable[[Any], Any], item: Any) -> Any:
         return function(item)
@@ -38,7 +42,9 @@ class Pool:
     actors: tuple[Any, ...]
 
     @classmethod
-    def start(cls, size: int, leash: str | None = None, here: bool = False) -> "Pool":
+    def start(
+        cls, size: int, leash: str | None = None, here: bool = False, cargo: Cargo = NOTHING
+    ) -> "Pool":
         """`size` actors that take no CPU from the trials: a trial does nothing while its
         attacks run.
 
@@ -50,7 +56,7 @@ class Pool:
         remote = ray.remote(
             num_cpus=0, max_restarts=-1, max_task_retries=_RETRIES, scheduling_strategy=where
         )
-        return cls(tuple(remote(Attacker).remote(leash) for _ in range(size)))
+        return cls(tuple(remote(Attacker).remote(leash, cargo) for _ in range(size)))
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         """`list(map(function, items))`, on the actors. Raises what the first call to fail

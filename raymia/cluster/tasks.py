@@ -11,8 +11,10 @@ import ray
 from raymia.cluster import processes as leash
 from raymia.cluster.groups import settle
 from raymia.cluster.interrupt import Stop
+from raymia.cluster.pool import NOTHING
 from raymia.cluster.session import scratch, session
 from raymia.errors import EnvironmentFault
+from raymia.point.origins import Cargo
 from raymia.records.data import Data
 from raymia.results.remote import Location
 from raymia.study.sweep import Resources
@@ -22,7 +24,9 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
 @contextlib.contextmanager
-def everywhere(asked: Resources, out: Path | Location, data: Data) -> Iterator[Map]:
+def everywhere(
+    asked: Resources, out: Path | Location, data: Data, cargo: Cargo = NOTHING
+) -> Iterator[Map]:
     """A `map` whose calls are tasks of Ray, each with one trial's CPUs and GPUs; results come
     in the order of the items.
 
@@ -38,6 +42,7 @@ def everywhere(asked: Resources, out: Path | Location, data: Data) -> Iterator[M
         def call(function: Callable[[Any], Any], item: Any) -> Any:
             leash.hold(cluster.leash, "confirm")
             settle(asked.gpu > 0)
+            cargo.unload()
             return function(item)
 
         task = ray.remote(num_cpus=asked.cpu, num_gpus=asked.gpu, max_retries=_RETRIES)(call)

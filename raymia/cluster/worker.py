@@ -14,9 +14,10 @@ from ray import tune
 
 from raymia.cluster import processes as leash
 from raymia.cluster.groups import Spread, settle
-from raymia.cluster.pool import MOST, Pool
+from raymia.cluster.pool import MOST, NOTHING, Pool
 from raymia.cluster.transport import FolderFault, Shelf, shelf
 from raymia.errors import EnvironmentFault
+from raymia.point.origins import Cargo
 from raymia.point.point import Point
 from raymia.records.data import Data
 from raymia.results.row import Row
@@ -43,6 +44,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         leash_folder: str | None,
         keeper: Any,
         nonce: str,
+        cargo: Cargo = NOTHING,
     ) -> None:
         """`place`: the results folder. `pool`: attackers for all trials; None: this one starts
         its own, beside itself.
@@ -50,13 +52,15 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         `keeper` and `nonce`: for nodes that do not see the folder; None where all do.
         """
         leash.hold(leash_folder, "trial")
+        cargo.unload()
         settle(asked.gpu > 0)
         self._data, self._limit = data, asked.time_limit
         self._shelf = shelf(keeper, place, nonce)
         self._signals = self._shelf.root if self._shelf else Path(place, "signals")
         self._own = pool is None
-        self._pool = pool or Pool.start(min(max(1, ceil(asked.cpu)), MOST), leash_folder, here=True)
-        facts = (leash_folder, place, nonce, keeper)
+        size = min(max(1, ceil(asked.cpu)), MOST)
+        self._pool = pool or Pool.start(size, leash_folder, here=True, cargo=cargo)
+        facts = (leash_folder, place, nonce, keeper, cargo)
         self._spread = Spread.start(asked.spread, asked.gpu, asked.cpu, self._shelf, *facts)
         self.reset_config(config)
 

@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from raymia.errors import SweepError
+from raymia.point import origins
 from raymia.point.space import Choice, Domain, Part, Range
 
 # kind -> the module or folder that holds its instances, and the class that they extend
@@ -83,20 +84,59 @@ def _type_name(annotation: Any) -> str:
     return names.get(annotation, str(annotation))
 
 
-@cache
 def names(kind: str) -> tuple[str, ...]:
-    """The names of one kind, sorted."""
+    """The names of one kind, sorted: raymia's own, and those of packages and files.
+
+    Raises SweepError where a package has a name that is taken.
+    """
+    own, added = own_names(kind), origins.installed(kind)
+    for name in sorted(set(own) & added.keys()):
+        raise SweepError(
+            f"raymia and {added[name].distribution} ({added[name].target}) both have a "
+            f"{kind.removesuffix('s')} {name!r}; uninstall that package, or rename its entry point"
+        )
+    return tuple(sorted({*own, *origins.names(kind)}))
+
+
+@cache
+def own_names(kind: str) -> tuple[str, ...]:
+    """The names of raymia's own, sorted."""
     package = importlib.import_module(_KINDS[kind][0])
     return tuple(
         sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
     )
 
 
-@cache
-def find(kind: str, name: str) -> type[Any]:
-    """The one class that `<kind>/<name>.py` defines. Raises SweepError with the nearest
-    spelling where there is none.
+def named(kind: str, spelled: str) -> str:
+    """The name of what a sweep file spells: a name, or `path/to/file.py:Class`, which is read.
+
+    Raises SweepError where there is none.
     """
+    if not origins.is_file(spelled):
+        return spelled
+    name = origins.read(kind, spelled, (*own_names(kind), *origins.installed(kind)))
+    _found.cache_clear()  # the file may have changed since it was read
+    find(kind, name)
+    return name
+
+
+def foreign(parts: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Distribution -> version, file -> sha256, of those of (kind, name) that are not our own."""
+    found = (origins.of(kind, name) for kind, name in parts)
+    return dict(one.identity for one in found if one is not None)
+
+
+def find(kind: str, name: str) -> type[Any]:
+    """The class of a name: the one that `<kind>/<name>.py` defines, or that a package or a file
+    adds. Raises SweepError with the nearest spelling where there is none.
+    """
+    return _found(kind, name, origins.of(kind, name))
+
+
+@cache
+def _found(kind: str, name: str, origin: origins.Origin | None) -> type[Any]:
+    if origin is not None:
+        return _loaded(kind, name, origin)
     if name not in names(kind):
         raise SweepError(
             f"there is no {kind.removesuffix('s')} {name!r}; {suggest(name, names(kind))}"
@@ -117,6 +157,20 @@ def find(kind: str, name: str) -> type[Any]:
             f"{module.__name__} must define exactly one {base_name}, it defines {len(found)}"
         )
     return typing.cast(type[Any], found[0])
+
+
+def _loaded(kind: str, name: str, origin: origins.Origin) -> type[Any]:
+    _, base_module, base_name = _KINDS[kind]
+    base = getattr(importlib.import_module(base_module), base_name)
+    where = " ".join(origin.identity[:1]) if isinstance(origin, origins.Installed) else origin.path
+    try:
+        cls = origin.load()
+    except Exception as error:  # whatever the foreign module does when it is imported
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SweepError(f"{name} of {where} cannot be loaded: {said}") from error
+    if not (inspect.isclass(cls) and issubclass(cls, base)):
+        raise SweepError(f"{name} of {where} is no {base_name}; a class that extends it is needed")
+    return typing.cast(type[Any], cls)
 
 
 def suggest(given: str, allowed: Iterable[str]) -> str:
@@ -218,7 +272,9 @@ def describe(kind: str, name: str) -> dict[str, Any]:
         elif isinstance(knob.domain, Choice):
             row["choices"] = list(knob.domain.options)
         rows.append(row)
-    return {"name": name, "summary": summary(cls), "knobs": rows, "source": source(cls)}
+    origin = origins.of(kind, name)
+    described = {"name": name, "summary": summary(cls), "knobs": rows, "source": source(cls)}
+    return described | ({} if origin is None else {"from": " ".join(origin.identity)})
 
 
 def source(cls: type[Any]) -> str:

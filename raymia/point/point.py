@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 from raymia.errors import SweepError
-from raymia.point import catalog, columns
+from raymia.point import catalog, columns, origins
 from raymia.point.columns import word
 from raymia.point.schedule import Training
 from raymia.point.space import Choice, Knobs, Part, Range, Scalar, frozen
@@ -70,8 +70,16 @@ class Point:
         del body["dataset"]
         used = [("networks", self.network), ("protocols", self.protocol)]
         used += [("defenses", p) for p in self.recipe] + [("attacks", p) for p in self.attacks]
-        revisions = {f"{kind}.{p.name}": catalog.find(kind, p.name).revision for kind, p in used}
+        revisions = {f"{kind}.{p.name}": _revision(kind, p.name) for kind, p in used}
         return body | {"revisions": revisions | {"training": self.training.revision}}
+
+    @property
+    def foreign(self) -> dict[str, str]:
+        """Distribution -> version, and file -> sha256, of the parts that are not raymia's own."""
+        used = [("datasets", self.dataset), ("networks", self.network)]
+        used += [("protocols", self.protocol), *(("defenses", part) for part in self.recipe)]
+        used += [("attacks", part) for part in self.attacks]
+        return catalog.foreign((kind, part.name) for kind, part in used)
 
     def digest(self) -> str:
         """sha256 of the canonical point, as hex."""
@@ -113,6 +121,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: plain(v) for k, v in value.items()}
     return [plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+
+def _revision(kind: str, name: str) -> int | list[Any]:
+    """The revision of a part; where it is not our own, also what it is of, and which version."""
+    revision: int = catalog.find(kind, name).revision
+    origin = origins.of(kind, name)
+    return revision if origin is None else [revision, *origin.identity]
 
 
 def _part(body: Mapping[str, Mapping[str, Any]]) -> Part:

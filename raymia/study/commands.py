@@ -48,12 +48,12 @@ def list_(kind: str | None, as_json: bool) -> None:
         return
     for k in kinds:
         rows = [
-            [t["name"], t["summary"], _knobs(t["knobs"]), t["source"]]
+            [t["name"], t["summary"], _knobs(t["knobs"]), t["source"], t.get("from", "")]
             for t in things
             if t["kind"] == k
         ]
         click.echo(k)
-        table(["name", "what", "knobs", "source"], rows)
+        table(["name", "what", "knobs", "source", "from"], rows)
 
 
 def _knobs(knobs: Iterable[Mapping[str, Any]]) -> str:

@@ -85,6 +85,10 @@ def _named(kind: str, name: str, given: Node, free: bool = False) -> Part:
     """A part with every knob written out; with `free`, one may be a domain, and is its declared
     range if left out.
     """
+    try:
+        name = catalog.named(kind, name)
+    except SweepError as error:
+        raise given.refuse(str(error), name) from None
     if name not in catalog.names(kind):
         raise given.refuse(
             f"no such {kind.removesuffix('s')}; {catalog.suggest(name, catalog.names(kind))}", name

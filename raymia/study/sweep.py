@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from raymia.errors import SweepError
-from raymia.point import catalog, columns
+from raymia.point import catalog, columns, origins
 from raymia.point.point import Point as Point
 from raymia.point.point import plain
 from raymia.point.schedule import Training
@@ -171,6 +171,14 @@ class Sweep:
         """
         return (point.attacks, point.protocol) == (self.attacks, self.protocol)
 
+    @property
+    def foreign(self) -> dict[str, str]:
+        """Distribution -> version, and file -> sha256, of the parts that are not raymia's own."""
+        used = [("datasets", self.dataset), ("networks", self.network)]
+        used += [("protocols", self.protocol), *(("attacks", part) for part in self.attacks)]
+        used += [("defenses", part) for arm in self.arms for part in arm]
+        return catalog.foreign((kind, part.name) for kind, part in used)
+
     def resolved(self) -> dict[str, Any]:
         """The sweep as a plain mapping, everything written out; `parse(dump(...))` makes an
         equal sweep of it.
@@ -181,8 +189,15 @@ class Sweep:
             {("from" if key == "warm" else key): value for key, value in search.items()}
         )
         body["training"] = {**body["training"], "lanes": body.pop("lanes")}
-        body["defenses"] = body.pop("arms")
+        body["defenses"] = [[_spelled("defenses", part) for part in arm] for arm in self.arms]
+        body["attacks"] = [_spelled("attacks", part) for part in self.attacks]
+        for key in ("dataset", "network", "protocol"):
+            body[key] = _spelled(f"{key}s", getattr(self, key))
         return {key: body[key] for key in _KEYS}
+
+
+def _spelled(kind: str, part: Part) -> dict[str, Any]:
+    return {origins.spelled(kind, part.name): plain(part.knobs)}
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:

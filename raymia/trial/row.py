@@ -195,5 +195,6 @@ def unfinished(point: Point, key: str, state: str, reason: str, models: int, tar
         versions={
             "python": platform.python_version(),
             **{name: version(name) for name in LIBRARIES},
+            **point.foreign,
         },
     )

@@ -22,7 +22,7 @@ def plugins(
     for name, text in PLUGINS.items():
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(textwrap.dedent(text))
-    caches = (catalog.names, catalog.find)
+    caches = (catalog.own_names, catalog._found)
     for kind in ("defenses", "attacks"):
         monkeypatch.setattr(getattr(raymia, kind), "__path__", [str(root / kind)])
     for cache in caches:
