@@ -28,7 +28,7 @@ lint: install
 
 # The tests that start Ray come last, alone: they want the machine for themselves. pytest's 5 is "there are none".
 test: lint
-	$(BIN)/pytest -m "not cluster and not nightly"
+	$(BIN)/pytest -n auto -m "not cluster and not nightly"
 	$(BIN)/pytest -m "cluster and not nightly" || [ $$? -eq 5 ]
 
 docs: install

@@ -88,10 +88,10 @@ def test_a_bad_canary_is_refused(bad: str) -> None:
 
 
 def test_tpr_on_canaries_counts_strictly_above() -> None:
-    score = np.concatenate([np.arange(2000.0), [1998.5, 1997.5, 5.0, 3000.0]])
-    member = np.arange(2004) >= 2000
+    score = np.concatenate([np.arange(2000.0), [1998.5, 1997.5, 1997.0, 5.0, 3000.0]])
+    member = np.arange(2005) >= 2000
     found = planted.tpr(score, member, 0.001)  # two false positives are allowed: 1999 and 1998
-    assert found is not None and found.value == 0.75
+    assert found is not None and found.value == 0.6
     assert planted.tpr(score[1001:], member[1001:], 0.001) is None
 
 

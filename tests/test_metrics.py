@@ -38,7 +38,6 @@ def scored(draw: Any, least: int = 1, most: int = 25) -> tuple[Any, Any]:
 
 
 @given(scored(), st.randoms(use_true_random=False))
-@settings(deadline=None)  # shared machines are slow at times
 def test_auc_counts_pairs(case: Any, random: Any) -> None:
     score, member = case
     auc = metrics.auc(score, member)
@@ -96,7 +95,6 @@ def test_delong_on_a_case_worked_by_hand() -> None:
 
 
 @given(scored(least=2))
-@settings(deadline=None)  # shared machines are slow at times
 def test_influence_is_textbook_delong(case: Any) -> None:
     score, member = case
     inside, outside = score[member], score[~member]
@@ -179,7 +177,7 @@ def test_clopper_pearson_by_hand() -> None:
 
 
 @given(scored(least=20, most=60))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_tpr_against_every_threshold(case: Any) -> None:
     score, member = case
     points = [
@@ -203,7 +201,6 @@ def test_tpr_is_empty_where_too_few_could_err() -> None:
 
 
 @given(scored())
-@settings(deadline=None)  # shared machines are slow at times
 def test_best_threshold_against_every_threshold(case: Any) -> None:
     score, member = case
 

@@ -1,7 +1,7 @@
 """A recipe is a defense: of one part it equals the part, and nesting changes nothing."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -166,6 +166,32 @@ def test_a_recipe_folds_every_trait() -> None:
     assert Recipe((*voids,)).traits().voids_epsilon == "; ".join(
         v.traits().voids_epsilon for v in voids
     )
+
+
+@dataclass(frozen=True)
+class Epochs(Defense):
+    """Multiplies the epochs, then adds to them."""
+
+    by: int = 1
+    plus: int = 0
+
+    def training(self, training: Training) -> Training:
+        return replace(training, epochs=self.by * training.epochs + self.plus)
+
+
+def test_schedules_change_in_the_written_order() -> None:
+    times, plus = Epochs(by=3), Epochs(plus=2)
+    assert Recipe((times, plus)).training(TRAINING).epochs == 3 * 4 + 2
+    assert Recipe((plus, times)).training(TRAINING).epochs == 3 * (4 + 2)
+
+
+def test_the_rate_of_members_is_unknown_where_others_are_learned() -> None:
+    """Amplification holds of the records that are drawn, and a student draws others."""
+    private = catalog.made("defenses", Part("dpsgd", {"accountant": "rdp"}))
+    alone = Recipe((private,)).facts(100, TRAINING)
+    taught = Recipe((private, PART["dmp"])).facts(100, TRAINING)
+    assert alone["sample_rate"] is not None and alone["epsilon"] is not None
+    assert taught["sample_rate"] is None
 
 
 @pytest.mark.parametrize("i", range(len(CLASHES)))

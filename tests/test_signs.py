@@ -26,6 +26,7 @@ from raymia.training.defense import Batch, Clock, Lesson, Reference
 from raymia.training.group import Group
 from raymia.training.network import Network, Outputs, classifier
 from raymia.training.optimizer import Optimizer
+from raymia.trial import judge
 from raymia.trial import row as rows
 from raymia.trial.judge import Verdict
 from raymia.verdict import audit, metrics
@@ -167,6 +168,24 @@ def test_a_stand_in_leaves_out_its_complement() -> None:
         assert len(stand_in.member) == len(view.member) - (2 if view.twin[k] >= 0 else 1)
         pairs += view.twin[k] >= 0
     assert pairs >= 8
+
+
+def test_a_threshold_is_the_best_one_on_the_first_shadow() -> None:
+    """Not on the target: calling members by it is what a stranger could do."""
+    signals, attack = world(0.3, split(models=8)), catalog.made("attacks", Part("loss", {}))
+    view = signals.view(0, ["logits"])
+    (verdict,) = judge.verdicts(attack, "loss", signals, [0], ("x",))
+    stand_in, member = view.as_target(0)
+    rng = np.random.default_rng(0)
+    threshold = metrics.best_threshold(attack.score(stand_in, rng), member)
+    own = signals.split.member[signals.split.targets[0], view.asked]
+    said = metrics.at_threshold(attack.score(view, rng), own, threshold)
+    assert verdict.line["balanced_accuracy"] == said.balanced_accuracy
+    others = {
+        metrics.best_threshold(attack.score(v, rng), m)
+        for v, m in (view.as_target(k) for k in range(1, len(view.member)))
+    }
+    assert threshold not in others
 
 
 @pytest.mark.parametrize("name", catalog.names("protocols"))

@@ -59,7 +59,7 @@ def test_no_record_is_where_it_may_not_be(name: str, knobs: dict[str, int], shar
     seed=st.integers(0, 9),
     replicate=st.integers(0, 3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_coin_draws_complementary_pairs(pairs: int, n: int, seed: int, replicate: int) -> None:
     split = draw("coin", n, seed, replicate, models=2 * pairs, targets=pairs)
     audited = split.role == AUDITED

@@ -3,6 +3,8 @@
 import json
 import pickle
 from collections import Counter
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from raymia.point import catalog
 from raymia.point.point import Point
+from raymia.point.space import Part
 from raymia.protocols.coin import Coin
 from raymia.records.data import Data, load
 from raymia.signals import observe, world
@@ -113,3 +116,22 @@ def test_the_worlds_of_a_trial(tiny: tuple[Point, Data]) -> None:
         one.model_keys(range(4)) == one.base.model_keys(range(4)) != one.plain.model_keys(range(4))
     )
     assert len({one.key, one.base.key, one.plain.key}) == 3
+
+
+def test_who_attacks_does_not_name_the_signals(tiny: tuple[Point, Data]) -> None:
+    point, data = tiny
+    key = world.of(point, len(data)).key
+    for other in (
+        replace(point, attacker="adaptive"),
+        replace(point, attacks=point.attacks[:1]),
+        replace(point, protocol=Part("coin", {**point.protocol.knobs, "models": 12})),
+    ):
+        assert other != point and world.of(other, len(data)).key == key
+    assert world.of(replace(point, seed=1), len(data)).key != key
+
+
+@pytest.mark.parametrize("pair", list(combinations((1, 1.0, True), 2)))
+def test_values_of_different_types_are_different_values(pair: tuple[Any, Any]) -> None:
+    """A digest tells 1, 1.0 and true apart; so must what is kept by a part."""
+    one, other = (Part("x", {"knob": value}) for value in pair)
+    assert one != other and len({one, other}) == 2 and one == Part("x", dict(one.knobs))

@@ -288,6 +288,21 @@ def test_places_within_a_class_by_hand() -> None:
     assert ((low < got) & (got < low + width)).all()
 
 
+def test_places_are_among_the_shadows_non_members() -> None:
+    """What the shadows say of their own members moves no place."""
+    draw, labels = np.random.default_rng(0), np.arange(12) % 2
+    own, others = draw.normal(size=(12, 2)), draw.normal(size=(3, 12, 2))
+    member = draw.random((3, 12)) < 0.5
+    places = score("loss", tiny(own, others, labels, member), per_class=True)
+    for moved, same in ((member, True), (~member, False)):
+        told = np.where(moved[..., None], draw.normal(size=others.shape), others)
+        again = score("loss", tiny(own, told, labels, member), per_class=True)
+        if same:  # only the common scale of what lies between two places may differ
+            assert (again.argsort() == places.argsort()).all()
+        else:
+            assert (again.argsort() != places.argsort()).any()
+
+
 def test_rare_classes_do_not_win_the_top_ranks() -> None:
     """Nothing leaks: half of the records are of a class with three known scores, and they are
     not the highest hundredth.

@@ -223,7 +223,16 @@ def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
+def settled(value: Any) -> Any:
+    """With 0.0 for -0.0."""
+    if isinstance(value, dict):
+        return {key: settled(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [settled(inner) for inner in value]
+    return value + 0.0 if isinstance(value, float) else value
+
+
 @given(st.recursive(st.none() | st.booleans() | NUMBERS | TEXTS, nested, max_leaves=8))
 def test_what_is_dumped_is_read_back(value: Any) -> None:
     read = yamlfile.parse(yamlfile.dump({"value": value}), "x").plain()
-    assert read == {"value": value} and repr(read) == repr({"value": value}).replace("-0.0", "0.0")
+    assert repr(read) == repr({"value": settled(value)})
