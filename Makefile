@@ -1,9 +1,11 @@
-# Each target stands alone on a fresh machine: it makes .venv if there is none. Needs python3 >= 3.11 and make, nothing else.
+# Each target stands alone on a fresh machine: it makes .venv if there is none.
+# Needs python3 >= 3.11 and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-# One computing thread a process: raymia runs more processes instead, and numbers do not depend on the number of cores.
+# One computing thread a process: raymia runs more processes instead, and numbers do not depend on
+# the number of cores.
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -26,7 +28,8 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The tests that start Ray come last, alone: they want the machine for themselves. pytest's 5 is "there are none".
+# The tests that start Ray come last, alone: they want the machine for themselves. pytest's 5 is
+# "there are none".
 test: lint
 	$(BIN)/pytest -n auto -m "not cluster and not nightly"
 	$(BIN)/pytest -m "cluster and not nightly" || [ $$? -eq 5 ]

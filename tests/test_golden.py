@@ -17,8 +17,7 @@ from raymia.point import catalog
 from raymia.point.point import Point
 from raymia.records.data import Data, Dataset
 from raymia.records.data import load as load_data
-from raymia.signals import ask as laboratory
-from raymia.signals import world
+from raymia.signals import ask, world
 from raymia.streams import stream
 from raymia.study import sweep
 
@@ -45,7 +44,7 @@ def _point(defense: str = "", network: str = MLP, protocol: str = COIN) -> tuple
 def defense(name: str) -> list[float]:
     """Mean log-probability and mean confidence of model 0's released logits, over all records."""
     point, data = _point(name, network="{cnn: {width: 8}}" if name in IMAGES else MLP)
-    bench = laboratory.Bench(world.of(point, len(data)), data, range(1))
+    bench = ask.Bench(world.of(point, len(data)), data, range(1))
     model = bench.train()[0]
     raw = bench.ask(model, 0, ["logits"], bench.recipe)["logits"]
     whole = world.of(point, len(data)).recipe
@@ -66,7 +65,7 @@ def network(name: str) -> list[float]:
     from raymia.training.fit import _seeded
 
     point, data = _point(network=name)
-    bench = laboratory.Bench(world.of(point, len(data)), data, range(1))
+    bench = ask.Bench(world.of(point, len(data)), data, range(1))
     net = _seeded(bench.build, seed_of("golden")).eval()
     with torch.no_grad():
         logits = net(pixels(bench.x[:8], torch.float32)).logits.double()

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from raymia.records.data import load
-from raymia.signals import ask as laboratory
-from raymia.signals import world
+from raymia.signals import ask, world
 from raymia.study import sweep
 from raymia.training import teachers
 from raymia.training.defense import Predictor
@@ -25,11 +24,11 @@ defenses: [%s]
 """
 
 
-def bench(arms: str, i: int, group: range, knobs: dict[str, Any] | None = None) -> laboratory.Bench:
+def bench(arms: str, i: int, group: range, knobs: dict[str, Any] | None = None) -> ask.Bench:
     file = sweep.parse(TEACHING % arms)
     data = load(file.dataset, 0)
     point = file.point(i, knobs or {}, 0, data)
-    return laboratory.Bench(world.of(point, len(data)), data, group)
+    return ask.Bench(world.of(point, len(data)), data, group)
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(
         Group, "train", lambda self: out.append(len(self.batch_streams)) or plain(self)
     )
-    monkeypatch.setattr(laboratory, "TEACHERS", teachers.Shelf(1 << 29))
+    monkeypatch.setattr(ask, "TEACHERS", teachers.Shelf(1 << 29))
     return out
 
 
@@ -97,5 +96,5 @@ def test_teachers_of_another_schedule_are_others(trained: list[int]) -> None:
     shared = [found(i) for i in (0, 1)]
     assert trained == [1, 1] and not torch.equal(*shared)
     for i in (0, 1):
-        laboratory.TEACHERS = teachers.Shelf(1 << 29)  # the fixture puts the old one back
+        ask.TEACHERS = teachers.Shelf(1 << 29)  # the fixture puts the old one back
         assert torch.equal(found(i), shared[i])

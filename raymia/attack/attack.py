@@ -72,8 +72,8 @@ class Attack:
         return [Scored(self.score(view, rng)) for view, rng in zip(views, rngs, strict=True)]
 
     def cut(self, view: View) -> float | None:
-        """At or above which a score says member; None: the best one on the first shadow, which
-        stands in for the target.
+        """The threshold: a score at or above it says member. None takes the best threshold on
+        the first shadow, as if that were the target.
         """
         return None
 

@@ -10,12 +10,13 @@ Array = np.ndarray[Any, Any]
 
 
 def by_class(score: Array, label: Array, known: Array, known_label: Array) -> Array:
-    """Each score's place in (0, 1) among the n known scores of its class: in which of the n + 1
-    gaps it falls, by n + 1.
+    """Each score's place in (0, 1) among the n known scores of its class: how many of them are
+    below it, divided by n + 1.
 
-    Within a gap the larger score ranks higher: so nothing ties that did not. The mean of all
-    places is the same whatever n is, and a class of which little is known stays away from both
-    ends: it cannot win the top ranks. Shapes: score, label [A]; known, known_label [P] -> [A].
+    Between two known scores the larger one still ranks higher: so nothing ties that did not.
+    The mean of all places is the same whatever n is, and a class of which little is known stays
+    away from both ends: it cannot win the top ranks. Shapes: score, label [A]; known,
+    known_label [P] -> [A].
     """
     out = np.empty(len(score))
     # a common scale, so that what lies beyond all known ones of its class is still ranked

@@ -28,10 +28,10 @@ NOTHING = np.zeros(0, np.int64)
 Pairs = Annotated[int, Range(1_000, 100_000, log=True, least=0)]
 STARTS = 3  # trainings of one network, at most: the first and two more where it collapsed
 HELD_OUT = 0.1  # of the records, which tell whether it did
-SEEN, SURE = 1.645, 3.0  # standard errors from which power counts as there, and as plain to see
-# and from which half of it is asked for: the power of a network that sees as much is that, give
-# or take 1 or 2
-VERY_SURE = 6.0
+# Powers in standard errors. Below SEEN a network tells nothing; above SURE the plain score tells
+# members beyond doubt; above VERY_SURE a network must reach half of the plain score's power: one
+# that sees the same reaches all of it, to within 1 or 2.
+SEEN, SURE, VERY_SURE = 1.645, 3.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ class _Task:
         )
 
     def collapsed(self, power: float) -> bool:
-        """Whether a network with that power on the held-out pairs is a constant, or blind to
-        what is plain to see.
+        """Whether a network with that power on the held-out pairs is a constant, or misses what
+        the plain score tells beyond doubt.
         """
         return (
             power == -np.inf

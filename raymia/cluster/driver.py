@@ -29,7 +29,7 @@ from raymia.records import data as datasets
 from raymia.results.folder import Folder
 from raymia.results.remote import Location
 from raymia.results.row import Row, best
-from raymia.study import preflight as estimate
+from raymia.study import preflight
 from raymia.study.asked import sweep_of
 from raymia.study.sweep import Sweep, check_continues
 from raymia.trial import run as trials
@@ -65,7 +65,7 @@ def run(
         if (there := sweep_of(folder)) is not None:
             check_continues(there.resolved(), sweep)
         data = datasets.load(sweep.dataset, sweep.search.seed)
-        estimate.check(sweep, data)
+        preflight.check(sweep, data)
         agenda = Agenda(sweep, folder, data, retry_failed)
         try:
             if agenda.pending:
@@ -127,7 +127,7 @@ def _execute(agenda: Agenda, stop: Stop, progress: Progress) -> None:
         agenda.begin()
         # On a cluster of many nodes, a trial has attackers of its own beside it.
         size, cargo = min(cluster.cpus, MOST), Cargo.of(agenda.sweep.foreign)
-        pool = Pool.start(size, cluster.leash, cargo=cargo) if cluster.leash else None
+        pool = Pool.start(size, cluster.register, cargo=cargo) if cluster.register else None
         driver = Ledger(agenda, stop, progress)
         progress.start(agenda.sweep.search.trials, agenda.rows)
         try:
@@ -156,7 +156,7 @@ def _sight(folder: Folder, cluster: Session, progress: Progress) -> Iterator[tup
     and told; a keeper of None where all do.
     """
     nonce, remote = secrets.token_hex(16), isinstance(folder.path, Location)
-    if cluster.leash and not remote:
+    if cluster.register and not remote:
         yield None, nonce
         return
     try:
@@ -183,7 +183,7 @@ def _tuner(
         place=str(agenda.folder.path.resolve()),
         pool=pool,
         asked=asked,
-        leash_folder=cluster.leash,
+        register=cluster.register,
         keeper=keeper,
         nonce=nonce,
         cargo=Cargo.of(agenda.sweep.foreign),

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy as Inside
 
-from raymia.cluster import processes as leash
+from raymia.cluster import processes
 from raymia.cluster.pool import _result
 from raymia.cluster.transport import Shelf, arrays, of, shelf
 from raymia.point.origins import Cargo
@@ -41,14 +41,14 @@ class Observer:
 
     def __init__(
         self,
-        leash_folder: str | None,
+        register: str | None,
         place: str,
         nonce: str,
         keeper: Any,
         cargo: Cargo,
         gpu: bool,
     ) -> None:
-        leash.hold(leash_folder, "observer")
+        processes.hold(register, "observer")
         cargo.unload()
         settle(gpu)
         self._shelf, self._place = shelf(keeper, place, nonce), place

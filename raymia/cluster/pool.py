@@ -22,11 +22,11 @@ NOTHING = Cargo()
 class Attacker:
     """Runs one call at a time, on one CPU thread and without a GPU."""
 
-    def __init__(self, leash: str | None, cargo: Cargo) -> None:
+    def __init__(self, register: str | None, cargo: Cargo) -> None:
         # Ray 2.60 lets an actor that asked for no GPU see all of them.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         os.environ["OMP_NUM_THREADS"] = "1"  # read by torch, which nothing here has imported yet
-        hold(leash, "attacker")
+        hold(register, "attacker")
         cargo.unload()
 
     def call(self, function: Callable[[Any], Any], item: Any) -> Any:
@@ -43,7 +43,7 @@ class Pool:
 
     @classmethod
     def start(
-        cls, size: int, leash: str | None = None, here: bool = False, cargo: Cargo = NOTHING
+        cls, size: int, register: str | None = None, here: bool = False, cargo: Cargo = NOTHING
     ) -> "Pool":
         """`size` actors that take no CPU from the trials: a trial does nothing while its
         attacks run.
@@ -56,7 +56,7 @@ class Pool:
         remote = ray.remote(
             num_cpus=0, max_restarts=-1, max_task_retries=_RETRIES, scheduling_strategy=where
         )
-        return cls(tuple(remote(Attacker).remote(leash, cargo) for _ in range(size)))
+        return cls(tuple(remote(Attacker).remote(register, cargo) for _ in range(size)))
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         """`list(map(function, items))`, on the actors. Raises what the first call to fail

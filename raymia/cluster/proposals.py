@@ -82,8 +82,8 @@ class Ledger:
         self.progress.finished(row)
 
     def lost(self, name: str, why: str, began: bool, late: bool, preempted: bool = False) -> None:
-        """A worker ended, not of its own accord: the trial runs again, a few times; as good as
-        always where its node is gone.
+        """A worker or its node was lost: the trial runs again, up to _RETRIES times for a
+        worker, and up to _PREEMPTIONS times for a node that was taken away.
 
         Tune's own retries are not used. They do not count for a worker that is lost between two
         trials, and there is no telling a trial that kills its worker from a worker that cannot

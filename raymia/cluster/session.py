@@ -19,7 +19,7 @@ from typing import Any
 import ray
 
 from raymia import machine
-from raymia.cluster import processes as leash
+from raymia.cluster import processes
 from raymia.cluster.capacity import Node, at_once, reachable
 from raymia.cluster.interrupt import Stopped
 from raymia.errors import EnvironmentFault, SweepError
@@ -33,10 +33,12 @@ _LONGEST_ROOT = 40  # the paths of Ray's sockets below it must stay under 107 ch
 
 @dataclass(frozen=True)
 class Session:
-    """A cluster that is there: its nodes at its largest. `leash` is None where it is not ours."""
+    """A cluster that is there: its nodes at its largest, and the register of the processes of
+    this run, None where the cluster is not ours.
+    """
 
     nodes: tuple[Node, ...]
-    leash: str | None
+    register: str | None
 
     @property
     def cpus(self) -> int:
@@ -67,14 +69,14 @@ def scratch(out: Path | Location) -> Iterator[Path]:
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise EnvironmentFault(f"{folder} must be a folder that only you can open; remove it")
-    leash.end(path / "leash")
+    processes.end(path / "processes")
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
-    (path / "leash").mkdir()
+    (path / "processes").mkdir()
     try:
         yield path
     finally:
-        leash.end(path / "leash", grace=2.0)
+        processes.end(path / "processes", grace=2.0)
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -96,7 +98,7 @@ def session(asked: Resources, folder: Path, data_bytes: int) -> Iterator[Session
                 _start(settings, address)
             # what went wrong stands in the rows
             logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-            yield Session(_nodes(asked, ours), str(folder / "leash") if ours else None)
+            yield Session(_nodes(asked, ours), str(folder / "processes") if ours else None)
         except SystemExit:  # Ray's own handler of SIGTERM, which stands from the start of Ray on
             raise Stopped(signal.SIGTERM) from None
         except (ConnectionError, ray.exceptions.AuthenticationError) as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from raymia.cluster import processes as leash
+from raymia.cluster import processes
 from raymia.cluster.groups import settle
 from raymia.cluster.interrupt import Stop
 from raymia.cluster.pool import NOTHING
@@ -40,7 +40,7 @@ def everywhere(
         stop.check()
 
         def call(function: Callable[[Any], Any], item: Any) -> Any:
-            leash.hold(cluster.leash, "confirm")
+            processes.hold(cluster.register, "confirm")
             settle(asked.gpu > 0)
             cargo.unload()
             return function(item)

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from raymia.cluster import processes as leash
+from raymia.cluster import processes
 from raymia.cluster.groups import Spread, settle
 from raymia.cluster.pool import MOST, NOTHING, Pool
 from raymia.cluster.transport import FolderFault, Shelf, shelf
@@ -41,7 +41,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         place: str,
         pool: Pool | None,
         asked: Resources,
-        leash_folder: str | None,
+        register: str | None,
         keeper: Any,
         nonce: str,
         cargo: Cargo = NOTHING,
@@ -51,7 +51,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
 
         `keeper` and `nonce`: for nodes that do not see the folder; None where all do.
         """
-        leash.hold(leash_folder, "trial")
+        processes.hold(register, "trial")
         cargo.unload()
         settle(asked.gpu > 0)
         self._data, self._limit = data, asked.time_limit
@@ -59,8 +59,8 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         self._signals = self._shelf.root if self._shelf else Path(place, "signals")
         self._own = pool is None
         size = min(max(1, ceil(asked.cpu)), MOST)
-        self._pool = pool or Pool.start(size, leash_folder, here=True, cargo=cargo)
-        facts = (leash_folder, place, nonce, keeper, cargo)
+        self._pool = pool or Pool.start(size, register, here=True, cargo=cargo)
+        facts = (register, place, nonce, keeper, cargo)
         self._spread = Spread.start(asked.spread, asked.gpu, asked.cpu, self._shelf, *facts)
         self.reset_config(config)
 

@@ -1,4 +1,4 @@
-"""How models are trained, before any defense has had its word."""
+"""How models are trained, before a defense changes anything."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal

@@ -155,12 +155,12 @@ _ONE = threading.Lock()  # the lock below is of a process, not of a thread
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[bytes]:
-    """The content of a file, which nobody else changes meanwhile: no process here, nor on a
-    node that has the folder by NFS.
+    """The content of a file, locked against every other process, also on nodes that mount the
+    folder by NFS.
 
-    Such a lock holds a file, not a name, and the name gets a new file each time: who waited for
-    the old one begins again. It ends as soon as this process closes any descriptor of that
-    file, so the content is read by the one that holds it.
+    The lock is on the file, not on its name, and each change puts a new file under the name: a
+    process that waited for the old file starts over. Closing any descriptor of the file would
+    release the lock, so the content is read through the descriptor that holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _ONE:

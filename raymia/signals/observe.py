@@ -82,8 +82,8 @@ def _bench(world: World, data: Data, group: Sequence[int]) -> Bench:
 
 
 def answered(arrays: Iterable[str], need: str) -> bool:
-    """Whether a model's file holds the answer to a need: an array of its name, or several that
-    begin with it.
+    """Whether a need is among the arrays of a model's file: under its own name, or in parts
+    named `<need>_<part>`.
     """
     return any(name == need or name.startswith(f"{need}_") for name in arrays)
 

@@ -124,13 +124,12 @@ def _length(x: Tensor, norm: str) -> Tensor:
 
 
 def boundary(labels: Labels, x: Tensor, y: Array, rng: np.random.Generator) -> Array:
-    """The l2 distance [S] to where another label is predicted, from labels alone; 0 where one
-    is already.
+    """The l2 distance [S] from each record to the nearest point found that gets another label,
+    from labels alone; 0 for a record that is classified wrongly.
 
-    From the middle of the way to a record that is predicted otherwise: the boundary's normal is
-    estimated from the labels of noisy copies, a step is taken along it, and the line back to
-    the record is halved down to the boundary again (HopSkipJump: Chen, Jordan & Wainwright, S&P
-    2020). The nearest point that was found counts.
+    HopSkipJump (Chen, Jordan & Wainwright, S&P 2020). It starts on the line to a record with
+    another predicted label, at the boundary. Each round estimates the boundary's normal from
+    the labels of noisy copies, steps along it, and bisects the line back to the record.
     """
     said = labels(x)
     at = np.flatnonzero(said == y)

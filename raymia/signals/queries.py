@@ -19,8 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raymia.records.split import Ints
-from raymia.signals import gradient_norms as norms
-from raymia.signals import perturb as nearby
+from raymia.signals import gradient_norms, perturb
 from raymia.signals.view import log_odds
 from raymia.training.batches import pixels
 from raymia.training.defense import Predictor, Release
@@ -97,7 +96,7 @@ def weight_grad_l1(subject: Subject) -> dict[str, Array]:
     """`weight_grad_l1` [S]: the l1 norm of the gradient of the cross-entropy by all weights."""
     return {
         "weight_grad_l1": _joined(
-            [norms.gradient(subject.network, x, y, 1) for x, y in subject.chunks()]
+            [gradient_norms.gradient(subject.network, x, y, 1) for x, y in subject.chunks()]
         )
     }
 
@@ -106,7 +105,7 @@ def weight_grad_l2(subject: Subject) -> dict[str, Array]:
     """`weight_grad_l2` [S]: the l2 norm of that gradient."""
     return {
         "weight_grad_l2": _joined(
-            [norms.gradient(subject.network, x, y, 2) for x, y in subject.chunks()]
+            [gradient_norms.gradient(subject.network, x, y, 2) for x, y in subject.chunks()]
         )
     }
 
@@ -122,7 +121,9 @@ def confident_distance(subject: Subject) -> dict[str, Array]:
         F.cross_entropy(model(x).logits, y, reduction="none").detach() for x, y in subject.chunks()
     ]
     median = float(torch.cat(losses)[torch.as_tensor(subject.members)].median())
-    found = [nearby.confident(lambda x: model(x).logits, x, y, median) for x, y in subject.chunks()]
+    found = [
+        perturb.confident(lambda x: model(x).logits, x, y, median) for x, y in subject.chunks()
+    ]
     return {"confident_distance": _joined(found)}
 
 
@@ -132,7 +133,7 @@ def adversarial_distance(subject: Subject) -> dict[str, Array]:
     """
     model = subject.network
     found = {
-        n: [nearby.adversarial(lambda x: model(x).logits, x, y, n) for x, y in subject.chunks()]
+        n: [perturb.adversarial(lambda x: model(x).logits, x, y, n) for x, y in subject.chunks()]
         for n in ("l2", "linf")
     }
     return {f"adversarial_distance_{norm}": _joined(parts) for norm, parts in found.items()}
@@ -168,7 +169,7 @@ def view_log_odds(subject: Subject) -> dict[str, Array]:
     shifted by one pixel.
     """
     found = [
-        log_odds(subject.released(x), subject.label) for x in nearby.shifted(subject.x, (0, 1, -1))
+        log_odds(subject.released(x), subject.label) for x in perturb.shifted(subject.x, (0, 1, -1))
     ]
     return {"view_log_odds": np.stack(found, -1).astype(np.float32)}
 
@@ -179,7 +180,7 @@ def augmented_right(subject: Subject) -> dict[str, Array]:
     """
     right = [
         subject.released(x).argmax(-1) == subject.label
-        for x in nearby.shifted(subject.x, range(-4, 5))
+        for x in perturb.shifted(subject.x, range(-4, 5))
     ]
     return {"augmented_right": np.mean(right, 0)}
 
@@ -189,7 +190,7 @@ def boundary_distance(subject: Subject) -> dict[str, Array]:
     labels alone.
     """
     x = pixels(subject.x, torch.float32)
-    distances = nearby.boundary(
+    distances = perturb.boundary(
         lambda at: subject.released(at).argmax(-1), x.cpu(), subject.label, subject.rng
     )
     return {"boundary_distance": distances}

@@ -22,7 +22,7 @@ from raymia.records import canaries
 from raymia.records import data as datasets
 from raymia.records.data import Data
 from raymia.records.split import POPULATION, REFERENCE, Bools, Split
-from raymia.study import reading as spelling
+from raymia.study import reading
 from raymia.study.strict_yaml import show
 from raymia.study.sweep import Sweep, net_offers
 from raymia.training.defense import Defense
@@ -58,8 +58,8 @@ def check(sweep: Sweep, data: Data) -> Split:
             f"{said}"
         )
     for i, arm in enumerate(sweep.arms):
-        if said := spelling.problem(partial(_check_carved, sweep, split, planted), arm):
-            knobs = [recipe([spelling.corner(part, "low")]).traits().share_knob for part in arm]
+        if said := reading.problem(partial(_check_carved, sweep, split, planted), arm):
+            knobs = [recipe([reading.corner(part, "low")]).traits().share_knob for part in arm]
             j, knob = next((j, knob) for j, knob in enumerate(knobs) if knob)
             value = plain(arm[j].knobs[knob])
             raise SweepError(f"defenses.{i}.{j}.{arm[j].name}.{knob}: got {show(value)}; {said}")
@@ -115,7 +115,7 @@ def _check_offers(sweep: Sweep, data: Data, split: Split) -> None:
             )
     for i, arm in enumerate(sweep.arms):
         there = offers | net_offers(sweep.network, data.image)
-        if said := spelling.problem(partial(check_recipe, offers=there), arm):
+        if said := reading.problem(partial(check_recipe, offers=there), arm):
             raise SweepError(
                 f"defenses.{i}: got {'+'.join(part.name for part in arm)!r}; {in_full(said)}"
             )

@@ -198,9 +198,11 @@ def _arm(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
 
 
 def problem(check: Callable[[Sequence[Part]], object], parts: Sequence[Part]) -> str:
-    """What `check` says of parts whose free knobs stand at the low ends of their domains; empty
-    where it lets them, or those at the high ends, pass: a rule over several knobs may hold in
-    one corner only, clashing seams clash everywhere.
+    """Why an arm can never be run; empty where it can.
+
+    `check` is asked twice, with the free knobs at the low ends of their domains and at the high
+    ends. What it refuses both times is a fault of the arm; what it refuses once is a rule over
+    several knobs, which other values may keep.
     """
     said = [_said(check, [corner(part, end) for part in parts]) for end in ("low", "high")]
     return said[0] if all(said) else ""

@@ -12,9 +12,7 @@ from raymia.point.point import Point as Point
 from raymia.point.point import plain
 from raymia.point.schedule import Training
 from raymia.point.space import Choice, Domain, Part, Range, Scalar
-from raymia.study import lanes
-from raymia.study import reading as spelling
-from raymia.study import strict_yaml as yamlfile
+from raymia.study import lanes, reading, strict_yaml
 from raymia.study.strict_yaml import Node, show
 
 if TYPE_CHECKING:
@@ -204,23 +202,23 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
     """The sweep of a file, with `a.b=value` overrides. Raises SweepError: where, key, value,
     what is allowed.
     """
-    return _overridden(yamlfile.read(path), overrides)
+    return _overridden(strict_yaml.read(path), overrides)
 
 
 def parse(text: str, label: str = "sweep.yaml", overrides: Iterable[str] = ()) -> Sweep:
     """`load`, of a text that is said to stand in `label`."""
-    return _overridden(yamlfile.parse(text, label), overrides)
+    return _overridden(strict_yaml.parse(text, label), overrides)
 
 
 def _overridden(tree: Node, overrides: Iterable[str]) -> Sweep:
     for spelled in overrides:
-        tree = yamlfile.override(tree, spelled)
+        tree = strict_yaml.override(tree, spelled)
     return _sweep(tree)
 
 
 def dump(resolved: Mapping[str, Any]) -> str:
     """The text of a results folder's sweep.yaml."""
-    return yamlfile.dump(resolved)
+    return strict_yaml.dump(resolved)
 
 
 def _inside(key: str, domain: Domain, value: Any) -> Scalar:
@@ -242,7 +240,7 @@ def _inside(key: str, domain: Domain, value: Any) -> Scalar:
 
 def _sweep(tree: Node) -> Sweep:
     top = tree.mapping()
-    spelling.all_known(top, _KEYS)
+    reading.all_known(top, _KEYS)
     for key in _REQUIRED:
         if key not in top:
             raise Node(None, tree.where, (key,)).refuse("must be given", None)
@@ -251,10 +249,10 @@ def _sweep(tree: Node) -> Sweep:
         return top.get(key, Node(default, tree.where, (key,)))
 
     dataset, network = (
-        spelling.one("datasets", node("dataset")),
-        spelling.one("networks", node("network")),
+        reading.one("datasets", node("dataset")),
+        reading.one("networks", node("network")),
     )
-    protocol = spelling.one("protocols", node("protocol", "coin"))
+    protocol = reading.one("protocols", node("protocol", "coin"))
     drawn = catalog.made("protocols", protocol)
     image = catalog.find("datasets", dataset.name).image
     if image is False and catalog.find("networks", network.name).images:
@@ -264,7 +262,7 @@ def _sweep(tree: Node) -> Sweep:
     if drawn.shape[0] > _MOST["models"]:
         raise node("protocol").refuse(f"at most {_MOST['models']} models are allowed")
     offers = drawn.offers | {"white_box"} | ({"images"} if image else set())
-    attacks, left_out = spelling.attacks(node("attacks", "standard"), offers, image is None)
+    attacks, left_out = reading.attacks(node("attacks", "standard"), offers, image is None)
     training, fused = _training(node("training"))
     if image is False and training.get("augment", "none") != "none":
         raise (
@@ -272,7 +270,7 @@ def _sweep(tree: Node) -> Sweep:
             .mapping()["augment"]
             .refuse(f"none is allowed: the records of {dataset.name} are no images")
         )
-    search = Search(**spelling.fields(node("search"), Search, _LATER))
+    search = Search(**reading.fields(node("search"), Search, _LATER))
     if search.trials * drawn.shape[0] > _MOST["trainings"]:
         raise (
             node("search")
@@ -284,15 +282,15 @@ def _sweep(tree: Node) -> Sweep:
         dataset=dataset,
         network=network,
         protocol=protocol,
-        arms=spelling.arms(node("defenses"), offers | net_offers(network, image)),
+        arms=reading.arms(node("defenses"), offers | net_offers(network, image)),
         attacks=attacks,
-        attacker=spelling.one_of(node("attacker", "adaptive"), ("adaptive", "plain")),
+        attacker=reading.one_of(node("attacker", "adaptive"), ("adaptive", "plain")),
         training=training,
         lanes=fused,
         search=search,
         resources=_resources(node("resources")),
-        keep_signals=spelling.one_of(node("keep_signals", "all"), ("all", "front", "none")),
-        canaries=spelling.canaries(node("canaries")),
+        keep_signals=reading.one_of(node("keep_signals", "all"), ("all", "front", "none")),
+        canaries=reading.canaries(node("canaries")),
         left_out=left_out,
     )
 
@@ -321,8 +319,8 @@ def _name(node: Node) -> str:
 
 
 def _resources(node: Node) -> Resources:
-    asked = Resources(**spelling.fields(node, Resources))
-    spelling.resources(node)
+    asked = Resources(**reading.fields(node, Resources))
+    reading.resources(node)
     return asked
 
 
@@ -334,10 +332,10 @@ def _training(node: Node) -> tuple[dict[str, Any], int | str]:
     ):
         near = catalog.nearest(fused.value, ("auto",))
         raise fused.refuse(f"{near}auto, or a whole number from 1 to {_MOST['models']}, is allowed")
-    spelling.all_known(given, [*catalog.knobs(Training), "lanes"])
+    reading.all_known(given, [*catalog.knobs(Training), "lanes"])
     if "milestones" in given:
-        spelling.milestones(given["milestones"])
-    values = spelling.fields(replace(node, value=given), Training)
+        reading.milestones(given["milestones"])
+    values = reading.fields(replace(node, value=given), Training)
     for key in values.keys() & _MOST.keys():
         if values[key] > _MOST[key]:
             raise given[key].refuse(f"at most {_MOST[key]} is allowed")

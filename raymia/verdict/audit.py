@@ -15,12 +15,13 @@ SHARES = (0.01, 0.03, 0.1, 0.3)  # of the records that the one-run audit guesses
 def lower_bound(
     true_positives: int, members: int, false_positives: int, others: int, delta: float = 0.0
 ) -> float:
-    """The epsilon that a test's counts exclude everything below of, at 95%: ln((1 - FNR -
-    delta) / FPR), and its mirror.
+    """A lower bound of epsilon at 95%, from how often a membership test was right: the larger of
+    ln((1 - FNR - delta) / FPR) and its mirror image.
 
     FNR and FPR are the Clopper-Pearson upper ends at half of the significance each; the mirror
     image takes calling no member as the test, and the significance is halved again for having
-    looked at both. 0 where nothing is excluded. The threshold must not come from these records.
+    looked at both. 0 where the counts exclude no epsilon. The threshold must not come from
+    these records.
 
     Source: Nasr et al., Adversary Instantiation, S&P 2021, as jax-privacy's `auditing.py` does it.
     """

@@ -7,9 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from raymia.signals import gradient_norms as norms
-from raymia.signals import perturb as nearby
-from raymia.signals import queries
+from raymia.signals import gradient_norms, perturb, queries
 from raymia.signals.queries import QUERIES, Subject
 from raymia.streams import stream
 from raymia.training.model import Model
@@ -93,7 +91,9 @@ def test_weight_gradients_equal_those_made_one_by_one(name: str, p: int) -> None
     )
     expected = slow(network, x, y, p)
     network.eval().requires_grad_(False)
-    np.testing.assert_allclose(norms.gradient(network, x, y, p).numpy(), expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        gradient_norms.gradient(network, x, y, p).numpy(), expected, rtol=1e-4
+    )
 
 
 def test_input_gradient_of_a_linear_model() -> None:
@@ -139,7 +139,7 @@ def test_boundary_distance_of_a_plane_comes_from_labels_alone() -> None:
 
 
 def test_a_model_with_one_label_has_no_boundary() -> None:
-    found = nearby.boundary(
+    found = perturb.boundary(
         lambda x: np.zeros(len(x), np.int64), torch.zeros(3, 2), np.array([0, 1, 0]), stream("test")
     )
     assert found[0] == found[2] > 0 == found[1]
@@ -153,7 +153,7 @@ def test_distance_to_confident_counts_steps_of_a_thousandth() -> None:
     loss = float(np.log1p(np.exp(-2 * 5 * star)))
     network = linear([[5.0], [-5.0]], [0, 0])
     y = torch.zeros(5, dtype=torch.int64)
-    found = nearby.confident(
+    found = perturb.confident(
         lambda at: network(at).logits, torch.tensor(x, dtype=torch.float32), y, loss
     ).numpy()
     np.testing.assert_allclose(found, [0.001, 0.08, 0.001, 0.1, 0.001], atol=1.2e-3)
@@ -187,11 +187,11 @@ def test_sensitivity_is_the_slope() -> None:
 
 def test_shifted_copies() -> None:
     x = torch.arange(16.0).reshape(1, 1, 4, 4) + 1
-    copies = list(nearby.shifted(x, (0, 1, -1)))
+    copies = list(perturb.shifted(x, (0, 1, -1)))
     assert len(copies) == 18 and torch.equal(copies[0], x) and torch.equal(copies[1], x.flip(-1))
     right = copies[2][0, 0]  # shifted right by one, zeros coming in
     assert (right[:, 0] == 0).all() and torch.equal(right[:, 1:], x[0, 0, :, :-1])
-    assert len(list(nearby.shifted(x, range(-4, 5)))) == 162
+    assert len(list(perturb.shifted(x, range(-4, 5)))) == 162
 
 
 def test_label_only_queries_see_labels_only() -> None:

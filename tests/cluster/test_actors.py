@@ -19,8 +19,8 @@ pytestmark = pytest.mark.cluster
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     out = tmp_path_factory.mktemp("pool")
     with session.scratch(out) as here, session.session(Resources(), here, 0) as cluster:
-        assert cluster.leash == str(here / "leash")
-        pool = Pool.start(2, cluster.leash)
+        assert cluster.register == str(here / "processes")
+        pool = Pool.start(2, cluster.register)
         yield pool
         pool.stop()
     assert not here.exists()

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raymia.cluster import capacity as room
+from raymia.cluster import capacity, session, worker
 from raymia.cluster import driver as tune
-from raymia.cluster import processes as leash
-from raymia.cluster import session, worker
+from raymia.cluster import processes as own
 from raymia.cluster.interrupt import Stop, Stopped
 from raymia.cluster.progress import Progress, best, line
 from raymia.cluster.queue import Agenda
@@ -73,7 +72,7 @@ NODE = {"CPU": 4.0, "GPU": 1.0}
 def test_how_many_trials_fit(
     cpu: float, gpu: float, nodes: list[dict[str, float]], count: int
 ) -> None:
-    assert room.at_once(Resources(cpu=cpu, gpu=gpu), nodes) == count
+    assert capacity.at_once(Resources(cpu=cpu, gpu=gpu), nodes) == count
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ def test_how_many_trials_fit(
 )
 def test_what_never_fits_is_refused_with_the_arithmetic(asked: Resources) -> None:
     with pytest.raises(SweepError) as refused:
-        room.at_once(asked, [NODE, NODE])
+        capacity.at_once(asked, [NODE, NODE])
     if asked.spread == 1:
         assert f"{asked.cpu:g} CPU and {asked.gpu:g} GPU" in str(refused.value)
         assert "the largest of 2 nodes has 4 CPU and 1 GPU" in str(refused.value)
@@ -103,22 +102,24 @@ def test_the_scratch_folder_is_private_the_same_each_time_and_gone(tmp_path: Pat
     assert not here.exists()
 
 
-def test_a_leash_ends_the_process_it_noted_and_no_other_that_has_its_number(tmp_path: Path) -> None:
+def test_a_register_ends_the_process_it_noted_and_no_other_that_has_its_number(
+    tmp_path: Path,
+) -> None:
     processes = [
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) for _ in range(2)
     ]
     noted, reused = processes
-    (tmp_path / str(noted.pid)).write_text(f"{leash.started(noted.pid)} trial")
+    (tmp_path / str(noted.pid)).write_text(f"{own.started(noted.pid)} trial")
     (tmp_path / str(reused.pid)).write_text("1 trial")
     try:
-        assert leash.alive(tmp_path) == [noted.pid]
+        assert own.alive(tmp_path) == [noted.pid]
         # Our own child stays a zombie, with its number, until it is waited for.
         reaper = threading.Thread(target=noted.wait)
         reaper.start()
-        leash.end(tmp_path)
+        own.end(tmp_path)
         reaper.join(5.0)
         assert noted.returncode == -signal.SIGKILL
-        assert leash.alive(tmp_path) == [] and reused.poll() is None
+        assert own.alive(tmp_path) == [] and reused.poll() is None
     finally:
         for process in processes:
             process.kill()

@@ -77,9 +77,9 @@ def test_whatever_happens_to_the_processes_the_bytes_are_the_same(
     kept = {row.signals for row in Folder(driver.folder / "hard").rows()}
 
     process = driver.start("hard", *PAIRED)
-    leash = sessions.place(driver.folder / "hard") / "leash"
+    register = sessions.place(driver.folder / "hard") / "processes"
     driver.wait_for_rows(process, "hard", len(rows) + 1)
-    victims = {path.read_text().split()[1]: int(path.name) for path in leash.glob("*")}
+    victims = {path.read_text().split()[1]: int(path.name) for path in register.glob("*")}
     assert set(victims) == {"trial", "attacker"}
     for pid in victims.values():
         os.kill(pid, signal.SIGKILL)
@@ -118,7 +118,9 @@ def interrupt(
     running, and the way on is said.
     """
     driver.wait_for_rows(process, "hard", rows)
-    pids = [int(path.name) for path in (sessions.place(driver.folder / "hard") / "leash").glob("*")]
+    pids = [
+        int(path.name) for path in (sessions.place(driver.folder / "hard") / "processes").glob("*")
+    ]
     assert pids
     begin = time.monotonic()
     process.send_signal(number)

@@ -16,7 +16,7 @@ from raymia import cli
 from raymia.errors import EnvironmentFault
 from raymia.point.point import Point
 from raymia.records import data
-from raymia.report import model_card as card
+from raymia.report import model_card
 from raymia.report.export import tools as export
 from raymia.results.folder import Folder
 from raymia.results.local import Local
@@ -44,7 +44,7 @@ def test_the_model_that_is_loaded_gives_the_stored_logits(
     stored = Store(Local(folder / "signals"), place).get(f"model-{m}.npz", told["key"])
     assert stored is not None
     records = data.load(point.dataset, point.seed)
-    loaded = card.load(tmp_path / "out")
+    loaded = model_card.load(tmp_path / "out")
     with torch.no_grad():
         logits = loaded(torch.as_tensor(records.x)).numpy()
     np.testing.assert_allclose(
@@ -85,7 +85,7 @@ def test_a_model_that_was_changed_is_refused(folder: Path, tmp_path: Path) -> No
     weights = tmp_path / "out" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(EnvironmentFault, match="export it again"):
-        card.load(tmp_path / "out")
+        model_card.load(tmp_path / "out")
 
 
 @pytest.mark.parametrize(

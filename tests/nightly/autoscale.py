@@ -26,7 +26,7 @@ from cluster.conftest import TABLES, TINY  # noqa: E402
 
 DRIVER = [
     *(RAY[0], "-c"),
-    "import sys; from raymia import sweep; from raymia.cli import main; sweep.Sweep.device = "
+    "import sys; from raymia.study import sweep; from raymia.cli import main; sweep.Sweep.device = "
     "'cpu'; main(sys.argv[1:])",
 ]
 HEAD = "f" * 50 + "000000"

@@ -12,8 +12,7 @@ from study_fakes import GOOD, edited, message
 from raymia.errors import SweepError
 from raymia.point import catalog
 from raymia.point.space import Choice, Part, Range
-from raymia.study import strict_yaml as yamlfile
-from raymia.study import sweep
+from raymia.study import strict_yaml, sweep
 
 # ---- what it means -----------------------------------------------------------------------------
 
@@ -98,7 +97,7 @@ def test_numbers_and_words_are_those_of_yaml_1_2() -> None:
         "a: 1e-3|b: on|c: no|d: 0777|e: 12:30:45|f: 1_0|g: +3|h: -0.0|i: .5|j: 5.|k: ~|l: True|m: "
         "'1'|n: 0|1: x"
     )
-    values = yamlfile.parse(pairs.replace("|", "\n"), "x").plain()
+    values = strict_yaml.parse(pairs.replace("|", "\n"), "x").plain()
     expected = {
         "a": 1e-3,
         "b": "on",
@@ -234,5 +233,5 @@ def settled(value: Any) -> Any:
 
 @given(st.recursive(st.none() | st.booleans() | NUMBERS | TEXTS, nested, max_leaves=8))
 def test_what_is_dumped_is_read_back(value: Any) -> None:
-    read = yamlfile.parse(yamlfile.dump({"value": value}), "x").plain()
+    read = strict_yaml.parse(strict_yaml.dump({"value": value}), "x").plain()
     assert repr(read) == repr({"value": settled(value)})

@@ -15,8 +15,7 @@ from raymia.errors import SweepError
 from raymia.point import catalog
 from raymia.point.schedule import Training
 from raymia.point.space import Part
-from raymia.study import lanes, sweep
-from raymia.study import strict_yaml as yamlfile
+from raymia.study import lanes, strict_yaml, sweep
 from raymia.study.sweep import Point, Sweep
 
 # ---- points ------------------------------------------------------------------------------------
@@ -194,7 +193,9 @@ def test_changed_names_the_dotted_keys() -> None:
 
 def test_the_resolved_file_goes_on_with_itself() -> None:
     study = sweep.parse(GOOD)
-    sweep.check_continues(yamlfile.parse(sweep.dump(study.resolved()), "sweep.yaml").plain(), study)
+    sweep.check_continues(
+        strict_yaml.parse(sweep.dump(study.resolved()), "sweep.yaml").plain(), study
+    )
 
 
 # ---- what it costs to be refused ---------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from raymia.errors import EnvironmentFault, SweepError
-from raymia.report import model_card as card
+from raymia.report import model_card
 from raymia.report.export import mlflow, optuna, parquet, tensorboard, wandb
 from raymia.results.folder import Folder
 from raymia.results.remote import Location, locate
@@ -40,7 +40,7 @@ def write(
         return "MLFLOW_TRACKING_URI"
     with _fresh(out or Path(f"export-{folder.path.resolve().name}-{tool}"), folder) as place:
         if tool == "model":
-            card.write(folder, rows, place, which.get("trial"), which.get("model"))
+            model_card.write(folder, rows, place, which.get("trial"), which.get("model"))
         else:
             TOOLS[tool](folder, rows, place)
     return str(place)

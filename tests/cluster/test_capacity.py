@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raymia.cluster import capacity as room
+from raymia.cluster import capacity
 from raymia.cluster.capacity import Node, at_once, bundles, reachable
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.study.sweep import Resources
@@ -18,7 +18,7 @@ ANY = Resources()
 @pytest.fixture(autouse=True)
 def nobody_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("RAYMIA_MAX_NODES", raising=False)
-    monkeypatch.setattr(room, "_LAUNCHED", tmp_path / "config")
+    monkeypatch.setattr(capacity, "_LAUNCHED", tmp_path / "config")
 
 
 @pytest.mark.parametrize(

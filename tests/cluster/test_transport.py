@@ -12,8 +12,7 @@ import pytest
 
 from raymia.cluster import groups as spread
 from raymia.cluster import pool as actors
-from raymia.cluster import proposals
-from raymia.cluster import transport as carry
+from raymia.cluster import proposals, transport
 from raymia.cluster.groups import Spread
 from raymia.cluster.transport import FolderFault, Keeper, Link, Shelf, arrays, of, sees
 from raymia.errors import EnvironmentFault
@@ -43,8 +42,8 @@ class Near:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(carry.ray, "get", lambda value, timeout: value)
-    monkeypatch.setattr(carry.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(transport.ray, "get", lambda value, timeout: value)
+    monkeypatch.setattr(transport.tempfile, "gettempdir", lambda: str(tmp_path))
 
 
 @pytest.mark.parametrize("where", ["{}/out", "file://{}/out"])
@@ -110,8 +109,8 @@ def test_a_node_that_reaches_the_object_storage_writes_there_itself(tmp_path: Pa
     place = f"file://{tmp_path}/out"
     keeper = Near(place)
     storage(place).replace(".nonce", b"1")
-    near, far, blind = (carry.shelf(keeper, place, nonce) for nonce in ("1", "1", "2"))
-    assert near and far and blind and carry.shelf(keeper, str(tmp_path / "out"), "1") is None
+    near, far, blind = (transport.shelf(keeper, place, nonce) for nonce in ("1", "1", "2"))
+    assert near and far and blind and transport.shelf(keeper, str(tmp_path / "out"), "1") is None
     Store(Local(near.root), "k").put("model-0.npz", b"zero", "key0")
     near.send(["k"])
     assert keeper.calls == {"change": 1}
@@ -138,7 +137,7 @@ def test_a_node_that_may_only_read_there_sends_through_the_driver(
     place = f"file://{tmp_path}/out"
     keeper = Near(place)
     storage(place).replace(".nonce", b"1")
-    near = carry.shelf(keeper, place, "1")
+    near = transport.shelf(keeper, place, "1")
     assert near and near._link._disk is not None
     monkeypatch.setattr(
         near._link._disk,
@@ -158,9 +157,11 @@ def test_a_fault_of_the_results_folder_is_told_from_one_of_this_node(
     Store(Local(shelf.root), "k").put("model-0.npz", b"zero", "key0")
 
     def full(ref: Any, timeout: float) -> Any:
-        raise carry.ray.exceptions.RayTaskError("write", "", EnvironmentFault("the disk is full"))
+        raise transport.ray.exceptions.RayTaskError(
+            "write", "", EnvironmentFault("the disk is full")
+        )
 
-    monkeypatch.setattr(carry.ray, "get", full)
+    monkeypatch.setattr(transport.ray, "get", full)
     with pytest.raises(FolderFault, match="the disk is full"):
         shelf.send(["k"])
 

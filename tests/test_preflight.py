@@ -13,8 +13,7 @@ from click.testing import CliRunner
 from raymia import cli
 from raymia.errors import SweepError
 from raymia.records import data as datasets
-from raymia.study import preflight as estimate
-from raymia.study import sweep
+from raymia.study import preflight, sweep
 from raymia.study.sweep import Sweep
 
 FLAT, IMAGES, TINY = (120, 5), (120, 1, 8, 8), (120, 1, 3, 8)
@@ -33,7 +32,7 @@ def arrays(folder: Path, shape: tuple[int, ...], *sets: str) -> Sweep:
 
 
 def checked(study: Sweep) -> dict[str, Any]:
-    return estimate.outline(study)
+    return preflight.outline(study)
 
 
 REFUSED = [
@@ -148,7 +147,7 @@ def test_what_can_never_run_is_refused(
         checked(study)
     assert str(caught.value).startswith(said) and "\n" not in str(caught.value), str(caught.value)
     with pytest.raises(SweepError, match="^" + said.split(":")[0]):
-        estimate.check(study, datasets.load(study.dataset, 0))
+        preflight.check(study, datasets.load(study.dataset, 0))
 
 
 def test_a_reserve_that_reserves_nothing_is_named(tmp_path: Path) -> None:
