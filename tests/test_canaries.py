@@ -1,18 +1,24 @@
 """Planted records and the bounds on epsilon that they give."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
+from raymia.attack.attack import Attack, Scored
 from raymia.errors import SweepError
 from raymia.laws.synthetic import split
 from raymia.records import canaries
 from raymia.records.data import load
+from raymia.signals import world as worlds
+from raymia.signals.view import Signals
 from raymia.study import sweep
+from raymia.trial import judge
+from raymia.trial import row as rows
 from raymia.trial import run as trial
-from raymia.verdict import audit, planted
+from raymia.verdict import audit, metrics, planted
 
 MANY = {"mislabelled": 6, "blank": 5, "out_of_distribution": 4, "near_duplicates": 3}
 TEXT = """
@@ -53,6 +59,50 @@ def test_what_is_planted() -> None:
         apart = np.abs(data.x[same] - planted.x[i]).reshape(same.sum(), -1).max(1)
         assert apart.min() < 0.06 and planted.y[i] == data.y[same][apart.argmin()]
     assert canaries.plant(data, 0 * kinds, 0) is data
+    all_wrong = canaries.plant(data, np.ones(160, np.int8), 0)
+    assert (all_wrong.y != data.y).all() and len(np.unique(all_wrong.y)) == data.classes
+
+
+def test_which_records_the_bounds_and_the_lines_are_of() -> None:
+    """The planted records are told apart, the others are not: the bounds of epsilon see it, and
+    the lines of attacks.csv do not.
+    """
+    file = sweep.parse(TEXT.replace("canaries: {", "canaries: {blank: 50} #"))
+    data = load(file.dataset, 0)
+    one = worlds.of(file.point(0, {}, 0, data), len(data))
+    drawn, noise = one.split, np.random.default_rng(0)
+    logits = noise.normal(size=(drawn.models, len(data), 10)).astype(np.float32)
+    signals = Signals(drawn, data.y, {"logits": logits})
+    on = one.kinds > 0
+    found = judge.verdicts(Told(drawn.member, on), "loss", signals, [0, 1], ("x",), None, one.kinds)
+    row = rows.finished(one, data, logits, found)
+    for verdict in found:
+        asked = np.isfinite(verdict.scores) & ~on
+        member = drawn.member[drawn.targets[verdict.target]]
+        assert verdict.line["auc"] == metrics.auc(verdict.scores[asked], member[asked]) < 0.5
+    assert row.numbers["canary_auc.loss"] == 1.0
+    scores = np.stack([verdict.scores for verdict in found])
+    planted_on, member = drawn.judged & on, drawn.member[drawn.targets]
+    halves = np.broadcast_to(drawn.half, planted_on.shape)
+    expected = audit.cross_fitted(scores[planted_on], member[planted_on], halves[planted_on])
+    assert row.numbers["epsilon_lower"] == expected > 1
+
+
+@dataclass(frozen=True, eq=False)
+class Told(Attack):
+    """Knows the planted members, and takes the others for the opposite of what they are."""
+
+    member: Any
+    on: Any
+
+    def score_all(self, views: Any, rngs: Any) -> list[Scored]:
+        return [
+            Scored(np.where(self.on, inside, ~inside)[view.asked].astype(float))
+            for view, inside in zip(views, self.member[::2], strict=True)
+        ]
+
+    def cut(self, view: Any) -> float:
+        return 0.5
 
 
 def test_a_trial_with_canaries() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from raymia.errors import EnvironmentFault, SweepError
@@ -302,6 +303,9 @@ def test_a_worker_without_the_file_gets_its_text(slow: str) -> None:
 def test_a_node_without_a_package_says_so() -> None:
     with pytest.raises(EnvironmentFault, match=r"raymia-extra 1.2 is needed on every node; on .*"):
         Cargo({}, {"raymia-extra": "1.2"}).unload()
+    with pytest.raises(EnvironmentFault, match=rf"numpy 0.1 is needed.* it is {np.__version__}"):
+        Cargo({}, {"numpy": "0.1"}).unload()
+    Cargo({}, {"numpy": np.__version__}).unload()
 
 
 @pytest.mark.cluster

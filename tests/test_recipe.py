@@ -168,6 +168,18 @@ def test_a_recipe_folds_every_trait() -> None:
     )
 
 
+def test_sub_streams_of_sub_streams_are_their_own() -> None:
+    def draws(*path: int) -> list[int]:
+        one = Stream(("test",), 0)
+        for i in path:
+            one = one.part(i)
+        return one.integers(0, 1 << 60, 3).tolist()
+
+    assert draws() == draws(0) and draws(1) == draws(1, 0)
+    told = [draws(), draws(1), draws(2), draws(1, 1), draws(1, 2), draws(2, 1)]
+    assert len({tuple(one) for one in told}) == len(told)
+
+
 @dataclass(frozen=True)
 class Epochs(Defense):
     """Multiplies the epochs, then adds to them."""

@@ -3,6 +3,8 @@ seams do what they say.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -270,6 +272,19 @@ def test_divergence_is_named() -> None:
         fit(
             Recipe(), small, lesson(), Training(epochs=30, batch_size=8, lr=1e30), (0, 0), [0, 1, 2]
         )
+
+
+@dataclass(frozen=True)
+class Endless(Defense):
+    """Adds what no number is larger than."""
+
+    def penalty(self, outputs: Any, reference: Any, batch: Any, extra: Any, clock: Any) -> Any:
+        return 0 * outputs.logits.sum(-1) + torch.inf
+
+
+def test_an_infinite_loss_has_diverged_in_the_epoch_where_it_is() -> None:
+    with pytest.raises(Diverged, match="epoch 1 of 3"):
+        fit(Recipe((Endless(),)), small, lesson(models=1), Training(epochs=3), (0, 0), [0])
 
 
 def test_the_global_generator_is_left_alone() -> None:
