@@ -15,7 +15,7 @@ from raymia.point.space import Part
 from raymia.streams import Stream, stream
 from raymia.training.defense import Batch, Clock, Defense, Owned, Reference, Traits
 from raymia.training.network import Outputs, classifier
-from raymia.training.recipe import CLASHES, Recipe
+from raymia.training.recipe import CLASHES, Recipe, check
 
 CLOCK, TRAINING = Clock(1, 4, 7), Training(epochs=4)
 NAMES = [name for name in catalog.names("defenses") if name != "stacking"]
@@ -195,6 +195,43 @@ def test_schedules_change_in_the_written_order() -> None:
     times, plus = Epochs(by=3), Epochs(plus=2)
     assert Recipe((times, plus)).training(TRAINING).epochs == 3 * 4 + 2
     assert Recipe((plus, times)).training(TRAINING).epochs == 3 * (4 + 2)
+
+
+@dataclass(frozen=True)
+class Tagged(Defense):
+    """Adds a tag to a network that is a text, and to logits; keeps the logits it is fitted on."""
+
+    tag: int
+    fitted: list[Any]
+
+    def network(self, network: Any) -> Any:
+        return f"{network}{self.tag}"
+
+    def release(self, owned: Owned) -> Any:
+        self.fitted.append(owned.logits)
+        return lambda logits: logits * self.tag
+
+
+def test_networks_change_in_the_written_order() -> None:
+    assert Recipe((Tagged(1, []), Tagged(2, []))).network("x") == "x12"  # type: ignore[arg-type]
+
+
+def test_a_release_is_fitted_on_what_the_parts_before_it_release() -> None:
+    first, second = Tagged(3, []), Tagged(5, [])
+    raw, none = np.array([[1.0, -1.0]]), np.zeros(0, np.int64)
+    release = Recipe((first, second)).release(Owned(raw, none, none, Stream(("x",), 0)))
+    assert first.fitted[0] is raw and (second.fitted[0] == 3 * raw).all()
+    odds = release(raw)
+    assert odds[0, 0] - odds[0, 1] == pytest.approx(2 * 3 * 5)
+
+
+def test_a_share_of_the_members_stands_for_a_reference_and_for_nothing_else() -> None:
+    own, images = Part("advreg", {"share": 0.3}), Part("spatial_dropout", {})
+    check([own], frozenset())
+    with pytest.raises(SweepError, match="spatial_dropout needs"):
+        check([own, images], frozenset())
+    with pytest.raises(SweepError, match="mmd needs the defender's reference"):
+        check([Part("mmd", {})], frozenset())
 
 
 def test_the_rate_of_members_is_unknown_where_others_are_learned() -> None:

@@ -17,7 +17,7 @@ from raymia.point import catalog
 from raymia.point.schedule import Training
 from raymia.point.space import Part
 from raymia.records.data import Data
-from raymia.records.split import Split
+from raymia.records.split import AUDITED, POPULATION, Split
 from raymia.signals import world as worlds
 from raymia.streams import Stream
 from raymia.study import sweep
@@ -198,6 +198,15 @@ def test_known_records_are_never_judged(name: str) -> None:
         assert len(informed.known) and not set(informed.asked) & set(informed.known)
         assert set(informed.asked) | set(informed.known) == set(plain.asked)
         assert not len(plain.known)
+
+
+def test_a_shadow_does_not_stand_for_a_model_without_a_record_that_it_held_out() -> None:
+    """Its defense saw the record: the shadow is neither with it nor without it."""
+    drawn = split(models=8).carve(0.3, 0, 0)
+    view, shadows = world(0.0, drawn).view(0, ["logits"]), np.flatnonzero(drawn.shadows[0])
+    assert drawn.held[shadows].any() and not (view.out & drawn.held[shadows]).any()
+    free = (drawn.role == AUDITED) | (drawn.role == POPULATION)
+    assert (view.out | drawn.held[shadows] | view.member == free | view.member).all()
 
 
 TWO = """
