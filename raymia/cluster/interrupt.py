@@ -1,7 +1,10 @@
 """The signals that end a run in good order."""
 
+import contextlib
+import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -14,6 +17,29 @@ class Stopped(RaymiaError):
     def __init__(self, number: int) -> None:
         super().__init__("stopped; the same command goes on")
         self.exit_code = 128 + number
+
+
+@contextlib.contextmanager
+def no_signal_lost(number: int) -> Iterator[None]:
+    """Raises Stopped where the signal comes inside, even if a handler that is not ours takes it
+    and its exception goes nowhere: Python drops what a handler raises inside a hook of a fork.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    read, write = os.pipe()
+    for end in (read, write):
+        os.set_blocking(end, False)
+    before = signal.set_wakeup_fd(write)  # every signal's number is written there
+    try:
+        yield
+        with contextlib.suppress(BlockingIOError):
+            if number in os.read(read, 4096):
+                raise Stopped(number)
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(read)
+        os.close(write)
 
 
 class Stop:

@@ -21,7 +21,7 @@ import ray
 from raymia import machine
 from raymia.cluster import processes
 from raymia.cluster.capacity import Node, at_once, reachable
-from raymia.cluster.interrupt import Stopped
+from raymia.cluster.interrupt import Stopped, no_signal_lost
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.results.remote import Location
 from raymia.streams import key
@@ -130,7 +130,8 @@ def _nodes(asked: Resources, ours: bool) -> tuple[Node, ...]:
 def _start(settings: Mapping[str, Any], address: str) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)  # says that the token is on
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+        with no_signal_lost(signal.SIGTERM):
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:300]
         what = (

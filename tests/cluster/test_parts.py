@@ -20,7 +20,7 @@ import pytest
 from raymia.cluster import capacity, session, worker
 from raymia.cluster import driver as tune
 from raymia.cluster import processes as own
-from raymia.cluster.interrupt import Stop, Stopped
+from raymia.cluster.interrupt import Stop, Stopped, no_signal_lost
 from raymia.cluster.progress import Progress, best, line
 from raymia.cluster.queue import Agenda
 from raymia.errors import EnvironmentFault, SweepError
@@ -124,6 +124,19 @@ def test_a_register_ends_the_process_it_noted_and_no_other_that_has_its_number(
         for process in processes:
             process.kill()
             process.wait()
+
+
+def test_a_signal_is_not_lost_to_a_handler_that_is_not_ours() -> None:
+    """Ray's handler raises SystemExit, which goes nowhere where a hook of a fork was running."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        with no_signal_lost(signal.SIGTERM):
+            pass
+        with pytest.raises(Stopped) as stopped, no_signal_lost(signal.SIGTERM):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stopped.value.exit_code == 143 and signal.set_wakeup_fd(-1) == -1
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_signal_is_kept_until_it_is_asked_for_and_the_handlers_come_back() -> None:
