@@ -24,7 +24,7 @@ network: {mlp: {width: 16}}
 protocol: {coin: {models: 4, targets: 2, reserve: 0.2}}
 defenses: [[], [label_smoothing]]
 attacks: [baseline, loss]
-training: {epochs: 2, lanes: 4}
+training: {epochs: 8, batch_size: 8, lanes: 4}
 search: {trials: 2}
 """
 

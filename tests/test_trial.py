@@ -197,10 +197,10 @@ def test_a_row_says_what_a_defense_costs_in_records_and_which_bound_epsilon_is()
     assert with_mmd.numbers["reference_records"] == len(split.reference(0)) == 40
     assert "reference_records" not in trial.run(point, data).numbers
     loose = trial.run(replace(point, recipe=(Part("dpsgd", {"sigma": 0.3}),)), data)
-    assert (loose.numbers["epsilon"] or 0) > 30 and loose.notes == [
-        "epsilon is RDP's bound: so large, PRV's cannot be computed"
-    ]
-    assert trial.run(replace(point, recipe=(Part("dpsgd", {"sigma": 3.0}),)), data).notes == []
+    assert (loose.numbers["epsilon"] or 0) > 30
+    assert "epsilon is RDP's bound: so large, PRV's cannot be computed" in loose.notes
+    tight = trial.run(replace(point, recipe=(Part("dpsgd", {"sigma": 3.0}),)), data)
+    assert not any("epsilon" in note for note in tight.notes)
 
 
 def test_an_index_loses_no_entry_to_other_processes(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from raymia.results.remote import Location, storage
 from raymia.study import arguments, asked
 from raymia.study.tables import table
 from raymia.trial import confirm as again
+from raymia.verdict import learning
 
 
 @click.command()
@@ -50,8 +51,9 @@ def run(
 
     code: int = driver.run(wanted, out, retry_failed=retry_failed, mix_versions=mix_versions)
     if code in (0, 1) and storage(out).read("trials.csv") is not None:
-        written = write_page(out)
-        terminal.print_front(query.query(out), AUC.column)
+        written, found = write_page(out), query.read(out)
+        terminal.warn(learning.warning(terminal.records(found)))
+        terminal.print_front(query.query(found), AUC.column)
         # the last line of a job's log says where the front is
         click.echo(f"report: {written}\nfront:  {out / 'pareto.csv'}")
     return code

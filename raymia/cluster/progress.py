@@ -9,6 +9,7 @@ from typing import Any
 from raymia.point.objectives import COLUMNS
 from raymia.point.point import Point, strength
 from raymia.results.row import Row, best
+from raymia.verdict import learning
 
 _FRONT_LINES = 8
 _EVERY = 0.5  # seconds between two live pictures
@@ -111,9 +112,10 @@ def line(row: Row) -> str:
     if row.state != "done":
         return f"{what}: {row.reason}"
     accuracy, auc = (_number(row, name) for name in COLUMNS)
+    useless = learning.note(row.numbers)
     return (
         f"{what}: accuracy {accuracy}, AUC {auc} ({row.worst_attack}), "
-        f"{_span(row.timing.get('total', 0.0))}"
+        f"{_span(row.timing.get('total', 0.0))}" + (f"; {useless}" if useless else "")
     )
 
 

@@ -14,9 +14,11 @@ from raymia.report import page, query, terminal
 from raymia.report.export import tools
 from raymia.results.folder import Folder
 from raymia.results.remote import Location, storage
+from raymia.results.tables import trial_line
 from raymia.study import arguments
 from raymia.study.asked import current
 from raymia.trial import confirm, record_scores
+from raymia.verdict import learning
 
 
 @click.command()
@@ -61,6 +63,7 @@ def pareto(
             raise SweepError(f"--where: got {pair!r}; knob=value is allowed, e.g. srcm.d=1")
     metric = AUC.column if metric is None else metric
     written = query.written(folder)
+    terminal.warn(learning.warning(terminal.records(query.typed(written))))
     wanted = {k: v for k, _, v in (w.partition("=") for w in where)}
     best = query.query(query.typed(written), max_auc, min_accuracy, wanted, metric)
     if as_json:
@@ -120,7 +123,9 @@ def gate(folder: Path | Location, max_auc: float, min_accuracy: float) -> int:
     if results.read_sweep() is None and not results.rows():
         raise SweepError(f"{folder} has no sweep.yaml and no trials: is it a results folder?")
     digests = current(results)
-    good = confirm.passes(results, max_auc, min_accuracy, digests)
+    wrong = learning.warning(map(trial_line, results.shown(digests)))
+    terminal.warn(wrong)
+    good = [] if wrong else confirm.passes(results, max_auc, min_accuracy, digests)
     for row in good:
         auc, accuracy = (
             f"{o.column} {terminal.interval(row.numbers, o.column)}" for o in (AUC, ACCURACY)

@@ -17,6 +17,8 @@ from raymia.report.plot import CAPTION, plot
 from raymia.results.folder import Folder
 from raymia.results.remote import Location
 from raymia.results.row import Row, best
+from raymia.results.tables import trial_line
+from raymia.verdict import learning
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 68rem;
@@ -31,6 +33,7 @@ th { border-bottom: 2px solid #888; white-space: nowrap; }
 td.number { text-align: right; white-space: nowrap; }
 dt { font-weight: 600; } dd { margin: 0 0 0.4rem 1.5rem; }
 pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; }
+.warning { border: 2px solid #b00020; color: #b00020; padding: 0.5rem 1rem; font-weight: 600; }
 .note { border-left: 4px solid #b8860b; padding-left: 1rem; }
 """
 _COLUMNS = {
@@ -78,6 +81,7 @@ def page(name: str, rows: Sequence[Row], confirmed: Sequence[Row], sweep: str) -
     front, found = best(rows), {row.digest: row for row in confirmed}
     body = [
         f"<h1>{escape(name)}</h1>",
+        _warning(rows),
         _opening(rows, front),
         f"<h2>The front</h2><figure>{plot(rows, front, found)}"
         f"<figcaption>{escape(CAPTION)}</figcaption></figure>",
@@ -121,6 +125,12 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     body = "".join(f"<tr>{''.join(map(cell, line))}</tr>\n" for line in lines)
     whole = f"<thead><tr>{top}</tr></thead><tbody>\n{body}</tbody>"
     return f'<div class="wide"><table>{whole}</table></div>'
+
+
+def _warning(rows: Sequence[Row]) -> str:
+    """What must be read before any number."""
+    said = learning.warning(map(trial_line, rows))
+    return f'<p class="warning" role="alert">{escape(said)}</p>' if said else ""
 
 
 def _opening(rows: Sequence[Row], front: Sequence[Row]) -> str:

@@ -8,12 +8,14 @@ from typing import Any
 from raymia.point import columns
 from raymia.point.objectives import ACCURACY, AUC, COLUMNS
 from raymia.results.row import Row
+from raymia.verdict.learning import MAJORITY
 
 _MARKERS = "osD^vP<>Xph"
 CAPTION = (
     "Every finished trial; bars are 95% intervals over records. Better is to the right and down. "
-    "The line is the front; stars are without a defense; the dashed line is guessing; crosses are "
-    "confirmations with fresh seeds."
+    "The line is the front; stars are without a defense; the dashed line is guessing, and the plus "
+    "on it what everybody has for free, the classifier that always says the most frequent class; "
+    "crosses are confirmations with fresh seeds."
 )
 
 
@@ -68,6 +70,10 @@ def _draw(
     if again:
         _scatter(axes, again, label="confirmed", marker="x", color="crimson", markersize=8)
     axes.axhline(0.5, color="grey", linestyle="--", linewidth=1)
+    constant = [share for row in whole if (share := row.numbers.get(MAJORITY)) is not None]
+    if constant:
+        label = "a constant answer"
+        axes.plot(constant[:1], [0.5], "+", color="grey", markersize=11, label=label)
     axes.set_xlabel("test accuracy")
     axes.set_ylabel("max attack AUC")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)

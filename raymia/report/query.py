@@ -18,6 +18,7 @@ from raymia.point.objectives import COLUMNS
 from raymia.results.local import Storage
 from raymia.results.remote import Location, storage
 from raymia.verdict import front as fronts
+from raymia.verdict.learning import MAJORITY
 
 ACCURACY, AUC = COLUMNS
 
@@ -26,13 +27,16 @@ def front(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
     """The rows that no other row beats on accuracy and on the number to minimise, most accurate
     first; of equal ones the first.
 
-    Only rows whose state is `done` and that have both numbers, finite, can stand on it. The
-    index is the frame's.
+    Only rows whose state is `done` and that have both numbers, finite, can stand on it, and of
+    those the ones that are more accurate than a constant answer. The index is the frame's.
     """
     frame = frame.sort_values("trial", kind="stable") if "trial" in frame else frame
     numbers = frame[[ACCURACY, minimise]].apply(pd.to_numeric, errors="coerce").astype("float64")
     if "state" in frame:
         numbers = numbers.where(frame["state"] == "done")
+    if MAJORITY in frame:
+        known = pd.to_numeric(frame[MAJORITY], errors="coerce")
+        numbers = numbers.where(~(numbers[ACCURACY] <= known))
     return frame.iloc[fronts.front([(a, b) for a, b in numbers.to_numpy().tolist()])]
 
 

@@ -36,6 +36,12 @@ def print_csv(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
         writer.writerow([columns.word(v) if isinstance(v, bool) else v for v in row])
 
 
+def warn(text: str) -> None:
+    """What must be seen before any number; nothing where there is nothing to say."""
+    if text:
+        click.secho(text, fg="red", err=True)
+
+
 def print_front(frame: "pd.DataFrame", metric: str) -> None:
     lines = records(frame)
     if not lines:

@@ -11,6 +11,7 @@ from typing import Any
 from raymia.errors import EnvironmentFault
 from raymia.point import objectives
 from raymia.streams import key
+from raymia.verdict import learning
 from raymia.verdict.front import Values, front
 
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
@@ -83,9 +84,13 @@ class Row:
 
 
 def best(rows: Sequence[Row]) -> list[Row]:
-    """The rows on the front, most accurate first."""
+    """The rows on the front, most accurate first; none that a constant answer beats."""
     rows = sorted(rows, key=lambda row: row.trial)
-    return [rows[i] for i in front([row.values for row in rows])]
+    nothing: Values = (None, None)
+    return [
+        rows[i]
+        for i in front([nothing if learning.useless(row.numbers) else row.values for row in rows])
+    ]
 
 
 def _canonical(data: Any) -> str:

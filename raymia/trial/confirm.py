@@ -21,20 +21,23 @@ from raymia.records.data import Data
 from raymia.results.folder import Folder
 from raymia.results.row import Row, best
 from raymia.trial import run as trial
-from raymia.verdict import metrics
+from raymia.verdict import learning, metrics
 
 FIRST = 1_000_000  # the replicate of the first fresh draw; a search never gets that far
 SEEDS = 5
-MEANS = ("train_accuracy", *COLUMNS, "plain_max_auc")
+MEANS = ("train_accuracy", *COLUMNS, "plain_max_auc", learning.MAJORITY)
 
 Map = Callable[..., Iterable[Any]]
 
 
 def front(folder: Folder, digests: Sequence[str] | None = None) -> list[Row]:
     """The rows on the front, best accuracy first. Raises SweepError where there is none."""
-    rows = best(folder.shown(digests))
+    shown = folder.shown(digests)
+    rows = best(shown)
     if not rows:
-        raise SweepError(f"{folder.path} has no front: no trial is done")
+        done = any(row.state == "done" for row in shown)
+        why = "more accurate than a constant answer" if done else "done"
+        raise SweepError(f"{folder.path} has no front: no trial is {why}")
     return rows
 
 
@@ -142,6 +145,7 @@ def passes(
             and accuracy is not None
             and upper <= max_auc
             and accuracy >= min_accuracy
+            and not learning.useless(row.numbers)
         )
 
     fit = [row for row in folder.confirmed() if row.digest in wanted and good(row)]

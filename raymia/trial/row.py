@@ -23,7 +23,7 @@ from raymia.results.row import Row
 from raymia.signals.world import World
 from raymia.training import privacy
 from raymia.trial.judge import Verdict
-from raymia.verdict import audit, maximum, metrics, planted
+from raymia.verdict import audit, learning, maximum, metrics, planted
 
 Array = np.ndarray[Any, Any]
 LIBRARIES = ("raymia", "torch", "numpy", "scikit-learn", "opacus", "optuna", "ray")
@@ -46,6 +46,7 @@ def finished(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -
     smaller = {c: judged[c] for c in said.informed}
     summary = maximum.summarise(said.scores, member, split.judged, split.half, counts, smaller)
     numbers = {**_accuracies(right, member, split), **summary.numbers(), **_facts(world)}
+    numbers |= learning.numbers(data.y, right, member, split.judged)
     audited = said.judged_on(world.split)
     numbers |= planted.numbers(said.scores, member, audited, kinds, summary.worst_attack)
     if summary.chosen and (numbers.get("epsilon") is not None or kinds.any()):
@@ -65,6 +66,7 @@ def finished(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -
             {"target": int(split.targets[v.target]), "attack": v.column, **v.line} for v in verdicts
         ],
         notes=[
+            *filter(None, [learning.note(numbers)]),
             *_about_epsilon(world.recipe.traits().voids_epsilon, numbers),
             *_notes(world.point, list(said.scores), verdicts),
         ],

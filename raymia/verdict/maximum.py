@@ -165,7 +165,7 @@ def _largest(values: Mapping[str, float]) -> str:
     return max(values, key=lambda name: values[name])  # max keeps the first of equal ones
 
 
-def accuracy_interval(correct: Any, judged: Any) -> Mean:
+def accuracy_interval(correct: Any, judged: Any, level: float = 0.95) -> Mean:
     """The mean over targets of the share of correct ones among the judged records, which are
     clusters as for the AUC.
 
@@ -184,6 +184,6 @@ def accuracy_interval(correct: Any, judged: Any) -> Mean:
     moved = np.where(judged, correct - shares[:, None], 0.0) / scale[:, None]
     value = float(shares.mean())
     return Mean(
-        Rate(value, *interval(value, moved.sum(axis=0), fewest=int(counts.min()))),
-        spread_interval(shares),
+        Rate(value, *interval(value, moved.sum(axis=0), level, fewest=int(counts.min()))),
+        spread_interval(shares, level),
     )

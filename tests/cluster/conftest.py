@@ -24,7 +24,7 @@ defenses:
   - [relaxloss: {alpha: {low: 0.0, high: 2.0}}]
   - [label_smoothing]
 attacks: [baseline, loss]
-training: {epochs: 2}
+training: {epochs: 4, batch_size: 8}
 search: {trials: 9, seed: 0, lag: 4}
 """
 

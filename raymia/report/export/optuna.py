@@ -10,6 +10,7 @@ from raymia.results.folder import Folder
 from raymia.results.row import Row
 from raymia.search import suggest as search
 from raymia.study.asked import existing
+from raymia.verdict import learning
 
 
 def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
@@ -57,6 +58,8 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
                 distributions={"arm": arms} | free,
                 values=list(outcome.values) if outcome.known else None,
                 user_attrs={name: getattr(row, name) for name in attributes},
+                # what a constant answer beats is on no front: above 0 is not feasible
+                system_attrs={"constraints": [1.0 if learning.useless(row.numbers) else -1.0]},
             )
             study.add_trial(made)
     finally:
