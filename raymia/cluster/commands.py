@@ -53,7 +53,7 @@ def run(
     if code in (0, 1) and storage(out).read("trials.csv") is not None:
         written, found = write_page(out), query.read(out)
         terminal.warn(learning.warning(terminal.records(found)))
-        terminal.print_front(query.query(found), AUC.column)
+        terminal.print_front(query.query(found), found, AUC.column)
         # the last line of a job's log says where the front is
         click.echo(f"report: {written}\nfront:  {out / 'pareto.csv'}")
     return code

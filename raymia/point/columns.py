@@ -90,3 +90,11 @@ def word(value: Any, digits: int | None = None) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:.{digits}g}" if digits is not None and isinstance(value, float) else str(value)
+
+
+def epsilon(value: float) -> str:
+    """An epsilon for people, with what it is worth: above 10 it bounds no attack that is known,
+    above 100 it allows nearly everything (e^epsilon is the factor between two probabilities).
+    """
+    worth = " (meaningless)" if value > 100 else " (weak)" if value > 10 else ""
+    return word(value, 4) + worth

@@ -41,9 +41,10 @@ from raymia.verdict import learning
     "--where",
     multiple=True,
     metavar="knob=value",
-    help="Points of the front with this cell; repeatable.",
+    help="Those with this cell, as the table shows it; repeatable.",
 )
 @click.option("--metric", metavar="NAME", help=f"Another column than {AUC.column}, e.g. auc.lira.")
+@click.option("--all", "every", is_flag=True, help="Every trial, not the front alone.")
 @arguments.as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def pareto(
@@ -52,6 +53,7 @@ def pareto(
     min_accuracy: float | None,
     where: tuple[str, ...],
     metric: str | None,
+    every: bool,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -63,16 +65,17 @@ def pareto(
             raise SweepError(f"--where: got {pair!r}; knob=value is allowed, e.g. srcm.d=1")
     metric = AUC.column if metric is None else metric
     written = query.written(folder)
-    terminal.warn(learning.warning(terminal.records(query.typed(written))))
+    trials = query.typed(written)
+    terminal.warn(learning.warning(terminal.records(trials)))
     wanted = {k: v for k, _, v in (w.partition("=") for w in where)}
-    best = query.query(query.typed(written), max_auc, min_accuracy, wanted, metric)
+    best = query.query(trials, max_auc, min_accuracy, wanted, metric, every)
     if as_json:
         click.echo(json.dumps(terminal.records(best), indent=2, allow_nan=False))
     elif as_csv:
         # cells as they stand
         terminal.print_csv(list(written.columns), written.loc[best.index].to_numpy().tolist())
     else:
-        terminal.print_front(best, columns.full(metric, best.columns))
+        terminal.print_front(best, trials, columns.full(metric, best.columns))
 
 
 @click.command()

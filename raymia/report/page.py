@@ -13,6 +13,7 @@ from pathlib import Path
 from raymia.point import columns
 from raymia.point.objectives import ACCURACY, AUC, COLUMNS
 from raymia.point.point import strength
+from raymia.report import remarks
 from raymia.report.plot import CAPTION, plot
 from raymia.results.folder import Folder
 from raymia.results.remote import Location
@@ -85,7 +86,7 @@ def page(name: str, rows: Sequence[Row], confirmed: Sequence[Row], sweep: str) -
         _opening(rows, front),
         f"<h2>The front</h2><figure>{plot(rows, front, found)}"
         f"<figcaption>{escape(CAPTION)}</figcaption></figure>",
-        _front_table(front, found),
+        _front_table(rows, front, found),
         _help(),
         _limits(rows, front, found),
         "<h2>All trials</h2>" + _trials_table(rows),
@@ -158,7 +159,8 @@ def _opening(rows: Sequence[Row], front: Sequence[Row]) -> str:
     return out
 
 
-def _front_table(front: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
+def _front_table(rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
+    """The front, and the undefended trial beside it."""
     head = [
         "trial",
         "digest",
@@ -168,7 +170,15 @@ def _front_table(front: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
         "max attack AUC",
         "worst attack",
         "epsilon",
+        "confirmed accuracy",
+        "confirmed AUC",
+        "change of accuracy",
+        "change of AUC",
+        "remark",
     ]
+    bare = remarks.undefended(map(trial_line, rows), AUC.column)
+    shown = {row.trial for row in front}
+    beside = [row for row in rows if bare and row.trial == bare["trial"] and row.trial not in shown]
     lines = [
         [
             *_name(row),
@@ -177,14 +187,18 @@ def _front_table(front: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
             _said(row, ACCURACY.column),
             _said(row, AUC.column),
         ]
-        + [row.worst_attack, _said(row, "epsilon")]
+        + [row.worst_attack, _budget(row)]
         + [_said(confirmed.get(row.digest), name) for name in COLUMNS]
         + [_change(row, confirmed.get(row.digest), name) for name in COLUMNS]
-        for row in front
+        + [remarks.remark(trial_line(row), bare, AUC.column, shown)]
+        for row in [*front, *beside]
     ]
-    return _table(
-        [*head, "confirmed accuracy", "confirmed AUC", "change of accuracy", "change of AUC"], lines
-    )
+    return _table(head, lines)
+
+
+def _budget(row: Row) -> str:
+    value = row.numbers.get("epsilon")
+    return "" if value is None else columns.epsilon(value)
 
 
 def _change(seen: Row, again: Row | None, name: str) -> str:

@@ -21,6 +21,7 @@ from raymia.verdict import front as fronts
 from raymia.verdict.learning import MAJORITY
 
 ACCURACY, AUC = COLUMNS
+SHOWN = (".3g", ".4g", ".3f")  # how tables write knobs, budgets, and rates
 
 
 def front(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
@@ -109,20 +110,22 @@ def query(
     min_accuracy: float | None = None,
     where: Mapping[str, Any] | None = None,
     metric: str = AUC,
+    every: bool = False,
 ) -> pd.DataFrame:
-    """The points of the front that satisfy every condition, best accuracy first.
+    """The points of the front that satisfy every condition, best accuracy first; with `every`
+    all trials that do, in order, those without numbers included.
 
     `metric` replaces the maximum over attacks by another column (`auc.lira`, or `lira` for
-    short) and draws the front anew; `max_auc` then bounds that column. `where` keeps the points
-    of the front whose cells have these values. Raises SweepError naming a column that is not
-    there or cannot be a metric, and the nearest one; on a bound that is NaN.
+    short) and draws the front anew; `max_auc` then bounds that column. `where` keeps those whose
+    cells have these values, exactly or as the tables show them. Raises SweepError naming a
+    column that is not there or cannot be a metric, and the nearest one; on a bound that is NaN.
     """
     for name, bound in (("max_auc", max_auc), ("min_accuracy", min_accuracy)):
         if bound is not None and math.isnan(bound):
             raise SweepError(f"{name}: got nan; a number is allowed")
     frame = source if isinstance(source, pd.DataFrame) else read(source)
     metric = _metric(frame, metric)
-    best = front(frame, minimise=metric)
+    best = frame.sort_values("trial", kind="stable") if every else front(frame, minimise=metric)
     if max_auc is not None:
         best = best[best[metric] <= max_auc]
     if min_accuracy is not None:
@@ -172,20 +175,30 @@ def _column(frame: pd.DataFrame, name: str, given: str) -> str:
 
 def _equals(cells: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
     """Cells that hold `value`, which may be written as text: numbers are compared as numbers,
-    empty cells equal ''.
+    and equal what the tables show of them (2.73 is 2.7319); empty cells equal ''.
     """
     if value is None or value == "":
         return cells.isna()
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
         try:
-            return (cells == float(value)).fillna(False).astype(bool)
+            wanted = float(value)
         except ValueError:
             return cells.isna() & False
+        if pd.api.types.is_integer_dtype(cells):
+            return (cells == wanted).fillna(False).astype(bool)
+        return cells.map(lambda cell: _shows(cell, wanted)).astype(bool)
     text, shown = _word(value), cells.map(_word)
     if text.lower() in ("true", "false"):  # in Python's spelling too
         text, shown = text.lower(), shown.str.lower()
     # ' as it stands before what could be taken for a formula
     return cells.notna() & shown.isin([text, f"'{text}"])
+
+
+def _shows(cell: Any, wanted: float) -> bool:
+    """Whether a number is the wanted one, or is it in one of the ways in which tables write it."""
+    if pd.isna(cell):
+        return False
+    return wanted == cell or wanted in (float(f"{cell:{how}}") for how in SHOWN)
 
 
 def _word(value: Any) -> str:

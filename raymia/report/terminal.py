@@ -12,6 +12,7 @@ import click
 from raymia.point import columns
 from raymia.point.objectives import ACCURACY
 from raymia.point.point import strength
+from raymia.report import remarks
 from raymia.study.tables import table
 
 if TYPE_CHECKING:
@@ -42,16 +43,21 @@ def warn(text: str) -> None:
         click.secho(text, fg="red", err=True)
 
 
-def print_front(frame: "pd.DataFrame", metric: str) -> None:
-    lines = records(frame)
+def print_front(found: "pd.DataFrame", trials: "pd.DataFrame", metric: str) -> None:
+    """The trials that were found, and with them the undefended one, to compare with."""
+    lines = records(found)
     if not lines:
         click.echo("no point of the front matches")
         return
+    bare = remarks.undefended(records(trials), metric)
+    shown = {r["trial"] for r in lines}
+    if bare is not None and bare["trial"] not in shown:
+        lines = [*lines, dict(bare)]
     rows = []
     for r in lines:
         own = tuple(f"{part}." for part in r["defense"].split("+"))
         knobs = strength({k: v for k, v in r.items() if k.startswith(own) and v is not None})
-        epsilon = "" if r.get("epsilon") is None else columns.word(r["epsilon"], 4)
+        epsilon = "" if r.get("epsilon") is None else columns.epsilon(r["epsilon"])
         rows.append(
             [
                 str(r["trial"]),
@@ -59,10 +65,13 @@ def print_front(frame: "pd.DataFrame", metric: str) -> None:
                 knobs,
                 interval(r, ACCURACY.column),
                 interval(r, metric),
+                r.get("worst_attack") or "",
+                epsilon,
+                remarks.remark(r, bare, metric, shown),
             ]
         )
-        rows[-1] += [r.get("worst_attack") or "", epsilon]
-    table(["trial", "defense", "knobs", ACCURACY.column, metric, "worst_attack", "epsilon"], rows)
+    head = ["trial", "defense", "knobs", ACCURACY.column, metric, "worst_attack", "epsilon"]
+    table([*head, "remark"], rows)
 
 
 def interval(record: Mapping[str, Any], name: str) -> str:

@@ -5,12 +5,14 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cli_rows import QUICKSTART, ROOT, TRIALS, invoke, row
 
 from raymia.point import catalog
+from raymia.report import page
 from raymia.results.folder import Folder
 
 # ---- pareto ------------------------------------------------------------------------------------
@@ -35,6 +37,74 @@ def test_pareto_filters_the_front(folder: Path) -> None:
     assert defenses(folder, "--where", "defense=none", "--where", "seed=1") == []
     assert defenses(folder, "--metric", "auc.lira", "--max-auc", "0.5") == ["srcm"]
     assert defenses(folder, "--metric", "lira", "--max-auc", "0.52") == ["srcm", "srcm"]
+
+
+def found(folder: Path, *options: str) -> list[int]:
+    return [
+        one["trial"] for one in json.loads(invoke("pareto", str(folder), *options, "--json").stdout)
+    ]
+
+
+def test_where_takes_a_number_as_the_table_shows_it(tmp_path: Path) -> None:
+    kept = Folder(tmp_path)
+    kept.write(row(1000, "mmd", 0.91234, 0.6, mmd_weight=2.7319))
+    kept.write(row(1001, "mmd", 0.8, 0.55, mmd_weight=27.319))
+    kept.derive()
+    shown = invoke("pareto", str(tmp_path)).stdout
+    assert "weight=2.73" in shown and "0.912" in shown
+    for pair in ("mmd.weight=2.73", "mmd.weight=2.7319", "test_accuracy=0.912", "trial=1000"):
+        assert found(tmp_path, "--where", pair) == [1000], pair
+    assert found(tmp_path, "--where", "mmd.weight=2.74") == []
+
+
+def test_all_reaches_every_trial(folder: Path) -> None:
+    assert found(folder, "--all") == [0, 1, 2, 3, 4]
+    assert found(folder, "--all", "--where", "srcm.d=2") == [3]
+    assert found(folder, "--all", "--where", "state=failed") == [4]
+    assert found(folder, "--all", "--max-auc", "0.65") == [1, 2, 3]
+    said = " ".join(invoke("pareto", str(folder), "--all").stdout.split())
+    assert "failed: out of memory" in said
+
+
+def test_the_undefended_trial_stands_in_every_table_and_what_leaks_more_is_marked(
+    tmp_path: Path,
+) -> None:
+    kept = Folder(tmp_path)
+    for one in (
+        row(0, "none", 0.9, 0.7),
+        row(1, "srcm", 0.95, 0.8),
+        row(2, "mmd", 0.91, 0.6),
+    ):
+        kept.write(one)
+    kept.derive()
+    assert found(tmp_path) == [1, 2]
+    lines = invoke("pareto", str(tmp_path)).stdout.splitlines()
+    srcm, mmd, none = (
+        next(line for line in lines if f" {name} " in line) for name in ("srcm", "mmd", "none")
+    )
+    assert "leaks more than no defense" in srcm and "leaks" not in mmd
+    assert none.rstrip().endswith("without any defense, to compare with")
+    page.write(kept, None)
+    html = (tmp_path / "report.html").read_text()
+    table = html[html.index("<h2>The front") : html.index("What the columns mean")]
+    assert table.count("leaks more than no defense") == 1
+    assert table.count("without any defense, to compare with") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(3.25, "3.25"), (10.0, "10"), (10.5, "10.5 (weak)"), (5422.2, "5422 (meaningless)")],
+)
+def test_an_epsilon_is_shown_with_what_it_is_worth(
+    value: float, shown: str, tmp_path: Path
+) -> None:
+    one = row(0, "dpsgd", 0.9, 0.7)
+    kept = Folder(tmp_path)
+    kept.write(replace(one, numbers=one.numbers | {"epsilon": value}))
+    kept.derive()
+    assert invoke("pareto", str(tmp_path)).stdout.splitlines()[3].rstrip().endswith(f"  {shown}")
+    page.write(kept, None)
+    assert f">{shown}</td>" in (tmp_path / "report.html").read_text()
 
 
 def test_pareto_in_json_and_csv_agree(folder: Path) -> None:
