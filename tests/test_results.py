@@ -277,6 +277,17 @@ def test_one_holds_the_folder(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("below", ["", "x", "x/y"])
+def test_a_file_where_the_folder_should_be_is_named(below: str, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("not a folder")
+    with (
+        pytest.raises(EnvironmentFault, match="taken.*: a file stands where a folder is needed"),
+        Folder(tmp_path / "taken" / below).lock(),
+    ):
+        pass
+    assert (tmp_path / "taken").read_text() == "not a folder"
+
+
 def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
     hold = f"with Folder({str(tmp_path)!r}).lock():\n print('held', flush=True)\n input()"
     code = f"from raymia.results.folder import Folder\n{hold}"
