@@ -18,6 +18,6 @@ def test_the_softmax_is_softened() -> None:
     )
 
 
-def test_what_leaves_the_house_is_log_probabilities_decided_once() -> None:
+def test_what_is_released_is_log_probabilities_decided_once() -> None:
     released = Recipe((Temperature(t=2.0),)).release(OWNED)(np.log([[0.9, 0.1]]) + 5)
     assert np.exp(released)[0] == pytest.approx([0.75, 0.25])
