@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -95,7 +96,7 @@ def session(asked: Resources, folder: Path, data_bytes: int) -> Iterator[Session
         was_running = ray.is_initialized()
         try:
             if not was_running:
-                _start(settings, address)
+                _start(settings, address, folder)
             # what went wrong stands in the rows
             logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
             yield Session(_nodes(asked, ours), str(folder / "processes") if ours else None)
@@ -127,10 +128,16 @@ def _nodes(asked: Resources, ours: bool) -> tuple[Node, ...]:
     return nodes
 
 
-def _start(settings: Mapping[str, Any], address: str) -> None:
+def _start(settings: Mapping[str, Any], address: str, folder: Path) -> None:
+    """Ray puts the current folder on the workers' path, where a statistics.py of the user would
+    stand before Python's own: so it is started in an empty one.
+    """
+    _answers(address)
+    empty = folder / "empty"
+    empty.mkdir(exist_ok=True)
     logging.getLogger("ray").setLevel(logging.ERROR)  # says that the token is on
     try:
-        with no_signal_lost(signal.SIGTERM):
+        with no_signal_lost(signal.SIGTERM), contextlib.chdir(empty):
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -140,6 +147,23 @@ def _start(settings: Mapping[str, Any], address: str) -> None:
             else "Ray cannot be started here"
         )
         raise EnvironmentFault(f"{what}: {reason}") from error
+
+
+def _answers(address: str) -> None:
+    """Ray tries a dead address for minutes, in silence. Raises EnvironmentFault where nobody
+    listens there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():  # "auto", say, which Ray resolves
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise EnvironmentFault(
+            f"RAY_ADDRESS is {address}, and no cluster answers there ({why}); unset it to start "
+            "Ray here, or give the address of a cluster that runs"
+        ) from None
 
 
 _TUNE = {

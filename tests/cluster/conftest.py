@@ -49,7 +49,7 @@ class Driver:
 
     def command(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         code = "import sys; from raymia.cli import main; main(sys.argv[1:])"
-        command = [sys.executable, "-c", code, *arguments]
+        command = [sys.executable, "-P", "-c", code, *arguments]  # -P: as the command is installed
         process = subprocess.Popen(
             command,
             env=self._env | environment,

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -124,6 +125,23 @@ def test_a_register_ends_the_process_it_noted_and_no_other_that_has_its_number(
         for process in processes:
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize("spelled", ["{}", "ray://{}"])
+def test_a_cluster_that_is_gone_is_named_before_ray_is_asked(
+    spelled: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket() as closed:  # bound and not listening: nobody else gets the port
+        closed.bind(("127.0.0.1", 0))
+        address = spelled.format(f"127.0.0.1:{closed.getsockname()[1]}")
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        monkeypatch.setattr(session.ray, "init", lambda **_: pytest.fail("Ray was asked"))
+        told = f"RAY_ADDRESS is {address}, and no cluster answers there .*refused"
+        with (
+            pytest.raises(EnvironmentFault, match=told),
+            session.session(Resources(), tmp_path, 0),
+        ):
+            pass
 
 
 def test_a_signal_is_not_lost_to_a_handler_that_is_not_ours() -> None:

@@ -21,6 +21,15 @@ from raymia.trial import confirm
 from .conftest import Driver, until
 
 pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module", autouse=True)
+def files_of_the_user(driver: Driver) -> None:
+    """They stand in the current folder, and no worker may take them for Python's own."""
+    for name in ("random", "statistics"):
+        (driver.folder / f"{name}.py").write_text("raise RuntimeError('the file of a user')\n")
+
+
 CPUS = machine.cpus()
 ALONE = ("--set", f"resources.cpu={CPUS}")
 PAIRED = ("--set", f"resources.cpu={CPUS / 2:g}")
