@@ -20,7 +20,9 @@ from raymia.errors import EnvironmentFault, Locked
 from raymia.results import folder as results
 from raymia.results import local as storage
 from raymia.results.folder import Folder
+from raymia.results.local import Local
 from raymia.results.row import Row
+from raymia.results.store import Store
 
 
 def row(trial: int, accuracy: float | None = 0.9, auc: float | None = 0.6, **changes: Any) -> Row:
@@ -275,6 +277,13 @@ def test_one_holds_the_folder(tmp_path: Path) -> None:
                 pass
     with folder.lock():
         pass
+
+
+def test_what_is_kept_of_another_model_is_not_there(tmp_path: Path) -> None:
+    kept = Store(Local(tmp_path), "signals/x")
+    kept.put("model-0.npz", b"said", "one model")
+    assert kept.get("model-0.npz", "one model") == b"said"
+    assert kept.get("model-0.npz", "another") is None
 
 
 @pytest.mark.parametrize("below", ["", "x", "x/y"])

@@ -15,8 +15,6 @@ from raymia.point.point import Point
 from raymia.point.space import Part
 from raymia.protocols.coin import Coin
 from raymia.records.data import Data, load
-from raymia.results.local import Local
-from raymia.results.store import Store
 from raymia.signals import observe, world
 from raymia.study import sweep
 from raymia.trial import run as trial
@@ -124,13 +122,6 @@ def test_every_model_is_in_one_group(tiny: tuple[Point, Data]) -> None:
     point, data = tiny
     groups = world.of(replace(point, lanes=3), len(data)).groups
     assert groups == [range(3), range(3, 6), range(6, 8)]
-
-
-def test_what_is_kept_of_another_model_is_not_there(tmp_path: Path) -> None:
-    kept = Store(Local(tmp_path), "signals/x")
-    kept.put("model-0.npz", b"said", "one model")
-    assert kept.get("model-0.npz", "one model") == b"said"
-    assert kept.get("model-0.npz", "another") is None
 
 
 def test_a_need_is_answered_by_its_name_or_by_its_parts() -> None:

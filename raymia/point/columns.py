@@ -93,8 +93,8 @@ def word(value: Any, digits: int | None = None) -> str:
 
 
 def epsilon(value: float) -> str:
-    """An epsilon for people, with what it is worth: above 10 it bounds no attack that is known,
-    above 100 it allows nearly everything (e^epsilon is the factor between two probabilities).
+    """An epsilon for people, with what it is worth: an attack's TPR is at most e^epsilon times its
+    FPR (and delta), so at 10 it may find all members at an FPR of 1 in 22,026.
     """
     worth = " (meaningless)" if value > 100 else " (weak)" if value > 10 else ""
     return word(value, 4) + worth

@@ -18,7 +18,7 @@ from raymia.point.objectives import COLUMNS
 from raymia.results.local import Storage
 from raymia.results.remote import Location, storage
 from raymia.verdict import front as fronts
-from raymia.verdict.learning import MAJORITY
+from raymia.verdict import learning
 
 ACCURACY, AUC = COLUMNS
 SHOWN = (".3g", ".4g", ".3f")  # how tables write knobs, budgets, and rates
@@ -35,9 +35,10 @@ def front(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
     numbers = frame[[ACCURACY, minimise]].apply(pd.to_numeric, errors="coerce").astype("float64")
     if "state" in frame:
         numbers = numbers.where(frame["state"] == "done")
-    if MAJORITY in frame:
-        known = pd.to_numeric(frame[MAJORITY], errors="coerce")
-        numbers = numbers.where(~(numbers[ACCURACY] <= known))
+    if learning.MAJORITY in frame:
+        share = pd.to_numeric(frame[learning.MAJORITY], errors="coerce").astype("float64")
+        cells = numbers.assign(**{learning.MAJORITY: share}).to_dict(orient="records")
+        numbers = numbers[[not learning.useless(one) for one in cells]].reindex(numbers.index)
     return frame.iloc[fronts.front([(a, b) for a, b in numbers.to_numpy().tolist()])]
 
 

@@ -1,11 +1,9 @@
 """What a reader of one line of a table must not overlook."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable
 
 from raymia.verdict import learning
-
-Cells = Mapping[str, Any]  # column of trials.csv -> value
+from raymia.verdict.learning import Cells
 
 
 def undefended(trials: Iterable[Cells], metric: str) -> Cells | None:

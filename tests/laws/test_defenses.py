@@ -150,17 +150,6 @@ REFUSED = {
 }
 
 
-def test_l4_what_is_refused_is_this_and_no_more() -> None:
-    def refused(pair: tuple[str, str]) -> bool:
-        try:
-            arm(*((n, QUICK.get(n, {})) for n in pair))
-        except SweepError:
-            return True
-        return False
-
-    assert {pair for pair in combinations(NAMES, 2) if refused(pair)} == REFUSED
-
-
 def test_what_is_refused_is_this_and_no_more() -> None:
     def refused(pair: tuple[str, str]) -> bool:
         try:
