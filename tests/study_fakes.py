@@ -141,7 +141,10 @@ resources:
 
 
 class Hash:
-    """Stands in for Data: a point asks it for its hash alone."""
+    """Stands in for Data: a point asks it for its hash and length alone."""
+
+    def __len__(self) -> int:
+        return 1797
 
     def sha256(self) -> str:
         return "ab" * 32

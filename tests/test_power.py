@@ -24,7 +24,7 @@ network: {{mlp: {{width: 64}}}}
 protocol: {{coin: {{models: 4, targets: 1, reserve: 0.2}}}}
 defenses: [[]]
 attacks: {attacks}
-training: {{epochs: 200, batch_size: 64, lr: 0.1, weight_decay: 0.0, lanes: 4}}
+training: {{optimizer: sgd, epochs: 200, batch_size: 64, lr: 0.1, weight_decay: 0.0, lanes: 4}}
 """
 
 

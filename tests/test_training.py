@@ -302,7 +302,7 @@ def test_prediction_is_in_chunks_of_the_same_bits() -> None:
 
 def test_bytes_and_fractions_are_the_same_picture() -> None:
     net = classifier(nn.Flatten(), 16, 3)
-    net.normalise = Normalise((0.5,), (0.25,), 3)
+    net.normalise = Normalise((0.5,), (0.25,), (1, 4, 4))
     x = torch.randint(0, 256, (5, 1, 4, 4), dtype=torch.uint8)
     assert np.allclose(
         predict(Model(net, torch.float32), x),
@@ -313,7 +313,7 @@ def test_bytes_and_fractions_are_the_same_picture() -> None:
 
 def test_normalise_is_per_channel() -> None:
     x = torch.zeros(2, 2, 1, 1)
-    assert Normalise((1.0, 2.0), (2.0, 4.0), 3)(x).flatten(1).tolist() == [[-0.5, -0.5]] * 2
+    assert Normalise((1.0, 2.0), (2.0, 4.0), (2, 1, 1))(x).flatten(1).tolist() == [[-0.5, -0.5]] * 2
 
 
 def test_sphere_clip_on_numbers() -> None:

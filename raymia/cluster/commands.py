@@ -36,6 +36,11 @@ from raymia.verdict import learning
     is_flag=True,
     help="Go on although the folder holds rows of other library versions.",
 )
+@click.option(
+    "--no-pilot",
+    is_flag=True,
+    help="On data of one's own, do not train one undefended model first.",
+)
 def run(
     sweep: Path,
     out: Path | Location | None,
@@ -43,13 +48,16 @@ def run(
     trials: int | None,
     retry_failed: bool,
     mix_versions: bool,
+    no_pilot: bool,
 ) -> int:
     """Run a sweep, or go on where it stopped."""
     wanted = arguments.load(sweep, sets, trials)
     out = out or Path("results") / wanted.name
     from raymia.cluster import driver  # imports ray
 
-    code: int = driver.run(wanted, out, retry_failed=retry_failed, mix_versions=mix_versions)
+    code: int = driver.run(
+        wanted, out, retry_failed=retry_failed, mix_versions=mix_versions, fly=not no_pilot
+    )
     if code in (0, 1) and storage(out).read("trials.csv") is not None:
         written, found = write_page(out), query.read(out)
         terminal.warn(learning.warning(terminal.records(found)))

@@ -8,11 +8,14 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.exceptions import RayTaskError
 
 from raymia.cluster.capacity import at_once, bundles
 from raymia.cluster.interrupt import Stop, Stopped
@@ -21,15 +24,19 @@ from raymia.cluster.progress import Progress
 from raymia.cluster.proposals import Leave, Ledger, Proposals, Watch, last_line
 from raymia.cluster.queue import Agenda
 from raymia.cluster.session import Session, scratch, session
+from raymia.cluster.tasks import Map, mapper
 from raymia.cluster.transport import blind, keeper
 from raymia.cluster.worker import Trial
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.point.origins import Cargo
+from raymia.point.point import Point
+from raymia.records import account
 from raymia.records import data as datasets
+from raymia.records.data import Data
 from raymia.results.folder import Folder
 from raymia.results.remote import Location
 from raymia.results.row import Row, best
-from raymia.study import preflight
+from raymia.study import pilot, preflight
 from raymia.study.asked import sweep_of
 from raymia.study.sweep import Sweep, check_continues
 from raymia.trial import run as trials
@@ -42,10 +49,11 @@ def run(
     *,
     retry_failed: bool = False,
     mix_versions: bool = False,
+    fly: bool = True,
     progress: Progress | None = None,
 ) -> int:
     """Run a sweep into a results folder, or go on with it: 0, 1 where trials failed, 130 or 143
-    where it was stopped.
+    where it was stopped. `fly`: data that nobody knows are tried with one undefended model first.
 
     Raises SweepError where nothing could be started, Locked, and EnvironmentFault (disk,
     cluster, versions).
@@ -66,11 +74,13 @@ def run(
             check_continues(there.resolved(), sweep)
         data = datasets.load(sweep.dataset, sweep.search.seed)
         preflight.check(sweep, data)
+        for line in account.sentences(account.account(data)):
+            progress.say(line)
         agenda = Agenda(sweep, folder, data, retry_failed)
         try:
             if agenda.pending:
                 _check(agenda, mix_versions)
-                _execute(agenda, stop, progress)
+                _execute(agenda, stop, progress, fly and pilot.wanted(sweep))
             else:
                 agenda.begin()
             _tidy(agenda)
@@ -116,7 +126,29 @@ def _check(agenda: Agenda, mix_versions: bool) -> None:
             )
 
 
-def _execute(agenda: Agenda, stop: Stop, progress: Progress) -> None:
+def _pilot(agenda: Agenda, each: Map, parallel: int, progress: Progress) -> None:
+    """One undefended model first, where the folder has none of this point: says how it does."""
+    point = pilot.of(agenda.sweep, agenda.data)
+    found = agenda.folder.read_json("pilot.json")
+    if found.get("digest") != point.digest():
+        try:
+            (found,) = each(partial(_flown, agenda.data), [point])
+        except RayTaskError as error:
+            progress.say(f"pilot:     {last_line(str(error.cause))}")
+            return
+        agenda.folder.write_json("pilot.json", found)
+    for line in pilot.sentences(found, agenda.sweep, parallel):
+        progress.say(line)
+    if said := pilot.warning(found):
+        progress.say(said, "bold red")
+
+
+def _flown(data: Data, point: Point) -> dict[str, Any]:
+    found: dict[str, Any] = pilot.fly(point, data)
+    return found
+
+
+def _execute(agenda: Agenda, stop: Stop, progress: Progress, fly: bool) -> None:
     """Run what is pending. Raises Stopped once a signal came, and the fault that a trial or the
     disk reported.
     """
@@ -127,6 +159,10 @@ def _execute(agenda: Agenda, stop: Stop, progress: Progress) -> None:
         agenda.begin()
         # On a cluster of many nodes, a trial has attackers of its own beside it.
         size, cargo = min(cluster.cpus, MOST), Cargo.of(agenda.sweep.foreign)
+        if fly:
+            one_bundle = replace(asked, spread=1)
+            each = mapper(one_bundle, cluster.register, stop, cargo)
+            _pilot(agenda, each, at_once(asked, cluster.nodes), progress)
         pool = Pool.start(size, cluster.register, cargo=cargo) if cluster.register else None
         driver = Ledger(agenda, stop, progress)
         progress.start(agenda.sweep.search.trials, agenda.rows)
@@ -227,9 +263,8 @@ def _tidy(agenda: Agenda) -> None:
         return
 
     def folders(rows: Iterable[Row]) -> set[str]:
-        return {
-            key for row in rows for key in trials.folders(agenda.point(row.trial), len(agenda.data))
-        }
+        points, units = (agenda.point(row.trial) for row in rows), agenda.data.units
+        return {key for point in points for key in trials.folders(point, units)}
 
     kept = folders(best(list(agenda.rows.values()))) if keep == "front" else set()
     for key in sorted(folders(agenda.rows.values()) - kept):

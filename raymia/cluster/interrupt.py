@@ -3,8 +3,9 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -22,7 +23,8 @@ class Stopped(RaymiaError):
 @contextlib.contextmanager
 def no_signal_lost(number: int) -> Iterator[None]:
     """Raises Stopped where the signal comes inside, even if a handler that is not ours takes it
-    and its exception goes nowhere: Python drops what a handler raises inside a hook of a fork.
+    and its exception goes nowhere: Python drops what a handler raises inside a hook of a fork,
+    and says so on stderr, which is kept quiet.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -31,15 +33,25 @@ def no_signal_lost(number: int) -> Iterator[None]:
     for end in (read, write):
         os.set_blocking(end, False)
     before = signal.set_wakeup_fd(write)  # every signal's number is written there
+    loud, sys.unraisablehook = sys.unraisablehook, _but_exits(sys.unraisablehook)
     try:
         yield
         with contextlib.suppress(BlockingIOError):
             if number in os.read(read, 4096):
                 raise Stopped(number)
     finally:
+        sys.unraisablehook = loud
         signal.set_wakeup_fd(before)
         os.close(read)
         os.close(write)
+
+
+def _but_exits(hook: Callable[[Any], Any]) -> Callable[[Any], None]:
+    def said(dropped: Any) -> None:
+        if not issubclass(dropped.exc_type, SystemExit):
+            hook(dropped)
+
+    return said
 
 
 class Stop:

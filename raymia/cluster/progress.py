@@ -30,9 +30,9 @@ class Progress:
         self._total = self._fresh = 0
         self._started = self._drawn = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, style: str = "") -> None:
         """One line, now."""
-        self._console.print(text, markup=False)
+        self._console.print(text, markup=False, style=style)
 
     def start(self, total: int, rows: dict[int, Row]) -> None:
         """`rows`: trial -> the row that is there already."""

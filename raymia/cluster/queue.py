@@ -5,6 +5,7 @@ else is remembered.
 from dataclasses import replace
 
 from raymia.point.point import Point
+from raymia.records.account import account
 from raymia.records.data import Data
 from raymia.results.folder import Folder
 from raymia.results.row import Row
@@ -55,6 +56,7 @@ class Agenda:
         behind.
         """
         self.folder.write_sweep(dump(self.sweep.resolved()))
+        self.folder.write_json("account.json", account(self.data))
         self.begun = True
 
     def _suggestion(self, row: Row) -> Suggestion:

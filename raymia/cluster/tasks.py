@@ -39,29 +39,34 @@ def everywhere(
         stop.listen()  # Ray has put its own handlers
         stop.check()
 
-        def call(function: Callable[[Any], Any], item: Any) -> Any:
-            processes.hold(cluster.register, "confirm")
-            settle(asked.gpu > 0)
-            cargo.unload()
-            return function(item)
+        yield mapper(one_bundle, cluster.register, stop, cargo)
 
-        task = ray.remote(num_cpus=asked.cpu, num_gpus=asked.gpu, max_retries=_RETRIES)(call)
 
-        def mapped(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-            ref = ray.put(function)
-            for one in [task.remote(ref, item) for item in items]:
-                while not ray.wait([one], timeout=0.5)[0]:
-                    stop.check()
-                try:
-                    found = ray.get(one)
-                except ray.exceptions.RayTaskError:
-                    raise
-                except ray.exceptions.RayError as error:
-                    why = str(error).strip().splitlines()[0]
-                    raise EnvironmentFault(
-                        f"a fresh draw was lost {_RETRIES + 1} times: {why}; the same command goes "
-                        "on"
-                    ) from error
-                yield found
+def mapper(asked: Resources, register: str | None, stop: Stop, cargo: Cargo = NOTHING) -> Map:
+    """The `map` of a cluster that is there."""
 
-        yield mapped
+    def call(function: Callable[[Any], Any], item: Any) -> Any:
+        processes.hold(register, "task")
+        settle(asked.gpu > 0)
+        cargo.unload()
+        return function(item)
+
+    task = ray.remote(num_cpus=asked.cpu, num_gpus=asked.gpu, max_retries=_RETRIES)(call)
+
+    def mapped(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        ref = ray.put(function)
+        for one in [task.remote(ref, item) for item in items]:
+            while not ray.wait([one], timeout=0.5)[0]:
+                stop.check()
+            try:
+                found = ray.get(one)
+            except ray.exceptions.RayTaskError:
+                raise
+            except ray.exceptions.RayError as error:
+                why = str(error).strip().splitlines()[0]
+                raise EnvironmentFault(
+                    f"a task was lost {_RETRIES + 1} times: {why}; the same command goes on"
+                ) from error
+            yield found
+
+    return mapped

@@ -110,7 +110,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
                 point, self._data, self._signals, map=self._pool.map, spread=self._spread.map
             )
             if self._shelf:
-                self._shelf.send(trials.folders(point, len(self._data)))  # the split
+                self._shelf.send(trials.folders(point, self._data.units))  # the split
             return row
         finally:
             if self._shelf:

@@ -23,6 +23,7 @@ class Cifar10(Dataset):
     """
 
     image: ClassVar[bool | None] = True
+    known: ClassVar[bool] = True
     cite: ClassVar[str] = """@techreport{cifar10,
   title = {Learning Multiple Layers of Features from Tiny Images},
   author = {Krizhevsky, Alex},
@@ -62,7 +63,7 @@ class Cifar10(Dataset):
             std=(0.2023, 0.1994, 0.2010),
         )
 
-    def training(self) -> Training:
+    def training(self, records: int) -> Training:
         return Training(epochs=100, batch_size=256, lr=0.01, milestones=((0.5, 0.1), (0.8, 0.01)))
 
 

@@ -20,6 +20,7 @@ class Digits(Dataset):
     """
 
     image: ClassVar[bool | None] = True
+    known: ClassVar[bool] = True
     cite: ClassVar[str] = """@misc{digits,
   title = {Optical Recognition of Handwritten Digits},
   author = {Alpaydin, E. and Kaynak, C.},
@@ -37,5 +38,5 @@ class Digits(Dataset):
             "digits", x, labels.astype(np.int64), 10, image=True, mean=(0.3053,), std=(0.3761,)
         )
 
-    def training(self) -> Training:
+    def training(self, records: int) -> Training:
         return Training(epochs=60, batch_size=64, lr=0.1, weight_decay=5e-4)

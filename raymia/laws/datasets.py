@@ -94,7 +94,7 @@ def it_has_a_recipe_and_a_source(name: str, knobs: Knobs) -> None:
     holds(
         catalog.summary(cls) and catalog.source(cls), "no summary, or no Source: in its docstring"
     )
-    holds(made.training().epochs >= 1, "its recipe trains no epoch")
+    holds(made.training(1000).epochs >= 1, "its recipe trains no epoch")
 
 
 def damaged_files_are_refused(name: str, knobs: Knobs) -> None:
@@ -205,7 +205,7 @@ def _labels() -> Iterator[int]:
 def table(folder: Path) -> dict[str, Any]:
     """A table of 24 records, two columns of numbers and one of categories."""
     draw = np.random.default_rng(0)
-    lines = [f"{draw.random():.6f},{i},{'abc'[i % 3]},{y}" for i, y in enumerate(_labels())]
+    lines = [f"{draw.random():.6f},{i % 12},{'abc'[i % 3]},{y}" for i, y in enumerate(_labels())]
     path = folder / "sample.csv"
     path.write_text("\n".join(["size,number,kind,label", *lines]) + "\n")
     return {"path": str(path), "label": "label"}

@@ -5,6 +5,11 @@ from typing import Annotated, ClassVar, Literal
 
 from raymia.point.space import Range
 
+# `auto`, where the constants come from, or (means, deviations) themselves
+Constants = tuple[tuple[float, ...], tuple[float, ...]]
+Scale = Literal["auto", "reference", "members", "none"] | Constants
+ENOUGH = 30  # reference records, for constants of their own
+
 
 @dataclass(frozen=True)
 class Training:
@@ -13,11 +18,14 @@ class Training:
 
     Units: `milestones` are (fraction of `epochs`, factor on `lr` from there on), so a shorter
     run keeps its shape; `stop` is the number of epochs that are really run (None: all), without
-    rescaling the schedule.
+    rescaling the schedule. `scale`: by which constants features are standardised: those of the
+    defender's reference records, of each model's own members, or given ones; `auto`: reference
+    where it has 30 records or more, else members, and none for images, which have constants of
+    their own.
     """
 
     revision: ClassVar[int] = (
-        2  # of how a group takes its steps; raised when the bits of a trained model change
+        3  # of how a group takes its steps; raised when the bits of a trained model change
     )
 
     epochs: Annotated[int, Range(1, 1000, least=1)] = 60
@@ -30,6 +38,7 @@ class Training:
     stop: Annotated[int | None, Range(1, 1000, least=1)] = None
     augment: Literal["none", "crop_flip", "crop_flip_shared"] = "none"
     precision: Literal["float32", "float64"] = "float32"
+    scale: Scale = "auto"
 
     def lr_at(self, epoch: int) -> float:
         """The learning rate of an epoch (0-based)."""
@@ -38,6 +47,14 @@ class Training:
             if epoch >= fraction * self.epochs:
                 factor = value
         return self.lr * factor
+
+    def scaled_by(self, image: bool, reference: int) -> Scale:
+        """What `scale` means for such records, `reference` of which are set aside."""
+        if self.scale != "auto":
+            return self.scale
+        if image:
+            return "none"
+        return "reference" if reference >= ENOUGH else "members"
 
     @property
     def run_epochs(self) -> int:

@@ -1,26 +1,30 @@
 """Data: records, labels and how to scale them. The instances stand in `datasets/`, one file each.
 
-Nothing is ever fitted on the records (no mean, no standardisation): what is fitted on all of
-them carries non-members into the training of every model, and what is fitted on members tells
-who they are.
+Nothing is fitted on all records here (no mean, no standardisation): it would carry non-members
+into the training of every model. What `training.scale` fits, it fits on the defender's own.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from raymia.errors import SweepError
+from raymia.errors import RaymiaError, SweepError
 from raymia.point import catalog
 from raymia.point.schedule import Training
 from raymia.point.space import Part
+from raymia.records import copied
+from raymia.records.split import Units
 from raymia.streams import key, stream
 
 LEAST_RECORDS = 8  # coin's two halves, less the reserve, still hold a few records each
+# labels with more values than that, and so few records of each, are no classes
+MANY_CLASSES, LEAST_OF_A_NUMBER, LEAST_OF_A_TEXT = 20, 10, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +35,10 @@ class Data:
     for each channel. Units: x of images is in [0, 1] as float32, or 0..255 as uint8 (the
     network divides by 255); other x is float32 as it comes. The network applies (x - mean) /
     std; both are constants of the data set's file. y is int64 in 0..classes-1; `names` are the
-    labels as they stood in the file, where that is known. Raises: SweepError, one line, where
-    the records are not that.
+    labels as they stood in the file, where that is known. `columns` says what became of each
+    column of a table, `notes` what else was done with the files, a sentence each: both are for
+    people, and in no hash. `copies`: `group` where all copies of a record share its membership.
+    Raises: SweepError, one line, where the records are not that.
     """
 
     name: str
@@ -43,6 +49,9 @@ class Data:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     names: tuple[Any, ...] = ()
+    columns: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    copies: str = "keep"
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -57,6 +66,15 @@ class Data:
         """The shape of one record."""
         return self.x.shape[1:]
 
+    @cached_property
+    def units(self) -> Units:
+        """How many records there are; where copies are grouped, which [N] share a membership,
+        numbered from 0.
+        """
+        if self.copies != "group":
+            return len(self.y)
+        return tuple(np.unique(copied.firsts(self.x, self.y), return_inverse=True)[1].tolist())
+
     def sha256(self) -> str:
         """What the models can see of the data, as hex. The name is not in it: the same arrays
         are the same data.
@@ -66,6 +84,7 @@ class Data:
     @cached_property
     def _sha256(self) -> str:
         facts: list[str | memoryview] = [repr((self.classes, self.image, self.mean, self.std))]
+        facts += ["grouped"] * (self.copies == "group")
         for array in (self.x, self.y):
             facts += [repr((array.dtype.str, array.shape)), np.ascontiguousarray(array).data]
         return key(*facts)
@@ -117,7 +136,10 @@ def _scale_problem(data: Data) -> str:
             "numbers are allowed"
         )
     if data.image and not (x.min() >= 0 and x.max() <= 1):
-        return f"pixels must be in [0, 1], or uint8; got {x.min():g} to {x.max():g}"
+        return (
+            f"pixels must be in [0, 1], or uint8 0..255; got {float(x.min())!r} to "
+            f"{float(x.max())!r}"
+        )
     return ""
 
 
@@ -126,10 +148,12 @@ class Dataset:
     """Where records come from. `records` takes that many, drawn by the seed; without it, all.
 
     A subclass writes `read`, and its own `training`. `image` is None where only the file can
-    say. `cite` is BibTeX.
+    say. `known`: the same records wherever it is read, of which it is known that networks learn
+    them. `cite` is BibTeX.
     """
 
     image: ClassVar[bool | None] = None
+    known: ClassVar[bool] = False
     cite: ClassVar[str] = ""
     revision: ClassVar[int] = 1
 
@@ -150,15 +174,86 @@ class Dataset:
         data = self.read()
         return data if self.records is None else take(data, self.records, seed)
 
-    def training(self) -> Training:
-        """The data set's own recipe; the sweep file overrides it field by field."""
+    def training(self, records: int) -> Training:
+        """The data set's own recipe for so many records; the sweep file overrides it field by
+        field.
+        """
         return Training()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnDataset(Dataset):
+    """Data of one's own: files that nobody has checked before.
+
+    `copies`: what becomes of records that are equal in every feature and label: `drop` keeps
+    the first of each, `keep` all, `group` all, with the same membership for all copies of a
+    record. A copy of a member that is judged as a non-member makes attacks look weak and the
+    network accurate.
+    """
+
+    copies: Literal["drop", "keep", "group"] = "drop"
+
+    def load(self, seed: int) -> Data:
+        data = _treated(self.read(), self.copies)
+        return data if self.records is None else take(data, self.records, seed)
+
+    def training(self, records: int) -> Training:
+        """A recipe that learns: Adam, in batches of the largest power of two that is at most
+        1/25 of the records, from 4 to 256: 1,000 steps or more, where half of them are members.
+        """
+        batch = 4
+        while 2 * batch <= min(256, records // 25):
+            batch *= 2
+        return Training(epochs=100, batch_size=batch, optimizer="adam", lr=1e-3)
+
+
+def _treated(data: Data, copies: str) -> Data:
+    """The records with their copies dropped, kept or grouped, and a sentence that says so."""
+    first = copied.firsts(data.x, data.y)
+    single = first == np.arange(len(data))
+    count = int((~single).sum())
+    if not count:
+        return data
+    if copies == "drop" and single.sum() < LEAST_RECORDS:
+        raise SweepError(
+            f"dataset {data.name}: {count} of {len(data)} records are exact copies of others, and "
+            f"at least {LEAST_RECORDS} must be left; set copies: keep"
+        )
+    done = {"drop": "left out", "keep": "kept", "group": "kept, each with its record's membership"}
+    said = f"{count} of {len(data)} records are exact copies of others: {done[copies]}"
+    data = replace(data, copies=copies, notes=(*data.notes, f"{said} (copies: {copies})"))
+    if copies != "drop":
+        return data
+    return replace(data, x=data.x[single], y=data.y[single])
 
 
 def load(part: Part, seed: int) -> Data:
     """The records that a sweep's `dataset` names. Raises SweepError where there are none."""
     dataset: Dataset = catalog.made("datasets", part)
-    return dataset.load(seed)
+    with guarded(part.name):
+        return dataset.load(seed)
+
+
+@contextlib.contextmanager
+def guarded(dataset: str, path: Path | None = None) -> Iterator[None]:
+    """Whatever reading a file raises becomes one line. Raises SweepError naming the file."""
+    try:
+        yield
+    except RaymiaError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        at = getattr(error, "filename", None) if path is None else path
+        what = f"dataset {dataset}: " + ("it" if at is None else repr(str(at)))
+        raise SweepError(f"{what} cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, EOFError):
+        return "it is cut off"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    said = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    return f"{said[:300] or 'no reason given'} ({type(error).__name__})"
 
 
 def take(data: Data, records: int, seed: int) -> Data:
@@ -179,7 +274,9 @@ def existing(path: str, dataset: str, what: str = "file") -> Path:
     is there.
     """
     found = Path(path).expanduser()
-    if not (found.is_dir() if what == "folder" else found.is_file()):
+    with guarded(dataset, found):
+        there = found.is_dir() if what == "folder" else found.is_file()
+    if not there:
         raise SweepError(
             f"dataset {dataset}: there is no {what} {str(found)!r} (relative to "
             f"{str(Path.cwd())!r})"
@@ -194,7 +291,8 @@ def encode(
     SweepError for other labels.
     """
     given = np.asarray(labels)
-    if given.ndim != 1 or given.dtype.kind not in "biufUS":
+    large = given.dtype == object and all(type(one) is int for one in given.tolist())
+    if given.ndim != 1 or not (given.dtype.kind in "biufUS" or large):
         raise SweepError(
             f"dataset {dataset}: labels are whole numbers or texts [N], got {given.dtype} "
             f"{given.shape}"
@@ -202,7 +300,20 @@ def encode(
     if given.dtype.kind == "f":
         _whole(given, dataset)
     names, y = np.unique(given, return_inverse=True)
+    _few_enough(len(names), len(y), given.dtype.kind not in "US", dataset)
     return y.astype(np.int64), tuple(names.tolist())
+
+
+def _few_enough(classes: int, records: int, numbers: bool, dataset: str) -> None:
+    """Raises SweepError where labels with so many values are hardly classes."""
+    each = LEAST_OF_A_NUMBER if numbers else LEAST_OF_A_TEXT
+    if classes > MANY_CLASSES and classes * each > records:
+        cure = ", or texts where numbers name classes" if numbers else ""
+        raise SweepError(
+            f"dataset {dataset}: the labels have {classes} values in {records} records, fewer than "
+            f"{each} of each: a number to predict (regression), or names? Bin them, or give "
+            f"another label{cure}"
+        )
 
 
 def _whole(labels: npt.NDArray[Any], dataset: str) -> None:

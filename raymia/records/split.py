@@ -58,6 +58,13 @@ class Split:
         own = np.flatnonzero(self.held[model])
         return own if len(own) else np.flatnonzero(self.role == REFERENCE)
 
+    def shared(self, unit: Ints) -> "Split":
+        """The split of records [S] of which each has the membership and all else of the unit
+        that it belongs to; the columns of this one are the units.
+        """
+        per_record = "member held fit judged known role half".split()
+        return replace(self, **{name: getattr(self, name)[..., unit] for name in per_record})
+
     def carve(self, share: float, seed: int, replicate: int) -> "Split":
         """Each model gives up `share` of its members, which become its own reference. Raises
         SweepError where none would be given up, or none be left.
@@ -111,6 +118,24 @@ class Protocol:
     def draw(self, n: int, seed: int, replicate: int) -> Split:
         """Raises SweepError where `n` records are too few."""
         raise NotImplementedError
+
+
+Units = int | tuple[int, ...]  # how many records; or the unit of each, whose membership it has
+
+
+def count(units: Units) -> int:
+    """How many units there are."""
+    return units if isinstance(units, int) else max(units) + 1
+
+
+def over(units: Units, split: Split) -> Split:
+    """A split of units as one of their records."""
+    return split if isinstance(units, int) else split.shared(np.array(units))
+
+
+def drawn(protocol: Protocol, units: Units, seed: int, replicate: int) -> Split:
+    """A split of records of which some share a membership. Raises SweepError."""
+    return over(units, protocol.draw(count(units), seed, replicate))
 
 
 def reserve(n: int, share: float, *key: object) -> npt.NDArray[np.int8]:

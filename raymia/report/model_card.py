@@ -66,7 +66,7 @@ def write(
             f"dataset {point.dataset.name}: its records are not those of the sweep; put the right "
             "ones in place"
         )
-    world = worlds.of(point, len(records))
+    world = worlds.of(point, records.units)
     split = world.split
     model = int(split.targets[0]) if model is None else model
     if not 0 <= model < split.models:

@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from raymia.point import columns
 from raymia.point.objectives import ACCURACY, AUC, COLUMNS
 from raymia.point.point import strength
+from raymia.records.account import sentences
 from raymia.report import remarks
 from raymia.report.plot import CAPTION, plot
 from raymia.results.folder import Folder
@@ -72,12 +74,19 @@ def write(
         folder.shown(digests),
         folder.confirmed(),
         folder.read_sweep() or "",
+        folder.read_json("account.json"),
     )
     folder.put("report.html", text.encode())
     return folder.path / "report.html"
 
 
-def page(name: str, rows: Sequence[Row], confirmed: Sequence[Row], sweep: str) -> str:
+def page(
+    name: str,
+    rows: Sequence[Row],
+    confirmed: Sequence[Row],
+    sweep: str,
+    read: Mapping[str, Any] | None = None,
+) -> str:
     """The HTML of a report."""
     front, found = best(rows), {row.digest: row for row in confirmed}
     body = [
@@ -91,6 +100,7 @@ def page(name: str, rows: Sequence[Row], confirmed: Sequence[Row], sweep: str) -
         _limits(rows, front, found),
         "<h2>All trials</h2>" + _trials_table(rows),
         "<h2>AUC of every attack</h2>" + _attacks_table(rows),
+        _account(read or {}),
         f"<h2>What was run</h2><pre>{escape(sweep or 'sweep.yaml is not there')}</pre>"
         + _versions(rows),
     ]
@@ -101,6 +111,12 @@ def page(name: str, rows: Sequence[Row], confirmed: Sequence[Row], sweep: str) -
         + "\n".join(body)
         + "\n</body></html>\n"
     )
+
+
+def _account(read: Mapping[str, Any]) -> str:
+    """What was read of the data."""
+    lines = "".join(f"<li>{escape(line)}</li>" for line in sentences(read)) if read else ""
+    return f"<h2>What was read</h2><ul>{lines}</ul>" if lines else ""
 
 
 def _count(trials: int) -> str:

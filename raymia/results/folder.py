@@ -2,11 +2,13 @@
 derived from those files.
 """
 
+import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from raymia.errors import EnvironmentFault
 from raymia.results.local import Storage
@@ -51,6 +53,19 @@ class Folder:
 
     def write_sweep(self, text: str) -> None:
         self.put("sweep.yaml", text.encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """What a run wrote beside the rows (account.json, pilot.json); empty where none did."""
+        data = self._storage.read(name)
+        try:
+            return dict(json.loads(data)) if data else {}
+        except ValueError as error:
+            raise EnvironmentFault(
+                f"{self.path / name} is damaged ({error}); delete it, the next run writes it again"
+            ) from None
+
+    def write_json(self, name: str, body: Mapping[str, Any]) -> None:
+        self.put(name, (json.dumps(body, indent=1) + "\n").encode())
 
     def put(self, name: str, data: bytes) -> bool:
         """Write a derived file whole, only where its bytes differ; True where it was written."""

@@ -50,6 +50,7 @@ class Row:
     timing: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    account: str = ""  # the digest of what was read of the data, in account.json
 
     def __post_init__(self) -> None:
         if not _DIGEST.fullmatch(self.digest):

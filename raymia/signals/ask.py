@@ -12,6 +12,7 @@ from torch import Tensor
 
 from raymia.point.schedule import Training
 from raymia.records.data import Data
+from raymia.records.split import REFERENCE
 from raymia.signals.queries import QUERIES, Subject
 from raymia.signals.world import World
 from raymia.streams import key, stream
@@ -38,6 +39,8 @@ class Bench:
         self.x, self.y = resident(data, self.point.device)
         self.data = data.sha256()
         self.classes = data.classes
+        self.aside = np.flatnonzero(self.split.role == REFERENCE)
+        self.scale = self.point.training.scaled_by(data.image, len(self.aside))
         self.build = builder(world.network, data.shape, data.classes, data.mean, data.std)
         self.key = (self.point.seed, self.point.replicate)
 
@@ -48,6 +51,8 @@ class Bench:
             tuple(self.split.members(m) for m in self.group),
             tuple(self.split.reference(m) for m in self.group),
             self.classes,
+            scale=self.scale,
+            aside=self.aside,
         )
         models = fit(
             self.recipe,
@@ -84,6 +89,7 @@ class Bench:
             name,
             recipe,
             rows,
+            self.aside.tobytes().hex(),
         ]
         return TEACHERS.get(key(repr(parts)), train)
 

@@ -132,6 +132,7 @@ def keep_split(world: World, data: Data, root: Path) -> None:
         "known": split.known,
         "half": split.half,
         "twin": split.twin,
+        **({} if isinstance(world.units, int) else {"unit": np.array(world.units)}),
     }
     content = pack(arrays)
     if store.get("split.npz") != content:
@@ -140,23 +141,25 @@ def keep_split(world: World, data: Data, root: Path) -> None:
 
 def kept(point: Point, root: Path) -> World:
     """The world whose signals are kept. Raises FileNotFoundError where they are not."""
-    return worlds.of(point, len(_labels(Store(Local(root), worlds.signals_key(point)), root)))
+    arrays = _split(Store(Local(root), worlds.signals_key(point)), root)
+    unit = arrays.get("unit")
+    return worlds.of(point, len(arrays["labels"]) if unit is None else tuple(unit.tolist()))
 
 
-def _labels(store: Store, root: Path) -> Array:
+def _split(store: Store, root: Path) -> dict[str, Array]:
     content = store.get("split.npz")
     if content is None:
         raise FileNotFoundError(
             f"{root / store.place}/split.npz is missing or damaged; run the trial again"
         )
-    return unpack(content)["labels"]
+    return unpack(content)
 
 
 @lru_cache(maxsize=2)
 def load(world: World, root: Path, needs: tuple[str, ...]) -> Signals:
     """All models' signals of a world, for the needs given. Kept for the next attack on it."""
     store = _store(world, root)
-    labels, rows = _labels(store, root), []
+    labels, rows = _split(store, root)["labels"], []
     for group in world.groups:
         for m, key in world.model_keys(group).items():
             held = _held(store, m, key)

@@ -15,7 +15,7 @@ from raymia.point import catalog
 from raymia.point.point import Point
 from raymia.point.space import Part
 from raymia.records import canaries
-from raymia.records.split import Protocol, Split
+from raymia.records.split import Protocol, Split, Units, count, over
 from raymia.streams import key
 from raymia.training import recipe as recipes
 from raymia.training.architecture import Architecture
@@ -29,14 +29,15 @@ class World:
     and sent to others as its point.
 
     A trial has one to four: with and without its release defenses, and for the plain attacker
-    the same without any defense.
+    the same without any defense. `units`: how many records there are, or which of them share a
+    membership (`Data.units`).
     """
 
     point: Point
-    records: int  # how many there are
+    units: Units
 
     def __reduce__(self) -> tuple[Callable[..., World], tuple[Any, ...]]:
-        return of, (self.point, self.records)
+        return of, (self.point, self.units)
 
     @cached_property
     def recipe(self) -> recipes.Recipe:
@@ -55,20 +56,21 @@ class World:
     @cached_property
     def split(self) -> Split:
         """Who trains on what, less what the models give up for their own reference."""
-        return self._drawn.carve(self.recipe.traits().share, self.point.seed, self.point.replicate)
+        share, drawn = self.recipe.traits().share, self._drawn
+        return over(self.units, drawn.carve(share, self.point.seed, self.point.replicate))
 
     @cached_property
     def kinds(self) -> canaries.Kinds:
         """Which records are planted ones [S], by kind: the same for all recipes."""
         if not any(self.point.canaries.values()):
-            return np.zeros(self.records, np.int8)
-        return canaries.places(
-            self.point.canaries, self._drawn, self.point.seed, self.point.replicate
-        )
+            records = self.units if isinstance(self.units, int) else len(self.units)
+            return np.zeros(records, np.int8)
+        drawn = over(self.units, self._drawn)
+        return canaries.places(self.point.canaries, drawn, self.point.seed, self.point.replicate)
 
     @property
     def _drawn(self) -> Split:
-        return _drawn(self.point.protocol, self.records, self.point.seed, self.point.replicate)
+        return _drawn(self.point.protocol, count(self.units), self.point.seed, self.point.replicate)
 
     @cached_property
     def base(self) -> World:
@@ -78,9 +80,7 @@ class World:
         parts = zip(self.point.recipe, self.recipe.parts, strict=True)
         kept = tuple(spelled for spelled, part in parts if not part.owns("release"))
         return (
-            self
-            if kept == self.point.recipe
-            else of(replace(self.point, recipe=kept), self.records)
+            self if kept == self.point.recipe else of(replace(self.point, recipe=kept), self.units)
         )
 
     @cached_property
@@ -88,7 +88,7 @@ class World:
         """The undefended world on the same split, in which the plain attacker trains its
         shadows.
         """
-        return of(replace(self.point, recipe=()), self.records)
+        return of(replace(self.point, recipe=()), self.units)
 
     @cached_property
     def key(self) -> str:
@@ -122,9 +122,9 @@ class World:
 
 
 @lru_cache(maxsize=8)
-def of(point: Point, records: int) -> World:
+def of(point: Point, units: Units) -> World:
     """The world of a point over so many records."""
-    return World(point, records)
+    return World(point, units)
 
 
 @lru_cache(maxsize=2)

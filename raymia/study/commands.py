@@ -7,27 +7,51 @@ from typing import Any
 
 import click
 
+from raymia import machine
 from raymia.point import catalog
 from raymia.point.catalog import KINDS
 from raymia.point.columns import word
+from raymia.records import data as datasets
+from raymia.study import pilot as pilots
 from raymia.study import preflight
 from raymia.study.arguments import as_json, load, overrides, sweep_file
+from raymia.study.sweep import Sweep
 from raymia.study.tables import table
 
 
 @click.command()
 @sweep_file
 @overrides
+@click.option("--pilot", is_flag=True, help="Train one undefended model, and say how it does.")
 @as_json
-def points(sweep: Path, sets: tuple[str, ...], trials: int | None, as_json: bool) -> None:
-    """Check a sweep without running it: arms, ranges, models, attacks, cost and resources."""
-    found = preflight.outline(load(sweep, sets, trials))
+def points(
+    sweep: Path, sets: tuple[str, ...], trials: int | None, pilot: bool, as_json: bool
+) -> None:
+    """Check a sweep without running it: what is read, arms, ranges, models, attacks, cost and
+    resources.
+    """
+    asked = load(sweep, sets, trials)
+    found = preflight.outline(asked)
+    if pilot:
+        found["pilot"] = _pilot(asked)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     table(["arm", "defense", "fixed", "free"], [_arm_line(arm) for arm in found["arms"]])
     for line in preflight.sentences(found):
         click.echo(line)
+    if pilot:
+        at_once = max(1, int(machine.cpus() / max(asked.resources.cpu, 1e-9)))
+        for line in pilots.sentences(found["pilot"], asked, at_once):
+            click.echo(line)
+        if said := pilots.warning(found["pilot"]):
+            click.secho(said, fg="red", err=True)
+
+
+def _pilot(asked: Sweep) -> dict[str, Any]:
+    """On this machine. Raises RaymiaError where the loss is no number."""
+    data = datasets.load(asked.dataset, asked.search.seed)
+    return pilots.fly(pilots.of(asked, data), data)
 
 
 def _arm_line(arm: Mapping[str, Any]) -> list[str]:

@@ -18,10 +18,10 @@ from raymia.point import catalog, columns
 from raymia.point.columns import word
 from raymia.point.point import plain
 from raymia.point.space import Choice, Part, Range
-from raymia.records import canaries
+from raymia.records import account, canaries
 from raymia.records import data as datasets
 from raymia.records.data import Data
-from raymia.records.split import POPULATION, REFERENCE, Bools, Split
+from raymia.records.split import POPULATION, REFERENCE, Bools, Split, drawn
 from raymia.study import reading
 from raymia.study.strict_yaml import show
 from raymia.study.sweep import Sweep, net_offers
@@ -43,9 +43,10 @@ def check(sweep: Sweep, data: Data) -> Split:
     them leaves everyone something. Raises SweepError: key, value, what is allowed.
     """
     protocol = catalog.made("protocols", sweep.protocol)
-    split: Split = protocol.draw(len(data), sweep.search.seed, 0)
+    split = drawn(protocol, data.units, sweep.search.seed, 0)
     _check_network(sweep, data)
     _check_offers(sweep, data, split)
+    _check_scale(sweep, data, split)
     planted = (
         canaries.places(sweep.canaries, split, sweep.search.seed, 0) > 0
         if sweep.canaries
@@ -88,11 +89,26 @@ def _check_network(sweep: Sweep, data: Data) -> None:
         raise SweepError(
             f"network: got {name!r}; it is for images of at least {least}x{least} pixels, {seen}"
         )
-    augment = sweep.schedule().augment
+    augment = sweep.schedule(len(data)).augment
     if augment != "none" and not data.image:
         raise SweepError(
             f"training.augment: got {augment!r}; none is allowed: the records of {where} are no "
             "images"
+        )
+
+
+def _check_scale(sweep: Sweep, data: Data, split: Split) -> None:
+    scale = sweep.schedule(len(data)).scale
+    if scale == "reference" and not (split.role == REFERENCE).any():
+        raise SweepError(
+            "training.scale: got 'reference'; members, none or {mean, std} is allowed: the "
+            "protocol sets no reference records aside"
+        )
+    each = data.shape[0] if data.image else int(np.prod(data.shape))
+    if isinstance(scale, tuple) and {len(side) for side in scale} - {1, each}:
+        raise SweepError(
+            f"training.scale: got {len(scale[0])} means and {len(scale[1])} deviations; 1 or "
+            f"{each} is allowed"
         )
 
 
@@ -173,7 +189,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
     offers = _offers(sweep, records, split)
     (models, targets), epochs, trials = (
         sweep.shape,
-        sweep.schedule().run_epochs,
+        sweep.schedule(len(records)).run_epochs,
         sweep.search.trials,
     )
     return {
@@ -183,6 +199,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             "records": len(records.y),
             "classes": records.classes,
         },
+        "account": account.account(records),
         "network": plain(sweep.network),
         "protocol": plain(sweep.protocol),
         "arms": [_arm(sweep, i) for i in range(len(sweep.arms))],
@@ -249,10 +266,10 @@ def domain(value: Mapping[str, Any] | Sequence[Any]) -> str:
 def sentences(found: Mapping[str, Any]) -> list[str]:
     """An outline, less its arms, one line each."""
     asked, here = found["resources"], found["machine"]
-    data, each = found["dataset"], found["seconds_a_trial"]
+    each = found["seconds_a_trial"]
     each_model = f"{found['records_a_model']:g} records x {found['epochs']} epochs"
     lines = [
-        f"data:      {data['name']}, {data['records']} records, {data['classes']} classes",
+        *account.sentences(found["account"]),
         f"network:   {_names([found['network']])}",
         f"protocol:  {_names([found['protocol']])}: {found['models']} models, {found['targets']} "
         "of them targets",

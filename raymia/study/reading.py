@@ -4,8 +4,11 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, replace
 from functools import partial
+from math import isfinite
 from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 from raymia.attack import attack
 from raymia.errors import SweepError
@@ -284,6 +287,32 @@ def milestones(node: Node) -> None:
         if factor.value <= 0:
             raise factor.refuse("a factor of more than 0 is allowed")
         before = fraction.value
+
+
+def scale(node: Node) -> Node:
+    """{mean, std} as the pair that a schedule keeps. Raises SweepError where it is none."""
+    if not isinstance(node.value, dict | list):
+        return node
+    if isinstance(node.value, dict):
+        all_known(node.value, ("mean", "std"))
+        sides = [node.value.get(side) for side in ("mean", "std")]
+    else:
+        sides = list(node.value)
+    found = [None if side is None else np.ravel(side.plain()).tolist() for side in sides]
+    good = len(found) == 2 and all(
+        side and all(type(n) in (int, float) and isfinite(n) for n in side) for side in found
+    )
+    if not good or min(found[1] or [0]) <= 0:
+        raise node.refuse(
+            "auto, reference, members, none, or {mean: ..., std: ...} is allowed, each a number or "
+            "a list of one a feature, std above 0"
+        )
+
+    def wrapped(value: Any) -> Node:
+        inside = [wrapped(one) for one in value] if isinstance(value, list) else float(value)
+        return replace(node, value=inside)
+
+    return wrapped(found)
 
 
 def _number(node: Node) -> bool:

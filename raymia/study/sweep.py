@@ -91,9 +91,9 @@ class Sweep:
     def device(self) -> str:
         return "cuda" if self.resources.gpu > 0 else "cpu"
 
-    def schedule(self) -> Training:
-        """The data set's own training, with the file's overrides."""
-        own: Training = catalog.made("datasets", self.dataset).training()
+    def schedule(self, records: int) -> Training:
+        """The data set's own training for so many records, with the file's overrides."""
+        own: Training = catalog.made("datasets", self.dataset).training(records)
         return replace(own, **self.training)
 
     def space(self, arm: int) -> dict[str, Domain]:
@@ -155,7 +155,7 @@ class Sweep:
             recipe=self.recipe(arm, chosen),
             attacks=self.attacks,
             attacker=self.attacker,
-            training=self.schedule(),
+            training=self.schedule(len(data)),
             canaries=self.canaries,
             seed=self.search.seed,
             replicate=replicate,
@@ -335,6 +335,8 @@ def _training(node: Node) -> tuple[dict[str, Any], int | str]:
     reading.all_known(given, [*catalog.knobs(Training), "lanes"])
     if "milestones" in given:
         reading.milestones(given["milestones"])
+    if "scale" in given:
+        given["scale"] = reading.scale(given["scale"])
     values = reading.fields(replace(node, value=given), Training)
     for key in values.keys() & _MOST.keys():
         if values[key] > _MOST[key]:

@@ -8,13 +8,13 @@ defenses are one in `recipe`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from raymia.lazy import F
-from raymia.point.schedule import Training
+from raymia.point.schedule import Scale, Training
 from raymia.records.split import Bools, Ints
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ class Lesson:
     """What K models learn from: x [N, ...] and y [N] on the device; members K x [n]; reference
     K x [r]; classes.
 
-    `target` [K, N, C] replaces the one-hot labels.
+    `target` [K, N, C] replaces the one-hot labels. `scale`: by what the features are
+    standardised; `aside`: the records that no model trains on, for `reference`.
     """
 
     x: Tensor
@@ -79,6 +80,8 @@ class Lesson:
     reference: tuple[Ints, ...]
     classes: int
     target: Tensor | None = None
+    scale: Scale = "none"
+    aside: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.members)

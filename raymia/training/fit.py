@@ -8,6 +8,7 @@ streams, so a model of an ensemble equals the same model trained alone (to round
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -17,6 +18,7 @@ from raymia.training.defense import Defense, Fit, Lesson, Predictor
 from raymia.training.group import Group, PrivateGroup
 from raymia.training.model import Build, Model
 from raymia.training.network import Network
+from raymia.training.scaling import scale
 
 # recipe, lesson, training, name, how
 Keep = Callable[[Defense, Lesson, Training, str, Callable[[], list[Predictor]]], list[Predictor]]
@@ -56,6 +58,7 @@ def fit(
         nets = [
             _seeded(lambda: recipe.network(build()), seed_of(*key, "init", models[k])) for k in rows
         ]
+        nets = [scale(net, lesson, k) for net, k in zip(nets, rows, strict=True)]
         group = kind(recipe, nets, _part(lesson, rows), own, key, [models[k] for k in rows])
         out |= {k: Model(net, group.dtype) for k, net in zip(rows, group.train(), strict=True)}
     return [out[k] for k in range(len(models))]
@@ -74,7 +77,7 @@ def _part(lesson: Lesson, rows: Sequence[int]) -> Lesson:
     members, reference = (
         tuple(side[k] for k in rows) for side in (lesson.members, lesson.reference)
     )
-    return Lesson(lesson.x, lesson.y, members, reference, lesson.classes, target)
+    return replace(lesson, members=members, reference=reference, target=target)
 
 
 def _seeded(build: Build, seed: int) -> Network:

@@ -43,7 +43,7 @@ def builder(
 
     def build() -> Network:
         network = architecture.build(shape, classes)
-        network.normalise = Normalise(mean, std, len(shape))
+        network.normalise = Normalise(mean, std, shape)
         return network
 
     return build

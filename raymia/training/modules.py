@@ -9,16 +9,31 @@ from torch import Tensor, nn
 
 
 class Normalise(nn.Module):
-    """(x - mean) / std per channel, with constants that no record has decided."""
+    """(x - mean) / std, per channel of images, else per feature. The constants are buffers:
+    they are saved with the weights.
+    """
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], dims: int) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, mean: tuple[float, ...], std: tuple[float, ...], shape: tuple[int, ...]
+    ) -> None:
         super().__init__()
-        self.mean, self.std, self.dims = mean, std, dims
+        self.shape = (shape[0], 1, 1) if len(shape) == 3 else shape
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.empty(self.shape))
+        self.set(torch.tensor(mean), torch.tensor(std))
+
+    def set(self, mean: Tensor, std: Tensor) -> None:
+        """One number, or one a channel or feature."""
+        for name, value in (("mean", mean), ("std", std)):
+            kept = getattr(self, name)
+            one = value.to(kept) if value.numel() == 1 else value.to(kept).reshape(self.shape)
+            setattr(self, name, one.expand(self.shape).clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        shape = (-1,) + (1,) * (self.dims - 1)
-        mean, std = x.new_tensor(self.mean), x.new_tensor(self.std)
-        return (x - mean.view(shape)) / std.view(shape)
+        return (x - self.mean) / self.std
 
 
 class Residual(nn.Module):

@@ -18,7 +18,7 @@ from raymia.point.columns import PLAIN
 from raymia.point.objectives import ACCURACY
 from raymia.point.point import Point
 from raymia.records.data import Data
-from raymia.records.split import Split
+from raymia.records.split import REFERENCE, Split
 from raymia.results.row import Row
 from raymia.signals.world import World
 from raymia.training import privacy
@@ -46,6 +46,9 @@ def finished(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -
     smaller = {c: judged[c] for c in said.informed}
     summary = maximum.summarise(said.scores, member, split.judged, split.half, counts, smaller)
     numbers = {**_accuracies(right, member, split), **summary.numbers(), **_facts(world)}
+    voids = world.recipe.traits().voids_epsilon
+    if numbers.get("epsilon") is not None and _scaled_by_members(world, data):
+        voids, numbers["epsilon"] = _BY_MEMBERS, None
     numbers |= learning.numbers(data.y, right, member, split.judged)
     audited = said.judged_on(world.split)
     numbers |= planted.numbers(said.scores, member, audited, kinds, summary.worst_attack)
@@ -67,7 +70,7 @@ def finished(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -
         ],
         notes=[
             *filter(None, [learning.note(numbers)]),
-            *_about_epsilon(world.recipe.traits().voids_epsilon, numbers),
+            *_about_epsilon(voids, numbers),
             *_notes(world.point, list(said.scores), verdicts),
         ],
     )
@@ -112,6 +115,14 @@ def _facts(world: World) -> dict[str, float | None]:
     """What the defenses say of themselves, epsilon for example."""
     members = len(world.split.members(int(world.split.targets[0])))
     return world.recipe.facts(members, world.recipe.training(world.point.training))
+
+
+_BY_MEMBERS = "training.scale: members: the constants are taken from the members without privacy"
+
+
+def _scaled_by_members(world: World, data: Data) -> bool:
+    reference = int((world.split.role == REFERENCE).sum())
+    return world.point.training.scaled_by(data.image, reference) == "members"
 
 
 def _records_spent(world: World) -> dict[str, float]:

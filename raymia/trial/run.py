@@ -22,7 +22,9 @@ from raymia.point.columns import PLAIN
 from raymia.point.point import Point
 from raymia.point.space import Part
 from raymia.records import canaries
+from raymia.records.account import account, digest
 from raymia.records.data import Data
+from raymia.records.split import Units
 from raymia.results.row import Row
 from raymia.signals import world as worlds
 from raymia.signals.observe import Work, keep_split, load
@@ -61,7 +63,7 @@ def run(
     point has no number, RaymiaError for what a user can mend.
     """
     start = time.monotonic()
-    world = worlds.of(point, len(data))
+    world, said = worlds.of(point, data.units), digest(account(data))
     with nullcontext(str(signals)) if signals else tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         data = canaries.plant(data, world.kinds, point.seed, point.replicate)
@@ -79,7 +81,7 @@ def run(
         "attack": time.monotonic() - trained,
         "total": time.monotonic() - start,
     }
-    return replace(row, timing=timing)
+    return replace(row, timing=timing, account=said)
 
 
 def attempt(
@@ -118,9 +120,9 @@ def observed(world: World) -> list[World]:
     return [world] if world.point.attacker == "adaptive" else [world, world.plain]
 
 
-def folders(point: Point, records: int) -> list[str]:
+def folders(point: Point, units: Units) -> list[str]:
     """The folders of signals that a trial of a point writes or reads."""
-    every = (name for one in observed(worlds.of(point, records)) for name in one.folders)
+    every = (name for one in observed(worlds.of(point, units)) for name in one.folders)
     return list(dict.fromkeys(every))
 
 

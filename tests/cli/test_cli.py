@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from cli_rows import QUICKSTART, ROWS, invoke
+from study_fakes import DATA
 
 from raymia.errors import EnvironmentFault, Locked, SweepError
 from raymia.results.folder import Folder
@@ -26,7 +27,7 @@ def test_run_hands_the_sweep_on_and_prints_the_front(
     assert result.exit_code == 0, result.output
     ((study, out, options),) = asked.calls
     assert (study.search.trials, study.search.lag, out) == (30, 2, Path("results/quickstart"))
-    assert options == {"retry_failed": True, "mix_versions": False}
+    assert options == {"retry_failed": True, "mix_versions": False, "fly": True}
     printed = result.output.splitlines()
     front = [line.split()[:2] for line in printed if line.strip()[:1].isdecimal()]
     assert front == [["0", "none"], ["1", "relaxloss"]]  # best accuracy first
@@ -40,9 +41,11 @@ def test_run_takes_another_folder_and_passes_the_exit_code_on(
     asked: SimpleNamespace, tmp_path: Path
 ) -> None:
     asked.code = 1
-    result = invoke("run", QUICKSTART, "--out", str(tmp_path / "here"), "--mix-versions")
+    given = ["run", QUICKSTART, "--out", str(tmp_path / "here")]
+    result = invoke(*given, "--mix-versions", "--no-pilot")
     assert result.exit_code == 1 and "alpha=0.5" in result.output
-    assert asked.calls[0][1:] == (tmp_path / "here", {"retry_failed": False, "mix_versions": True})
+    options = {"retry_failed": False, "mix_versions": True, "fly": False}
+    assert asked.calls[0][1:] == (tmp_path / "here", options)
     asked.code = 130
     result = invoke("run", QUICKSTART, "--out", str(tmp_path / "here"))
     assert result.exit_code == 130 and "report" not in result.output
@@ -54,7 +57,7 @@ def test_a_report_is_of_the_sweep_as_it_is_now(asked: SimpleNamespace, tmp_path:
     """
     results = Folder(tmp_path)
     study = sweep.load(QUICKSTART)
-    now = study.point(0, {}, 0, SimpleNamespace(sha256=lambda: "ab" * 32))  # type: ignore[arg-type]
+    now = study.point(0, {}, 0, DATA)
     before = replace(now, attacks=now.attacks[:1])
     results.write_sweep(sweep.dump(study.resolved()))
     for point, trial in ((now, 0), (before, 1)):
@@ -180,7 +183,7 @@ def test_points_says_what_a_sweep_will_do() -> None:
     for said in (
         "srcm.r1: [3, 25]",
         "relaxloss.alpha: [0, 2]",
-        "200 records, 10 classes",
+        "200 records, 64 features (1x8x8 pixels), 10 classes",
         "5 trials x 6 models = 30 models",
     ):
         assert said in result.output, said

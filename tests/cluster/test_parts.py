@@ -157,6 +157,28 @@ def test_a_signal_is_not_lost_to_a_handler_that_is_not_ours() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+def test_an_exit_that_python_drops_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """As Ray's handler of SIGTERM raises one, inside a hook of a fork; another fault is said."""
+
+    class Dropped:
+        def __init__(self, error: BaseException) -> None:
+            self.error = error
+
+        def __del__(self) -> None:
+            raise self.error
+
+    before = sys.unraisablehook
+    sys.unraisablehook = sys.__unraisablehook__
+    try:
+        with no_signal_lost(signal.SIGTERM):
+            Dropped(SystemExit(15))
+            Dropped(ValueError("another"))
+    finally:
+        sys.unraisablehook = before
+    said = capsys.readouterr().err
+    assert "SystemExit" not in said and "ValueError: another" in said
+
+
 def test_a_signal_is_kept_until_it_is_asked_for_and_the_handlers_come_back() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with Stop() as stop:

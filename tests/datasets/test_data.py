@@ -112,16 +112,18 @@ def test_labels_are_shown_as_the_file_has_them(tmp_path: Path) -> None:
         "arrays",
         "every record has the label 7;",
         path=saved(tmp_path / "a.npz", x=x, y=np.full(10, 7)),
+        copies="keep",
     )
     refused(
         "arrays",
         "every record has the label 'dog';",
         path=saved(tmp_path / "b.npz", x=x, y=np.array(["dog"] * 10)),
+        copies="keep",
     )
     y = np.array(["cat"] + ["dog"] * 999)
-    path = saved(tmp_path / "c.npz", x=np.zeros((1000, 2)), y=y)
+    path = saved(tmp_path / "c.npz", x=np.arange(2000).reshape(1000, 2), y=y)
     refused("arrays", "every record has the label 'dog';", path=path, records=8)
-    (tmp_path / "d.csv").write_text("a,y\n" + "1,7.0\n" * 8)
+    (tmp_path / "d.csv").write_text("a,y\n" + "".join(f"{i},7.0\n" for i in range(8)))
     refused("table", "every record has the label 7.0;", path=str(tmp_path / "d.csv"), label="y")
     for i in range(8):
         paint(tmp_path / "pics" / "cat" / f"{i}.png", i)
@@ -141,7 +143,7 @@ def test_every_data_set_has_a_summary_a_source_and_a_recipe(name: str) -> None:
     required = {
         k.name: "x" for k in catalog.knobs(cls).values() if k.default is dataclasses.MISSING
     }
-    assert catalog.make("datasets", name, required).training().epochs >= 1
+    assert catalog.make("datasets", name, required).training(1000).epochs >= 1
     assert cls.cite == "" or cls.cite.startswith("@")
 
 
@@ -243,10 +245,10 @@ def test_arrays_features(tmp_path: Path) -> None:
 
 
 def test_arrays_images_stay_bytes_and_text_labels_are_sorted(tmp_path: Path) -> None:
-    x = np.arange(10 * 3 * 2 * 4, dtype=np.uint8).reshape(10, 3, 2, 4)
+    x = np.arange(10 * 3 * 2 * 5).astype(np.uint8).reshape(10, 3, 2, 5)
     data = read("arrays", path=saved(tmp_path / "a.npz", x=x, y=np.array(["dog", "cat"] * 5)))
     assert (
-        (data.x == x).all() and data.x.dtype == np.uint8 and data.image and data.shape == (3, 2, 4)
+        (data.x == x).all() and data.x.dtype == np.uint8 and data.image and data.shape == (3, 2, 5)
     )
     assert data.y.tolist() == [1, 0] * 5
 
@@ -256,7 +258,12 @@ def test_arrays_refused(tmp_path: Path) -> None:
     refused("arrays", "there is no file", "nowhere.npz", path=str(tmp_path / "nowhere.npz"))
     (tmp_path / "text.npz").write_text("not a zip")
     refused("arrays", "not an .npz", path=str(tmp_path / "text.npz"))
-    refused("arrays", "it holds X, y", path=saved(tmp_path / "b.npz", X=np.zeros((10, 2)), y=y))
+    refused(
+        "arrays",
+        "has no x, it holds X, y",
+        "arrays.x",
+        path=saved(tmp_path / "b.npz", X=np.zeros((10, 2)), y=y),
+    )
     refused("arrays", "(10, 2, 2)", path=saved(tmp_path / "c.npz", x=np.zeros((10, 2, 2)), y=y))
     refused(
         "arrays",

@@ -40,7 +40,10 @@ def test_a_point_is_resolved() -> None:
         and a_point(arm=0).defense == "none"
     )
     assert point.training.epochs == 5 and point.training.lr == 1e-3 and point.data == "ab" * 32
-    assert point.training.batch_size == catalog.make("datasets", "digits", {}).training().batch_size
+    assert (
+        point.training.batch_size
+        == catalog.make("datasets", "digits", {}).training(1797).batch_size
+    )
     assert (point.lanes, point.device, point.seed, point.replicate) == (4, "cpu", 0, 0)
     assert a_point(edited("gpu: 0", "gpu: 0.25")).device == "cuda"
     assert a_point(edited("lanes: auto", "lanes: 2")).lanes == 2

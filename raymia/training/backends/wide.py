@@ -15,8 +15,9 @@ from raymia.training.modules import Dropout, LinearNorm, Normalise, SphereClip
 from raymia.training.network import Network, Outputs
 
 # they see no difference between [B, ...] and [K, B, ...]
-_POINTWISE = (nn.ReLU, nn.Tanh, nn.GELU, nn.Identity, Normalise, SphereClip)
-_KNOWN = (Network, nn.Sequential, nn.Flatten, nn.Linear, LinearNorm, Dropout, *_POINTWISE)
+_POINTWISE = (nn.ReLU, nn.Tanh, nn.GELU, nn.Identity, SphereClip)
+_LAYERS = (nn.Sequential, nn.Flatten, nn.Linear, LinearNorm, Dropout)
+_KNOWN = (Network, Normalise, *_LAYERS, *_POINTWISE)
 
 
 class Wide(Stacked):
@@ -35,8 +36,16 @@ class Wide(Stacked):
 
     def _outputs(self, x: Tensor) -> Outputs:
         net = self.template
-        features = self._through(net.backbone, "backbone", net.normalise(x))
+        features = self._through(net.backbone, "backbone", self._normalised(x))
         return Outputs(self._through(net.head, "head", features), features)
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        """By the constants of each model: [K, ...] for x [K, B, ...]."""
+        if not isinstance(self.template.normalise, Normalise):
+            return x
+        mean, std = (self.buffers[f"normalise.{name}"].unsqueeze(1) for name in ("mean", "std"))
+        out: Tensor = (x - mean) / std
+        return out
 
     def _through(self, module: nn.Module, name: str, x: Tensor) -> Tensor:
         """x [K, B, ...] through the K modules of one name."""
