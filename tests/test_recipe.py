@@ -13,9 +13,10 @@ from raymia.point import catalog
 from raymia.point.schedule import Training
 from raymia.point.space import Part
 from raymia.streams import Stream, stream
+from raymia.training.clashes import CLASHES
 from raymia.training.defense import Batch, Clock, Defense, Owned, Reference, Traits
 from raymia.training.network import Outputs, classifier
-from raymia.training.recipe import CLASHES, Recipe, check
+from raymia.training.recipe import Recipe, check
 
 CLOCK, TRAINING = Clock(1, 4, 7), Training(epochs=4)
 NAMES = [name for name in catalog.names("defenses") if name != "stacking"]
@@ -60,7 +61,7 @@ def seams(part: Defense) -> dict[str, Any]:
         "extra": extra,
         "extra_training": part.extra_training() if extra else None,
         "passes": [
-            (p.moves, p.order, p.owner, p.loss(outputs, own, reference, extra, CLOCK))
+            (p.moves, p.order, p.owner, *_lost(p.loss(outputs, own, reference, extra, CLOCK)))
             for p in part.passes(CLOCK)
         ],
         "facts": part.facts(60, TRAINING),
@@ -74,6 +75,12 @@ def seams(part: Defense) -> dict[str, Any]:
         p = np.exp(part.release(owned)(logits))
         found["release"] = p / p.sum(-1, keepdims=True)
     return found
+
+
+def _lost(found: tuple[torch.Tensor, Mapping[str, torch.Tensor]]) -> tuple[Any, ...]:
+    """A pass's loss, and what it did by names without that of the part."""
+    loss, acted = found
+    return loss, {name.rpartition(".")[2]: value for name, value in acted.items()}
 
 
 def same(a: Any, b: Any) -> bool:

@@ -59,7 +59,7 @@ def test_the_inner_attackers_loss_calls_members_one_and_the_reference_zero() -> 
     (inside, batch), (outside, other) = sides()
     extra = Advreg().extra(net(), Stream(("x",), 0))
     (further,) = Advreg().passes(CLOCK)
-    seen = further.loss(inside, batch, Reference(outside, other), extra, CLOCK)
+    seen, _ = further.loss(inside, batch, Reference(outside, other), extra, CLOCK)
     p = torch.sigmoid(advreg._suspicion(inside.logits, batch.label, extra))
     q = torch.sigmoid(advreg._suspicion(outside.logits, other.label, extra))
     assert not torch.allclose(p.mean(), q.mean())
@@ -84,10 +84,10 @@ def test_the_inner_attacker_learns_to_tell_members() -> None:
 
     for _ in range(30):
         now = {name: w[0].clone().requires_grad_() for name, w in weights.items()}
-        loss = further.loss(inside, batch, Reference(outside, other), now, CLOCK)
+        loss, acted = further.loss(inside, batch, Reference(outside, other), now, CLOCK)
         grads = torch.autograd.grad(loss, list(now.values()))
         optimizer.step([g.unsqueeze(0) for g in grads], 1e-3)
-    assert auc() > 0.9
+    assert auc() > 0.9 and float(acted["gained"]) == 1
 
 
 def test_the_network_is_made_to_look_like_non_members() -> None:

@@ -38,6 +38,7 @@ from raymia.results.remote import Location
 from raymia.results.row import Row, best
 from raymia.study import pilot, preflight
 from raymia.study.asked import sweep_of
+from raymia.study.fitting import fitted
 from raymia.study.sweep import Sweep, check_continues
 from raymia.trial import run as trials
 from raymia.trial.row import LIBRARIES
@@ -70,9 +71,10 @@ def run(
         )
     folder = Folder(out)
     with Stop() as stop, folder.lock():
+        data = datasets.load(sweep.dataset, sweep.search.seed)
+        sweep = fitted(sweep, data)
         if (there := sweep_of(folder)) is not None:
             check_continues(there.resolved(), sweep)
-        data = datasets.load(sweep.dataset, sweep.search.seed)
         preflight.check(sweep, data)
         for line in account.sentences(account.account(data)):
             progress.say(line)

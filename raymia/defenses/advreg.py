@@ -9,7 +9,7 @@ import numpy as np
 from raymia.lazy import F, torch
 from raymia.point.schedule import Training
 from raymia.point.space import Range
-from raymia.training.defense import Batch, Clock, Defense, Pass, Reference, Rng, Traits
+from raymia.training.defense import Batch, Clock, Defense, Pass, Reference, Rng, Step, Traits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,8 +31,9 @@ class Advreg(Defense):
     members (1) against the reference (0), by Adam 1e-3. It reads the logits sorted in ascending
     order and the label as -1 and +1: C-100-1024-512-64 and C-100-512-64, joined 128-1, ReLU.
 
-    The reference is taken out of each model's members (`share`), in no attack's columns; share
-    0 takes the common reserve.
+    The reference is the common reserve, or with `share` as much of each model's own members, in
+    no attack's columns. SRCM and CRL give up half (0.5), which costs more accuracy than the
+    defense does: on 500 digits 0.81 at AUC 0.69 against 0.87 at 0.60 with share 0.
 
     Source: Nasr, Shokri & Houmansadr, CCS 2018, algorithm 1; alternation and network of the
     code of SRCM and CRL.
@@ -40,10 +41,11 @@ class Advreg(Defense):
     Neutral: alpha 0 and share 0.
 
     Departures: the inner pass draws a reference record for each member with replacement (their
-    code zips two loaders), with the network in evaluation mode. h reads logits, as in their
-    code; the paper's reads posteriors.
+    code zips two loaders), both augmented as in the main pass, with the network in evaluation
+    mode. h reads logits, as in their code; the paper's reads posteriors.
     """
 
+    revision: ClassVar[int] = 2
     neutral: ClassVar[Mapping[str, object] | None] = {"alpha": 0.0, "share": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{nasr2018advreg, title={Machine Learning with Membership Privacy using "
@@ -52,7 +54,7 @@ class Advreg(Defense):
     )
 
     alpha: Annotated[float, Range(0.1, 10.0, log=True, least=0.0)] = 1.0
-    share: Annotated[float, "no range: SRCM and CRL fix it"] = 0.5
+    share: Annotated[float, "no range: it decides who is judged"] = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
@@ -92,19 +94,25 @@ class Advreg(Defense):
             torch.sigmoid(_suspicion(outputs.logits, batch.label, still)).mean() - 0.5
         )
 
+    def acted(self, step: Step) -> Mapping[str, Tensor]:
+        return {}  # its pass says what the inner attack gained
+
     def passes(self, clock: Clock) -> list[Pass]:
-        return (
-            [Pass(self._loss, moves="extra", reference="uniform", evaluation=True)]
-            if self.alpha
-            else []
+        further = Pass(
+            self._loss, moves="extra", reference="uniform", evaluation=True, augmented=True
         )
+        return [further] if self.alpha else []
 
     def _loss(
         self, outputs: Outputs, batch: Batch, reference: Reference, extra: Any, clock: Clock
-    ) -> Tensor:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`gained`: the share of steps in which the inner attack suspects the members more than
+        the reference.
+        """
         inside = _suspicion(outputs.logits.detach(), batch.label, extra)
         outside = _suspicion(reference.outputs.logits.detach(), reference.batch.label, extra)
-        return (F.softplus(-inside).mean() + F.softplus(outside).mean()) / 2
+        gained = (inside.mean() > outside.mean()).to(inside.dtype)
+        return (F.softplus(-inside).mean() + F.softplus(outside).mean()) / 2, {"gained": gained}
 
 
 def _suspicion(logits: Tensor, label: Tensor, weights: Mapping[str, Tensor]) -> Tensor:

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import numpy as np
+
+from raymia.lazy import torch
 from raymia.point.space import Range
-from raymia.training.defense import Batch, Clock, Defense, Reference
+from raymia.training.defense import Batch, Clock, Defense, Reference, Step
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +35,13 @@ class ConfidencePenalty(Defense):
     )
 
     alpha: Annotated[float, Range(0.05, 5.0, log=True, least=0.0)] = 0.1
+
+    def acted(self, step: Step) -> Mapping[str, Tensor]:
+        """`penalised`: the entropy that is missing to a uniform answer, as a share of it."""
+        log_p = step.outputs.logits.log_softmax(-1)
+        entropy = -(log_p.exp() * log_p).sum(-1).mean()
+        missing = 1 - entropy / np.log(step.outputs.logits.shape[-1])
+        return {"penalised": missing if self.alpha else torch.zeros_like(missing)}
 
     def penalty(
         self,

@@ -2,12 +2,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from math import log, sqrt
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from raymia.lazy import torch
 from raymia.point.schedule import Training
 from raymia.point.space import Range
-from raymia.training.defense import Batch, Clock, Defense, Reference, Rng, Traits, cross_entropy
+from raymia.training.defense import (
+    Batch,
+    Clock,
+    Defense,
+    Facts,
+    Reference,
+    Rng,
+    Step,
+    Traits,
+    cross_entropy,
+)
 from raymia.training.losses import flattened, relax
 
 if TYPE_CHECKING:
@@ -26,11 +37,16 @@ class Crl(Defense):
     |L_ct - alpha_rcl|; odd and above: L_ct; odd and below: 1/(2B) sum_i [u_i |q_n,i - c_n,yi|^2
     + (1 - u_i) |q_n,i|^2] with u_i = clamp(p_y, 0, upper_rcl). Epochs count from 1.
 
+    `centre: fraction` takes alpha_rcl as a share of what the centre loss is where features are
+    0, D / (2 (1 + tau_rcl sqrt(D))^2) for D features: the centres start as N(0, I), so that the
+    absolute thresholds of the paper (0 to 5) lie far below what the loss ever reaches (it floors
+    near half of that share), and relax it in no step. `centre: absolute` is the paper's.
+
     The paper's ablations are knobs: lam 0 is ImpRelaxLoss alone; tau_rce = tau_rcl = 0 is
     without normalisation. The cross-entropy is relaxed only where alpha_rce lies above the
     floor of the normalised loss (10 classes: 0.0002, 0.045, 0.74, 1.42 at tau 0.1, 0.2, 0.5,
-    1). L_ct stays below 2 / tau_rcl^2: an alpha_rcl there or above would relax the centre loss
-    in every step, and is refused.
+    1). L_ct stays below 2 / tau_rcl^2: an absolute alpha_rcl there or above would relax the
+    centre loss in every step, and is refused.
 
     Source: Fang & Kim, UAI 2024, algorithm 1 and equations 3 to 9; its code.
 
@@ -41,6 +57,7 @@ class Crl(Defense):
     momentum 0.9, weight decay 5e-4.
     """
 
+    revision: ClassVar[int] = 2
     neutral: ClassVar[Mapping[str, object] | None] = {"lam": 0.0, "alpha_rce": 0.0, "tau_rce": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{fang2024crl, title={Center-Based Relaxed Learning Against Membership "
@@ -50,27 +67,31 @@ class Crl(Defense):
 
     lam: Annotated[float, Range(0.01, 3.0, log=True, least=0.0)] = 0.1
     alpha_rce: Annotated[float, Range(0.0, 1.5, least=0.0)] = 0.5
-    alpha_rcl: Annotated[float, "no range: a sweep may look at 0 to 5"] = 1.0
+    alpha_rcl: Annotated[float, Range(0.0, 1.0, least=0.0)] = 0.7
+    centre: Literal["fraction", "absolute"] = "fraction"
     tau_rce: Annotated[float, "no range: a sweep may look at 0, 0.01, 0.05 and 0.1"] = 0.05
     tau_rcl: Annotated[float, "no range: a sweep may look at 0, 0.01, 0.05 and 0.1"] = 0.05
     upper_rce: Annotated[float, "no range: as RelaxLoss's, published runs fix it"] = 1.0
     upper_rcl: Annotated[float, "no range: as RelaxLoss's, published runs fix it"] = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("alpha_rcl", "tau_rce", "tau_rcl"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: got {getattr(self, name)}; 0 or more is allowed")
+        for name in ("tau_rce", "tau_rcl"):
+            if (got := getattr(self, name)) < 0:
+                raise ValueError(f"{name}: got {got}; 0 or more is allowed")
         for name in ("upper_rce", "upper_rcl"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(
-                    f"{name}: got {getattr(self, name)}; more than 0 and at most 1 is allowed"
-                )
-        if self.lam and self.tau_rcl and self.alpha_rcl >= 2 / self.tau_rcl**2:
+            if not 0 < (got := getattr(self, name)) <= 1:
+                raise ValueError(f"{name}: got {got}; more than 0 and at most 1 is allowed")
+        bounded = self.centre == "absolute" and self.lam and self.tau_rcl
+        if bounded and self.alpha_rcl >= 2 / self.tau_rcl**2:
             raise ValueError(
                 f"alpha_rcl: got {self.alpha_rcl}; less than 2 / tau_rcl^2 = "
-                f"{2 / self.tau_rcl**2:g} is allowed: from there on the centre loss is always "
-                "relaxed"
+                f"{2 / self.tau_rcl**2:g} is allowed: above it is always relaxed"
             )
+
+    @classmethod
+    def ranges(cls, facts: Facts) -> Mapping[str, Range]:
+        """alpha_rce to 1.5 for 10 classes: 0.65 of ln C, the loss of a guess."""
+        return {"alpha_rce": Range(0.0, 0.65 * log(facts.classes))}
 
     def traits(self) -> Traits:
         return Traits(couples=True)
@@ -89,13 +110,35 @@ class Crl(Defense):
         extra: Mapping[str, Tensor],
         clock: Clock,
     ) -> Tensor:
-        q = _shrunk(outputs.features, self.tau_rcl)
-        centre = _shrunk(extra["centres"], self.tau_rcl)[batch.label]
-        apart = (q - centre).square().sum(-1)
+        q, apart = self._apart(outputs, batch, extra)
         right = outputs.logits.softmax(-1).gather(-1, batch.label[:, None])[:, 0]
         keep = right.clamp(0.0, self.upper_rcl)
         flat = (keep * apart + (1 - keep) * q.square().sum(-1)).mean() / 2
-        return self.lam * relax(apart.mean() / 2, self.alpha_rcl, _even(clock), flat)
+        threshold = self._threshold(q.shape[-1])
+        return self.lam * relax(apart.mean() / 2, threshold, _even(clock), flat)
+
+    def _apart(
+        self, outputs: Outputs, batch: Batch, extra: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The shrunk features [B, D], and their squared distances to their centres [B]."""
+        q = _shrunk(outputs.features, self.tau_rcl)
+        return q, (q - _shrunk(extra["centres"], self.tau_rcl)[batch.label]).square().sum(-1)
+
+    def _threshold(self, features: int) -> float:
+        """Of the centre loss."""
+        if self.centre == "absolute":
+            return self.alpha_rcl
+        return self.alpha_rcl * features / (2 * (1 + self.tau_rcl * sqrt(features)) ** 2)
+
+    def acted(self, step: Step) -> Mapping[str, Tensor]:
+        """`relaxed_rce`, `relaxed_rcl`: the shares of steps at or below the thresholds."""
+        z = _shrunk(step.outputs.logits, self.tau_rce)
+        ce = cross_entropy(z, step.batch.target).mean()
+        q, apart = self._apart(step.outputs, step.batch, step.extra)
+        return {
+            "relaxed_rce": (ce <= self.alpha_rce).to(ce.dtype),
+            "relaxed_rcl": (apart.mean() / 2 <= self._threshold(q.shape[-1])).to(ce.dtype),
+        }
 
     def extra(self, network: Network, rng: Rng) -> dict[str, Tensor]:
         drawn = rng.standard_normal((network.classes, network.features))

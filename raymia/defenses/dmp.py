@@ -44,7 +44,7 @@ class Dmp(Defense):
         "booktitle={AAAI}, year={2021}}"
     )
 
-    tau: Annotated[float, Range(1.0, 8.0, log=True, least=0.01)] = 1.0
+    tau: Annotated[float, Range(1.0, 4.0, log=True, least=0.01)] = 1.0
     source: Literal["split", "synthetic"] = "split"
     split: Annotated[float, "no range: it decides who is judged"] = 0.5
     pictures: Annotated[int, "no range: costs grow with it"] = 0

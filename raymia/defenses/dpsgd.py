@@ -50,7 +50,7 @@ class Dpsgd(Defense):
         "Mironov, Ilya and Talwar, Kunal and Zhang, Li}, booktitle={CCS}, year={2016}}"
     )
 
-    sigma: Annotated[float, Range(0.01, 2.5, log=True, least=0.0)] = 1.0
+    sigma: Annotated[float, Range(0.3, 3.0, log=True, least=0.0)] = 1.0
     max_grad_norm: Annotated[float, "no range: published runs fix it at 1.0 or 1.2"] = 1.0
     accountant: Literal["prv", "rdp"] = "prv"
     delta: Annotated[float | None, "no range: part of the promise, no strength"] = None
@@ -94,6 +94,8 @@ class Dpsgd(Defense):
             generator=torch.Generator(parameters[0].device).manual_seed(int(rng.integers(2**62))),
         )
 
+        clipped = list[float]()
+
         def gradients(losses: Callable[[], torch.Tensor], size: int) -> list[torch.Tensor]:
             optimizer.zero_grad(set_to_none=True)
             for p in parameters:  # an empty Poisson batch still adds noise and counts as a step
@@ -103,10 +105,15 @@ class Dpsgd(Defense):
                 warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)
                 if size:
                     DPTensorFastGradientClipping(hooks, optimizer, losses()).backward()
+                    over = hooks.per_sample_gradient_norms > self.max_grad_norm
+                    clipped.append(float(over.double().mean()))
             optimizer.pre_step()
             return [p.grad for p in parameters if p.grad is not None]
 
-        return Private(poisson(rate), gradients, hooks.remove_hooks)
+        def acted() -> dict[str, float]:
+            return {"clipped": sum(clipped) / len(clipped) if clipped else 0.0}
+
+        return Private(poisson(rate), gradients, hooks.remove_hooks, acted)
 
     def facts(self, members: int, training: Training) -> dict[str, float | None]:
         """epsilon (None where the noise gives no finite one), delta, and the q of the sampler."""

@@ -37,7 +37,7 @@ class Dropout(Defense):
         "and Sutskever, Ilya and Salakhutdinov, Ruslan}, journal={JMLR}, year={2014}}"
     )
 
-    p: Annotated[float, Range(0.05, 0.95, least=0.0, most=0.99)] = 0.5
+    p: Annotated[float, Range(0.05, 0.9, least=0.0, most=0.99)] = 0.5
     where: Literal["head", "convs"] = "head"
 
     def traits(self) -> Traits:

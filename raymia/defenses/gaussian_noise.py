@@ -29,7 +29,7 @@ class GaussianNoise(Defense):
         "Tudor}, journal={arXiv:2006.05336}, year={2020}}"
     )
 
-    sigma: Annotated[float, Range(0.01, 0.25, log=True, least=0.0)] = 0.05
+    sigma: Annotated[float, Range(0.05, 0.5, log=True, least=0.0)] = 0.05
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
         if not self.sigma:

@@ -17,7 +17,8 @@ class Memguard(Defense):
     """Adds noise to released probabilities until the defender's own membership classifier h
     cannot tell; labels stay.
 
-    h: ascending-sorted softmax -> 256-128-64-1, trained on the model's own members against
+    h: ascending-sorted softmax -> 256-128-64-1, from Glorot's uniform weights and no biases,
+    trained on the model's own members against
     reference records, as many of each. Phase I, per query: from the logits z, steps of length
     0.1 down the gradient of |h's log-odds| + 10 ReLU(max_{j != l} z_j - z_l) + c3 |softmax(z) -
     s|_1 until the label l stands and h has crossed 0.5 (at most `iterations`); again from z for
@@ -33,9 +34,11 @@ class Memguard(Defense):
     Departures: the code's 400 epochs of SGD 0.001 in batches of 64 on 2,000 records are 12,500
     `steps`; counted so, h is trained as much where the reference is small. h sees no more
     members, drawn at random, than there are reference records; the code's sees all of them, and
-    as many others. Phase II's draw is a hash of the query's logits.
+    as many others. Their phase I takes 299 steps and sorts a query once; here it is sorted at
+    every step, as an attacker would. Phase II's draw is a hash of the query's logits.
     """
 
+    revision: ClassVar[int] = 2
     neutral: ClassVar[Mapping[str, object] | None] = {"epsilon": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{jia2019memguard, title={MemGuard: Defending against Black-Box Membership "
@@ -88,6 +91,11 @@ class Memguard(Defense):
                 for m in (torch.nn.Linear(a, b), torch.nn.ReLU())
             ]
             h = torch.nn.Sequential(*layers, torch.nn.Linear(64, 1), torch.nn.Flatten(0))
+            for weight in h.parameters():  # as the layers of the authors' Keras start
+                if weight.ndim == 2:
+                    torch.nn.init.xavier_uniform_(weight)
+                else:
+                    torch.nn.init.zeros_(weight)
         weights: list[torch.Tensor] = list(h.parameters())
         picks = np.concatenate(
             [rng.permutation(len(x)) for _ in range(-(-self.steps * 64 // len(x)))]

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from raymia.errors import SweepError
 from raymia.point.space import Range
 from raymia.training.augment import crop
-from raymia.training.defense import Batch, Clock, Defense, Rng, Traits
+from raymia.training.defense import Batch, Clock, Defense, Facts, Rng, Traits
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,12 @@ class RandomCrop(Defense):
         "Tudor}, journal={arXiv:2006.05336}, year={2020}}"
     )
 
-    c: Annotated[int, Range(1, 24, least=0, most=512)] = 4
+    c: Annotated[int, Range(1, 12, least=0, most=512)] = 4
+
+    @classmethod
+    def ranges(cls, facts: Facts) -> Mapping[str, Range]:
+        """To three eighths of the side: 12 of 32 pixels, 3 of 8."""
+        return {"c": Range(1, max(2, 3 * facts.side // 8))}
 
     def traits(self) -> Traits:
         return Traits(wants={"images"})

@@ -2,10 +2,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from raymia.point.space import Range
-from raymia.training.defense import Batch, Clock, Defense, Traits, cross_entropy
+from raymia.training.defense import (
+    Batch,
+    Clock,
+    Defense,
+    Facts,
+    Step,
+    Traits,
+    cross_entropy,
+)
 from raymia.training.losses import flattened, relax
 
 if TYPE_CHECKING:
@@ -49,8 +58,20 @@ class Relaxloss(Defense):
         if not 0 < self.upper <= 1:
             raise ValueError(f"upper: got {self.upper}; more than 0 and at most 1 is allowed")
 
+    @classmethod
+    def ranges(cls, facts: Facts) -> Mapping[str, Range]:
+        """To 2 for 10 classes and 3 for 30 or more: the loss of a guess is ln C, and a network
+        held above it is trained to be wrong.
+        """
+        return {"alpha": Range(0.0, min(3.0, 0.87 * log(facts.classes)))}
+
     def traits(self) -> Traits:
         return Traits(couples=True)
+
+    def acted(self, step: Step) -> Mapping[str, Tensor]:
+        """`relaxed`: the share of steps whose loss is at or below alpha."""
+        loss = cross_entropy(step.outputs.logits, step.batch.target).mean()
+        return {"relaxed": (loss <= self.alpha).to(loss.dtype)}
 
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
         base = 0 if self.variant.startswith("official") else 1

@@ -40,7 +40,9 @@ class SpatialDropout(Defense):
 
     def network(self, network: Network) -> Network:
         return (
-            networks.after_convolutions(network, lambda: modules.Dropout(self.q, channels=True))
+            networks.after_convolutions(
+                network, lambda: modules.Dropout(self.q, True, "spatial_dropout")
+            )
             if self.q
             else network
         )

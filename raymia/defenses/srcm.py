@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import sqrt
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from raymia.lazy import modules, torch
 from raymia.point.space import Range
-from raymia.training.defense import Defense
+from raymia.training.defense import Defense, Facts
 
 if TYPE_CHECKING:
     from raymia.training.network import Network
@@ -38,9 +40,17 @@ class Srcm(Defense):
     )
 
     r1: Annotated[float, Range(3.0, 30.0, log=True, least=0.0)] = 10.0
-    d: Annotated[float, Range(0.01, 5.0, log=True, least=0.0)] = 1.0
+    d: Annotated[float, Range(0.3, 10.0, log=True, least=0.0)] = 1.0
     design: Literal["a", "b", "c"] = "b"
     all_on: bool = True
+
+    @classmethod
+    def ranges(cls, facts: Facts) -> Mapping[str, Range]:
+        """3 to 30 for 10 classes, times sqrt(C / 10): the true logit is at most (r1 + d) /
+        sqrt(C).
+        """
+        scale = sqrt(facts.classes / 10)
+        return {"r1": Range(3.0 * scale, 30.0 * scale, log=True)}
 
     def network(self, network: Network) -> Network:
         nn, (width, classes) = torch.nn, (network.features, network.classes)
@@ -54,6 +64,16 @@ class Srcm(Defense):
                 _before(head), nn.Linear(width, width), modules.SphereClip(self.r1, self.d), normed
             )
         )
+
+    def inside(self, network: Network, x: torch.Tensor) -> Mapping[str, float]:
+        """`clipped`: the share of members whose vector SR moves onto its shell."""
+        (shell,) = (m for m in network.modules() if isinstance(m, modules.SphereClip))
+        norms = list[torch.Tensor]()
+        hook = shell.register_forward_pre_hook(lambda _, given: norms.append(given[0].norm(dim=-1)))
+        network(x)
+        hook.remove()
+        outside = (norms[0] < self.r1) | (norms[0] > self.r1 + self.d)
+        return {"clipped": float(outside.double().mean())}
 
 
 def _before(head: torch.nn.Module) -> torch.nn.Module:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -11,7 +11,7 @@ from raymia.lazy import torch
 from raymia.point.space import Range
 from raymia.records.split import Ints
 from raymia.training.defense import Array, Defense, Fit, Lesson, Predictor, Rng
-from raymia.training.losses import logarithm, softened
+from raymia.training.losses import SEEN, logarithm, softened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +88,23 @@ class Stacking(Defense):
                 x.device
             )
 
-        return predict
+        mine = lesson.x[last]
+        alone = softened(network, mine, 1.0).cpu()
+        moved = (predict(mine).exp().cpu() - alone).abs().max(-1).values > SEEN
+        return Assembled(predict, {"stacking.moved": float(moved.double().mean())})
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """A predictor that says what became of the network in it: `moved`, the share of members of
+    the last third whose probabilities are others than its own.
+    """
+
+    predict: Predictor
+    acted: Mapping[str, float]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.predict(x)
 
 
 def _flat(x: Tensor) -> Array:

@@ -22,8 +22,11 @@ from raymia.point import catalog
 from raymia.point.catalog import Knob
 from raymia.point.schedule import Training
 from raymia.point.space import Choice, Part, Range
+from raymia.records.data import load
+from raymia.signals import world
+from raymia.signals.ask import Bench
 from raymia.study import sweep
-from raymia.training.defense import Defense, Lesson, Owned, Predictor
+from raymia.training.defense import Defense, Facts, Lesson, Owned, Predictor
 from raymia.training.fit import fit
 from raymia.training.model import Model, predict
 from raymia.training.network import Network
@@ -306,6 +309,55 @@ def _outcome(part: Part, network: Part) -> tuple[bytes, ...] | None:
     return weights, out.tobytes(), repr(made.facts(20, made.training(LONGER))).encode()
 
 
+def its_ranges_hold_on_any_data(name: str, knobs: Knobs) -> None:
+    """For two classes or a hundred, pictures of any side or none, each range is one that the
+    knobs allow, and it is one of a knob that has a range.
+    """
+    cls = catalog.find("defenses", name)
+    declared = {
+        key: knob.domain
+        for key, knob in catalog.knobs(cls).items()
+        if isinstance(knob.domain, Range)
+    }
+    trainings = (TRAINING, Training(optimizer="adam", lr=1e-3), Training(lr=0.01))
+    for classes, side, training in product((2, 10, 30, 100), (0, 8, 28, 32), trainings):
+        found = cls.ranges(Facts(classes, side, training))
+        holds(set(found) <= set(declared), f"{set(found) - set(declared)} have no range")
+        for key, domain in found.items():
+            allowed = declared[key]
+            holds(domain.log == allowed.log, f"{key}: another scale")
+            kind = type(allowed.low)
+            holds(type(domain.low) is type(domain.high) is kind, f"{key}: {domain} is not {kind}")
+            for end in (domain.low, domain.high):
+                holds(allowed.least is None or end >= allowed.least, f"{key}: {end} is refused")
+                holds(allowed.most is None or end <= allowed.most, f"{key}: {end} is refused")
+
+
+ACTING = """name: x
+dataset: {digits: {records: 160}}
+network: %s
+protocol: {coin: {models: 4, targets: 1, reserve: 0.3}}
+attacks: [loss]
+defenses: [[%s]]
+"""
+
+
+def it_acts_at_its_defaults(name: str, knobs: Knobs) -> None:
+    """Left as it comes, on digits by their own recipe, it says what it did, and did something."""
+    there = [{"images", "convolutions"} & catalog.made("defenses", Part(name, {})).traits().wants]
+    network = "{cnn: {width: 8}}" if there[0] else "mlp"
+    file = sweep.parse(ACTING % (network, name))
+    data = load(file.dataset, 0)
+    one = world.of(file.point(0, file.default(0), 0, data), data.units)
+    bench = Bench(one, data, range(1))
+    model = bench.train()[0]
+    raw = bench.ask(model, 0, ["logits"], bench.recipe)["logits"]
+    acted = bench.ask(model, 0, ["acted"], one.recipe, raw)
+    did = {key.removeprefix("acted_"): float(value) for key, value in acted.items()}
+    holds(any(key.startswith(f"{name}.") for key in did), f"it says nothing of what it did: {did}")
+    holds(all(value > 0 for value in did.values()), f"it did nothing: {did}")
+
+
 LAWS = (
     it_trains_and_is_finite,
     a_model_of_an_ensemble_equals_the_same_alone,
@@ -315,6 +367,8 @@ LAWS = (
     it_names_its_source_and_ranges,
     the_label_is_released_as_it_is,
     every_knob_does_something,
+    its_ranges_hold_on_any_data,
+    it_acts_at_its_defaults,
 )
 
 

@@ -7,6 +7,7 @@ AUC = "auc."  # what the name of an attack's column begins with
 # what the name of an attack ends with whose shadows come from the undefended point
 PLAIN = "@plain"
 CONFIRMED = "confirmed_"
+ACTED = "acted."  # what the name of a column begins with that says what a defense did
 
 # columns of the tables that hold texts, and whole numbers, whatever their cells look like
 TEXT = (
@@ -74,6 +75,11 @@ def confirmed(name: str) -> str:
 def change(name: str) -> str:
     """`confirmed_test_accuracy_change`: the confirmed number less that of the search."""
     return f"{CONFIRMED}{name}_change"
+
+
+def acted(what: str) -> str:
+    """`acted.relaxloss.relaxed`: what a defense did, 0 where nothing."""
+    return f"{ACTED}{what}"
 
 
 def canary(name: str, attack: str = "") -> str:

@@ -17,11 +17,11 @@ class Training:
     defenses override fields.
 
     Units: `milestones` are (fraction of `epochs`, factor on `lr` from there on), so a shorter
-    run keeps its shape; `stop` is the number of epochs that are really run (None: all), without
-    rescaling the schedule. `scale`: by which constants features are standardised: those of the
-    defender's reference records, of each model's own members, or given ones; `auto`: reference
-    where it has 30 records or more, else members, and none for images, which have constants of
-    their own.
+    run keeps its shape, or (number of epochs from 1, factor); `stop` is the number of epochs that
+    are really run (None: all), without rescaling the schedule. `scale`: by which constants
+    features are standardised: those of the defender's reference records, of each model's own
+    members, or given ones; `auto`: reference where it has 30 records or more, else members, and
+    none for images, which have constants of their own.
     """
 
     revision: ClassVar[int] = (
@@ -43,8 +43,9 @@ class Training:
     def lr_at(self, epoch: int) -> float:
         """The learning rate of an epoch (0-based)."""
         factor = 1.0
-        for fraction, value in self.milestones:
-            if epoch >= fraction * self.epochs:
+        for place, value in self.milestones:
+            # 0.55 of 100 epochs is 55.00000000000001 of them
+            if epoch >= (place if place >= 1 else round(place * self.epochs, 9)):
                 factor = value
         return self.lr * factor
 

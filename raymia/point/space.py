@@ -4,7 +4,7 @@ alpha: Annotated[float, Range(0.0, 2.0, least=0.0)] = 1.0
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Scalar = bool | int | float | str | None
@@ -15,7 +15,8 @@ class Range:
     """Numbers from `low` to `high`, both included; searched on a log scale if `log`.
 
     `low` and `high` say where a search looks when the sweep file does not say; `least` and
-    `most` are what the knob allows at all (None: no bound). Raises ValueError where the bounds
+    `most` are what the knob allows at all (None: no bound). `left_out`: it is the declared one,
+    where a sweep file says nothing; the data may then decide. Raises ValueError where the bounds
     are empty, inverted or, with `log`, not positive.
     """
 
@@ -24,6 +25,7 @@ class Range:
     log: bool = False
     least: float | None = None
     most: float | None = None
+    left_out: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if not (-float("inf") < self.low < self.high < float("inf")):

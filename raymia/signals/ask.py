@@ -19,9 +19,11 @@ from raymia.streams import key, stream
 from raymia.training.defense import Defense, Lesson, Owned, Predictor, Release
 from raymia.training.fit import fit
 from raymia.training.model import Model, builder, restored
+from raymia.training.recipe import Recipe
 from raymia.training.teachers import TEACHERS
 
 Array = np.ndarray[Any, Any]
+ACTED = "acted"  # the need that says what the recipe did
 
 
 class Bench:
@@ -103,7 +105,7 @@ class Bench:
         model: Predictor,
         m: int,
         needs: Sequence[str],
-        recipe: Defense,
+        recipe: Recipe,
         raw: Array | None = None,
     ) -> dict[str, Array]:
         """Answers to the needs, of logits as `recipe` releases them; `raw`: the model's own,
@@ -111,14 +113,21 @@ class Bench:
         """
         rng = stream(*self.key, "release", m)
         release: Release = _as_is
+        moves: dict[str, float] = {}
         if raw is not None:
-            release = recipe.release(
-                Owned(raw, self.split.members(m), self.split.reference(m), rng)
-            )
+            owned = Owned(raw, self.split.members(m), self.split.reference(m), rng)
+            release, moves = recipe.release_and_moves(owned)
         subject = Subject(
             model, release, self.x, self.y, stream(*self.key, "query", m), self.split.members(m)
         )
-        return {name: a for need in needs for name, a in QUERIES[need](subject).items()}
+        acted = {**getattr(model, "acted", {}), **moves}
+        said = {f"{ACTED}_{name}": np.float64(value) for name, value in acted.items()}
+        # one stands there in any case, so that nobody asks again
+        answers: dict[str, Mapping[str, Any]] = {ACTED: said or {f"{ACTED}_": np.float64(0.0)}}
+        for need in needs:
+            if need not in answers:
+                answers[need] = QUERIES[need](subject)
+        return {name: np.asarray(a) for need in needs for name, a in answers[need].items()}
 
 
 def _as_is(logits: Array) -> Array:

@@ -23,6 +23,7 @@ from raymia.records import data as datasets
 from raymia.records.data import Data
 from raymia.records.split import POPULATION, REFERENCE, Bools, Split, drawn
 from raymia.study import reading
+from raymia.study.fitting import fitted
 from raymia.study.strict_yaml import show
 from raymia.study.sweep import Sweep, net_offers
 from raymia.training.defense import Defense
@@ -184,6 +185,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
     none that every arm can run on.
     """
     records = datasets.load(sweep.dataset, sweep.search.seed)
+    sweep = fitted(sweep, records)
     split = check(sweep, records)
     member = split.member
     offers = _offers(sweep, records, split)

@@ -142,7 +142,7 @@ def _inside(given: Node, name: str) -> tuple[str | int, ...]:
 
 def _declared(knob: Knob, domain: Range) -> Range:
     number = int if int in (knob.annotation, *typing.get_args(knob.annotation)) else float
-    return Range(number(domain.low), number(domain.high), domain.log)
+    return Range(number(domain.low), number(domain.high), domain.log, left_out=True)
 
 
 def _spread(knob: Knob, node: Node) -> Any:
@@ -274,12 +274,18 @@ def milestones(node: Node) -> None:
     ):
         raise node.refuse(
             "a list of [fraction of epochs, factor on lr] is allowed, e.g. [[0.5, 0.1], [0.8, "
-            "0.01]]"
+            "0.01]], or of [epoch, factor]"
         )
     before = 0.0
     for fraction, factor in pairs:
-        if not 0 < fraction.value < 1:
-            raise fraction.refuse("a fraction of epochs, more than 0 and less than 1, is allowed")
+        whole = fraction.value >= 1 and fraction.value == int(fraction.value)
+        if not (0 < fraction.value < 1 or whole):
+            raise fraction.refuse(
+                "a fraction of epochs, more than 0 and less than 1, or a whole number of them is "
+                "allowed"
+            )
+        if before and (before < 1) != (fraction.value < 1):
+            raise fraction.refuse("all fractions, or all whole numbers of epochs, are allowed")
         if fraction.value <= before:
             raise fraction.refuse(
                 f"milestones in ascending order are allowed, this one comes after {before:g}"

@@ -15,6 +15,7 @@ import numpy as np
 
 from raymia.lazy import F
 from raymia.point.schedule import Scale, Training
+from raymia.point.space import Range
 from raymia.records.split import Bools, Ints
 
 if TYPE_CHECKING:
@@ -58,6 +59,26 @@ class Clock(NamedTuple):
     step: int
 
 
+class Step(NamedTuple):
+    """All that the loss of a step is made of."""
+
+    outputs: Outputs
+    reference: Reference | None
+    batch: Batch
+    extra: Mapping[str, Tensor]
+    clock: Clock
+
+
+class Facts(NamedTuple):
+    """What a range may depend on: how many classes, the smaller side of images (0: none), and
+    the schedule.
+    """
+
+    classes: int
+    side: int
+    training: Training
+
+
 class Gap(NamedTuple):
     """Accuracy of each model on its members and on its reference, [K] each, in evaluation mode."""
 
@@ -95,19 +116,23 @@ Fit = Callable[["Defense", Lesson, str], "list[Predictor]"]
 class Pass:
     """A further pass over the members after the main one of an epoch.
 
-    `loss(outputs, batch, reference, extra, clock)` -> scalar of one model. `moves` is "network"
-    (with the main optimizer, so that momentum and weight decay act) or "extra". `order`:
-    "shuffled" or "by_class". `reference`: None, "by_class" (the same per-class counts as the
-    batch) or "uniform". `evaluation`: run the network in evaluation mode. `gate(gap)` -> bool
-    [K]: which models take part in this epoch.
+    `loss(outputs, batch, reference, extra, clock)` -> scalar of one model, and what it did there
+    as in the seam `acted`. `moves` is "network" (with the main optimizer, so that momentum and
+    weight decay act) or "extra". `order`: "shuffled" or "by_class". `reference`: None,
+    "by_class" (the same per-class counts as the batch) or "uniform". `evaluation`: run the
+    network in evaluation mode. `gate(gap)` -> bool [K]: which models take part in this epoch;
+    how many did is counted as `gates`. `augmented`: members and reference are augmented as in
+    the main pass.
     """
 
-    loss: Callable[..., Tensor]
+    loss: Callable[..., tuple[Tensor, Mapping[str, Tensor]]]
     moves: str = "network"
     order: str = "shuffled"
     reference: str | None = None
     evaluation: bool = False
     gate: Callable[[Gap], Array] | None = None
+    augmented: bool = False
+    name: str = ""  # of the part, in a recipe
     owner: str = ""  # what the names of the extra parameters begin with that `moves: extra` moves
 
 
@@ -137,6 +162,8 @@ class Private(NamedTuple):
     # losses [B], computed when called, and B -> one a parameter
     gradients: Callable[[Callable[[], Tensor], int], list[Tensor]]
     close: Callable[[], None]
+    # shares of what was done so far, by name
+    acted: Callable[[], Mapping[str, float]] = dict
 
 
 @dataclass(frozen=True)
@@ -182,6 +209,13 @@ class Defense:
         None  # knobs at which it is no defense; None where there are none
     )
 
+    @classmethod
+    def ranges(cls, facts: Facts) -> Mapping[str, Range]:
+        """Where a search looks on such data, for the knobs whose declared range is no good
+        there.
+        """
+        return {}
+
     def traits(self) -> Traits:
         """What it couples, wants, spends and voids; its knobs may decide."""
         return Traits()
@@ -216,6 +250,29 @@ class Defense:
     ) -> Tensor | None:
         """Added to the criterion: [B], or a scalar if the part couples its batch. Pure."""
         return None
+
+    def acted(self, step: Step) -> Mapping[str, Tensor]:
+        """What the part did in a step of one model, scalars by name: 0 where it did nothing, 1
+        where it did all it can. Their means over the steps are columns `acted.<part>.<name>`.
+        Pure.
+
+        Left as it is, it says in how many steps its `criterion` differs from the cross-entropy
+        and its `penalty` from 0. Beside it are counted, without a word of the part: `changed`
+        records of its batches, `moved` releases, `dropped` units, open `gates` of its passes,
+        `targets` that it teaches, and whether it changes the `schedule`.
+        """
+        done = {}
+        if self.owns("criterion"):
+            own = self.criterion(step.outputs, step.batch, step.clock).mean()
+            plain = cross_entropy(step.outputs.logits, step.batch.target).mean()
+            done["criterion"] = (own != plain).to(plain.dtype)
+        if self.owns("penalty") and (added := self.penalty(*step)) is not None:
+            done["penalty"] = (added.mean() != 0).to(added.dtype)
+        return done
+
+    def inside(self, network: Network, x: Tensor) -> Mapping[str, float]:
+        """The same of what it does inside a trained network, on some members x [B, ...]."""
+        return {}
 
     def extra(self, network: Network, rng: Rng) -> dict[str, Tensor]:
         """Parameters trained beside one model's network, each by the optimizer that

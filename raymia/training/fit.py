@@ -14,10 +14,13 @@ import torch
 
 from raymia.point.schedule import Training
 from raymia.streams import seed_of, stream
+from raymia.training.batches import pixels
 from raymia.training.defense import Defense, Fit, Lesson, Predictor
 from raymia.training.group import Group, PrivateGroup
+from raymia.training.losses import CHUNK
 from raymia.training.model import Build, Model
 from raymia.training.network import Network
+from raymia.training.recipe import Recipe
 from raymia.training.scaling import scale
 
 # recipe, lesson, training, name, how
@@ -51,7 +54,8 @@ def fit(
     rngs, own = [stream(*key, "teach", m) for m in models], recipe.training(training)
     if recipe.owns("assemble"):  # there is no other network that the recipe's schedule could be for
         return recipe.assemble(lesson, fit_under(own), rngs)
-    lesson = recipe.teach(lesson, fit_under(training), rngs)
+    given, lesson = lesson, recipe.teach(lesson, fit_under(training), rngs)
+    before = recipe.before_training(training, given, lesson) if isinstance(recipe, Recipe) else {}
     out: dict[int, Predictor] = {}
     kind = PrivateGroup if recipe.owns("privatise") else Group
     for rows in _groups(recipe, lesson):
@@ -60,7 +64,12 @@ def fit(
         ]
         nets = [scale(net, lesson, k) for net, k in zip(nets, rows, strict=True)]
         group = kind(recipe, nets, _part(lesson, rows), own, key, [models[k] for k in rows])
-        out |= {k: Model(net, group.dtype) for k, net in zip(rows, group.train(), strict=True)}
+        trained = zip(rows, group.train(), group.acted(), strict=True)
+        for k, net, acted in trained:
+            seen = lesson.x[torch.as_tensor(lesson.members[k][:CHUNK]).to(lesson.x.device)]
+            with torch.no_grad():
+                inside = recipe.inside(net, pixels(seen, group.dtype))
+            out[k] = Model(net, group.dtype, {**before, **acted, **inside})
     return [out[k] for k in range(len(models))]
 
 

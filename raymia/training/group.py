@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,12 @@ from raymia.streams import Stream, stream
 from raymia.training import augment
 from raymia.training.backends.choice import backend
 from raymia.training.batches import Batches, pixels
-from raymia.training.defense import Batch, Clock, Defense, Gap, Lesson, Pass, Reference
+from raymia.training.defense import Batch, Clock, Defense, Gap, Lesson, Pass, Reference, Step
 from raymia.training.losses import CHUNK
 from raymia.training.modules import Dropout
 from raymia.training.network import Network, Outputs
 from raymia.training.optimizer import Optimizer
+from raymia.training.recipe import Recipe
 
 _STREAMS = ("batches", "augment", "dropout", "reference", "noise")
 
@@ -50,7 +51,7 @@ class Group:
             lesson, self.dtype, self.streams["batches"], self.streams["reference"]
         )
         self.beside = recipe.traits().beside
-        self.step = 0
+        self.step, self.tally, self._counted = 0, Tally(len(models)), -1
         nets = [net.to(self.device, self.dtype) for net in nets]
         self.backend = backend(nets)
         self.template = self.backend.template
@@ -103,33 +104,57 @@ class Group:
     def _finish(self) -> list[Network]:
         return [net.eval().requires_grad_(False) for net in self.backend.nets()]
 
+    def acted(self) -> list[dict[str, float]]:
+        """What the recipe did in the training of each model."""
+        return self.tally.means()
+
     def _epoch(self) -> Iterator[Ints]:
         return self.batches.shuffled(self.schedule.batch_size)
 
     def _step(self, idx: Ints, clock: Clock, lr: float) -> Tensor:
         """One step of the main pass; the sum of the losses."""
         batch = self.batches.gather(idx)
-        if self.schedule.augment != "none":
-            batch = batch._replace(
-                x=augment.crop_flip(batch.x, self.streams["augment"], 4, self.schedule.augment)
-            )
-        batch = self.recipe.batch(batch, self.batch_streams, clock)
+        batch = self._augmented(batch)
+        batch = self._changed(batch, clock)
         reference = self.batches.reference(idx, self.beside) if self.beside else None
-        self._draw_masks(batch.x.shape[1])
+        self._draw_masks(batch.x.shape[1], self._counts(clock))
         return self._update(batch, reference, clock, lr).detach().double().sum()
+
+    def _augmented(self, batch: Batch) -> Batch:
+        if self.schedule.augment == "none":
+            return batch
+        rngs, how = self.streams["augment"], self.schedule.augment
+        return batch._replace(x=augment.crop_flip(batch.x, rngs, 4, how))
+
+    def _counts(self, clock: Clock) -> bool:
+        """Whether what costs something to count is counted: in the first step of an epoch."""
+        first = clock.epoch != self._counted
+        self._counted = clock.epoch
+        return first
+
+    def _changed(self, batch: Batch, clock: Clock) -> Batch:
+        if not isinstance(self.recipe, Recipe):
+            return self.recipe.batch(batch, self.batch_streams, clock)
+        counted = clock.epoch != self._counted
+        batch, changes = self.recipe.batch_and_changes(batch, self.batch_streams, clock, counted)
+        self.tally.add(changes)
+        return batch
 
     def _update(self, batch: Batch, reference: Batch | None, clock: Clock, lr: float) -> Tensor:
         """Moves the parameters by a batch; the losses [K]."""
 
         def loss(
             outputs: Outputs, batch: Batch, reference: Reference | None, extra: dict[str, Tensor]
-        ) -> Tensor:
+        ) -> tuple[Tensor, Mapping[str, Tensor]]:
             each = [
                 one.mean() for one in self.recipe.losses(outputs, reference, batch, extra, clock)
             ]
-            return sum(each[1:], each[0])
+            step = Step(outputs, reference, batch, extra, clock)
+            return sum(each[1:], each[0]), self.recipe.acted(step)
 
-        losses = self.backend.map(loss, batch, reference, self.extra)
+        losses: Tensor
+        losses, acted = self.backend.map(loss, batch, reference, self.extra)
+        self.tally.add(acted)
         params = list(self.backend.params.values())
         found = _gradients(losses, [*params, *self.extra.values()])
         self.optimizer.step(self.backend.stacked(_filled(found[: len(params)], params)), lr)
@@ -145,6 +170,8 @@ class Group:
 
     def _pass(self, further: Pass, clock: Clock, lr: float) -> None:
         on = further.gate(self._gap()) if further.gate else np.ones(len(self.batch_streams), bool)
+        if further.gate:
+            self.tally.add({f"{further.name}.gates": torch.as_tensor(on).double()})
         if not on.any():
             return
         mask = torch.as_tensor(on, device=self.device)
@@ -153,7 +180,7 @@ class Group:
 
         def loss(
             outputs: Outputs, batch: Batch, reference: Reference | None, extra: dict[str, Tensor]
-        ) -> Tensor:
+        ) -> tuple[Tensor, Mapping[str, Tensor]]:
             return further.loss(outputs, batch, reference, extra, clock)
 
         for idx in order(self.schedule.batch_size):
@@ -161,8 +188,12 @@ class Group:
             reference = (
                 self.batches.reference(idx, further.reference) if further.reference else None
             )
+            if further.augmented:
+                batch = self._augmented(batch)
+                reference = None if reference is None else self._augmented(reference)
             self._draw_masks(batch.x.shape[1])
-            losses = self.backend.map(loss, batch, reference, self.extra)
+            losses, acted = self.backend.map(loss, batch, reference, self.extra)
+            self.tally.add(acted)
             if further.moves == "network":
                 params = list(self.backend.params.values())
                 grads = self.backend.stacked(_filled(_gradients(losses, params), params))
@@ -174,7 +205,7 @@ class Group:
                     _filled(_gradients(losses, tensors), tensors), optimizer.training.lr, mask
                 )
 
-    def _draw_masks(self, size: int) -> None:
+    def _draw_masks(self, size: int, counted: bool = False) -> None:
         if not self.template.training:
             return
         for name, layer in self.dropouts.items():
@@ -184,6 +215,9 @@ class Group:
             masks = np.stack(
                 [g.integers(0, 1 << 16, shape, np.uint16) >= floor for g in self.streams["dropout"]]
             )
+            if counted:
+                dropped = (~masks.reshape(len(masks), -1)).sum(1) / max(1, masks[0].size)
+                self.tally.add({f"{layer.part}.dropped": torch.as_tensor(dropped)})
             self.backend.mask(
                 name, torch.as_tensor(masks).to(self.device, self.dtype) / (1 - layer.p)
             )
@@ -203,6 +237,29 @@ class Group:
                 batch = self.batches.gather(rows[:, i : i + CHUNK])
                 right += self.backend.map(_right, batch, None, self.extra).cpu().numpy()
         return np.asarray(right / rows.shape[1])
+
+
+class Tally:
+    """Means over the steps of what the parts of a recipe did, by name, for each of K models."""
+
+    def __init__(self, models: int) -> None:
+        self._models = models
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, acted: Mapping[str, Tensor]) -> None:
+        """Of one step, [K] each."""
+        for name, value in acted.items():
+            now = value.detach().double()
+            before = self._sums.get(name)
+            self._sums[name] = now if before is None else before + now
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def means(self) -> list[dict[str, float]]:
+        means = {n: (s / self._counts[n]).cpu().tolist() for n, s in self._sums.items()}
+        return [
+            {name: float(values[k]) for name, values in means.items()} for k in range(self._models)
+        ]
 
 
 class PrivateGroup(Group):
@@ -236,7 +293,10 @@ class PrivateGroup(Group):
         one, losses = Batch(*(t[0] for t in batch)), list[Tensor]()
 
         def per_example() -> Tensor:
-            each = self.recipe.losses(self.template(one.x), None, one, {}, clock)
+            outputs = self.template(one.x)
+            each = self.recipe.losses(outputs, None, one, {}, clock)
+            acted = self.recipe.acted(Step(outputs, None, one, {}, clock))
+            self.tally.add({name: value.unsqueeze(0) for name, value in acted.items()})
             losses.append(sum(each[1:], each[0]))
             return losses[0]
 
@@ -245,6 +305,8 @@ class PrivateGroup(Group):
         return losses[0] if losses else torch.zeros((), dtype=torch.float64)
 
     def _finish(self) -> list[Network]:
+        acted = self.private.acted().items()
+        self.tally.add({what: torch.tensor([share]) for what, share in acted})
         self.private.close()
         return super()._finish()
 

@@ -16,6 +16,7 @@ Array = np.ndarray[Any, Any]
 # a released probability of 0: the floor that the papers' attacks put under their logarithms
 FLOOR = 1e-30
 CHUNK = 1024  # records a query
+SEEN = 1e-6  # how far a probability must move to count as moved
 
 
 def probabilities(logits: Array) -> Array:
@@ -74,8 +75,31 @@ def mmd(a: Tensor, b: Tensor, sigma: float) -> Tensor:
     Shapes: a [A, C], b [B, C] -> scalar.
     """
 
-    def kernel(u: Tensor, v: Tensor) -> Tensor:
-        square = (u[:, None, :] - v[None, :, :]).square().sum(-1)
-        return (-square / (2 * sigma**2)).exp().mean()
+    return (
+        _kernel(a, a, sigma).mean() + _kernel(b, b, sigma).mean() - 2 * _kernel(a, b, sigma).mean()
+    )
 
-    return kernel(a, a) + kernel(b, b) - 2 * kernel(a, b)
+
+def mmd_by_class(
+    a: Tensor, of_a: Tensor, b: Tensor, of_b: Tensor, sigma: float
+) -> tuple[Tensor, Tensor]:
+    """The same within each of the C classes, whose labels are of_a [A] and of_b [B]: [C] values,
+    and 1 where both sides have the class, else 0.
+    """
+    weights, there = [], []
+    for label in (of_a, of_b):
+        own = torch.nn.functional.one_hot(label, a.shape[-1]).to(a.dtype)
+        weights.append(own / own.sum(0).clamp(min=1.0))
+        there.append(own.sum(0) > 0)
+    u, v = weights
+
+    def within(one: Tensor, kernel: Tensor, other: Tensor) -> Tensor:
+        return (one * (kernel @ other)).sum(0)
+
+    found = within(u, _kernel(a, a, sigma), u) + within(v, _kernel(b, b, sigma), v)
+    return found - 2 * within(u, _kernel(a, b, sigma), v), (there[0] & there[1]).to(a.dtype)
+
+
+def _kernel(u: Tensor, v: Tensor, sigma: float) -> Tensor:
+    square = (u[:, None, :] - v[None, :, :]).square().sum(-1)
+    return (-square / (2 * sigma**2)).exp()

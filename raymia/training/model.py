@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,16 +23,18 @@ from raymia.training.network import Network
 
 Build = Callable[[], Network]
 Floats = tuple[float, ...]
+_ACTED = "acted"  # its place among the metadata of safetensors
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
     """A trained network as a predictor of records in the data's own units: x [B, ...] -> logits
-    [B, C].
+    [B, C]. `acted`: what its recipe did in its training, `<part>.<what>` -> a number.
     """
 
     network: Network
     dtype: torch.dtype
+    acted: Mapping[str, float] = field(default_factory=dict)
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.network(pixels(x, self.dtype)).logits  # type: ignore[no-any-return]
@@ -53,7 +57,8 @@ def saved(model: Predictor) -> bytes:
     """The weights of a trained network as safetensors."""
     assert isinstance(model, Model)
     content: bytes = save_state(
-        {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
+        {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()},
+        {_ACTED: json.dumps(model.acted, sort_keys=True)},
     )
     return content
 
@@ -70,7 +75,9 @@ def restored(
     network = recipe.network(build()).to(device, dtype)
     network.load_state_dict(load_state(content))
     network.eval().requires_grad_(False)
-    return Model(network, dtype)
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    return Model(network, dtype, json.loads(header.get("__metadata__", {}).get(_ACTED, "{}")))
 
 
 def predict(model: Predictor, x: Tensor) -> np.ndarray[Any, Any]:

@@ -52,14 +52,14 @@ class Dropout(nn.Module):
     never share a mask.
 
     `channels` drops whole channels (spatial dropout). The trainer calls `mask_shape` and fills
-    `mask` before each step.
+    `mask` before each step. `part`: the defense that it is of.
     """
 
     mask: Tensor
 
-    def __init__(self, p: float, channels: bool = False) -> None:
+    def __init__(self, p: float, channels: bool = False, part: str = "dropout") -> None:
         super().__init__()
-        self.p, self.channels = p, channels
+        self.p, self.channels, self.part = p, channels, part
         self.shape: tuple[int, ...] = ()
         self.register_buffer("mask", torch.ones(()), persistent=False)
 

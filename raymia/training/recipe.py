@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from raymia.errors import SweepError
 from raymia.point import catalog
 from raymia.point.schedule import Training
 from raymia.point.space import Choice, Part, Range
 from raymia.streams import Stream
+from raymia.training.clashes import check_clashes
 from raymia.training.defense import (
     Array,
     Batch,
@@ -25,20 +28,15 @@ from raymia.training.defense import (
     Reference,
     Release,
     Rng,
+    Step,
     Traits,
 )
-from raymia.training.losses import logarithm, probabilities
+from raymia.training.losses import SEEN, logarithm, probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from raymia.training.network import Network, Outputs
-
-SEAMS = tuple(
-    "training network teach batch criterion penalty extra privatise passes release assemble".split()
-)
-SOLE = ("criterion", "privatise", "assemble", "teach")  # seams that one part of a recipe may own
-BESIDE_ASSEMBLE = {"assemble", "training", "release"}  # what reaches a predictor that is no network
 
 WANTED = {
     "reference": "the defender's reference; a protocol with reserve > 0 is allowed",
@@ -72,7 +70,7 @@ class Recipe(Defense):
             )
         object.__setattr__(self, "parts", tuple(part for part, _ in flat))
         object.__setattr__(self, "names", tuple(name for _, name in flat))
-        _check(flat)
+        check_clashes(flat)
 
     def owns(self, seam: str) -> bool:
         return any(part.owns(seam) for part in self.parts)
@@ -110,11 +108,20 @@ class Recipe(Defense):
         return self._owner("teach").teach(lesson, fit, rngs)
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
+        return self.batch_and_changes(batch, rngs, clock, False)[0]
+
+    def batch_and_changes(
+        self, batch: Batch, rngs: Sequence[Rng], clock: Clock, counted: bool
+    ) -> tuple[Batch, dict[str, Tensor]]:
+        """The batch, and if counted the share of its records that each part changed, [K]."""
+        changes = {}
         for i, part in enumerate(self.parts):
-            batch = part.batch(
-                batch, [_sub(rng, i) for rng in rngs] if part.owns("batch") else rngs, clock
-            )
-        return batch
+            if part.owns("batch"):
+                before = batch
+                batch = part.batch(batch, [_sub(rng, i) for rng in rngs], clock)
+                if counted:
+                    changes[f"{self.names[i]}.changed"] = _changed(before, batch)
+        return batch, changes
 
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
         return self._owner("criterion").criterion(outputs, batch, clock)
@@ -152,6 +159,34 @@ class Recipe(Defense):
         )
         return [penalty for penalty in each if penalty is not None]
 
+    def acted(self, step: Step) -> dict[str, Tensor]:
+        each = zip(self.names, self._with_extra(step.extra), strict=True)
+        return {
+            f"{name}.{what}": value
+            for name, (part, own) in each
+            for what, value in part.acted(step._replace(extra=own)).items()
+        }
+
+    def inside(self, network: Network, x: Tensor) -> dict[str, float]:
+        each = zip(self.names, self.parts, strict=True)
+        return {
+            f"{name}.{what}": value
+            for name, part in each
+            for what, value in part.inside(network, x).items()
+        }
+
+    def before_training(
+        self, training: Training, lesson: Lesson, taught: Lesson
+    ) -> dict[str, float]:
+        """What its parts did before the first step: to the schedule, and to what is learned."""
+        done = {}
+        for name, part in zip(self.names, self.parts, strict=True):
+            if part.owns("training"):
+                done[f"{name}.schedule"] = float(part.training(training) != training)
+            if part.owns("teach"):
+                done[f"{name}.targets"] = _taught(lesson, taught)
+        return done
+
     def extra(self, network: Network, rng: Rng) -> dict[str, Tensor]:
         own = [
             part.extra(network, _sub(rng, i)) if part.owns("extra") else {}
@@ -186,11 +221,16 @@ class Recipe(Defense):
         training: Training,
         rng: Rng,
     ) -> Private:
-        return self._owner("privatise").privatise(network, parameters, members, training, rng)
+        owner = self._owner("privatise")
+        name = self.names[self.parts.index(owner)]
+        private = owner.privatise(network, parameters, members, training, rng)
+        return private._replace(
+            acted=lambda: {f"{name}.{what}": share for what, share in private.acted().items()}
+        )
 
     def passes(self, clock: Clock) -> list[Pass]:
         return [
-            _owned(further, _prefix(i))
+            _owned(further, _prefix(i), self.names[i])
             for i, part in enumerate(self.parts)
             for further in part.passes(clock)
         ]
@@ -199,20 +239,30 @@ class Recipe(Defense):
         """Each part is fitted on what the parts before it release. Here alone it is decided
         what an attacker sees of a release defense: log-probabilities, floored.
         """
+        return self.release_and_moves(owned)[0]
+
+    def release_and_moves(self, owned: Owned) -> tuple[Release, dict[str, float]]:
+        """The release, and the share of all records whose released probabilities each part
+        moves.
+        """
         if not self.owns("release"):
-            return super().release(owned)
+            return super().release(owned), {}
         steps: list[Release] = []
-        for part in self.parts:
-            step = part.release(owned)
+        moves = {}
+        for name, part in zip(self.names, self.parts, strict=True):
+            step, before = part.release(owned), probabilities(owned.logits)
             steps.append(step)
             owned = replace(owned, logits=step(owned.logits))
+            if part.owns("release"):
+                moved = abs(probabilities(owned.logits) - before).max(-1) > SEEN
+                moves[f"{name}.moved"] = float(moved.mean())
 
         def released(logits: Array) -> Array:
             for step in steps:
                 logits = step(logits)
             return logarithm(probabilities(logits))
 
-        return released
+        return released, moves
 
     def assemble(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> list[Predictor]:
         return self._owner("assemble").assemble(lesson, fit, rngs)
@@ -243,7 +293,33 @@ def _of(extra: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
-def _owned(further: Pass, prefix: str) -> Pass:
+def _changed(before: Batch, after: Batch) -> Tensor:
+    """The share of records [K] of which input or target are others now."""
+    differs = [
+        (a != b).flatten(2).any(-1)
+        for a, b in ((before.x, after.x), (before.target, after.target))
+        if a is not b
+    ]
+    if not differs:
+        return before.target.new_zeros(len(before.target))
+    changed = differs[0] if len(differs) == 1 else differs[0] | differs[1]
+    return changed.to(before.target.dtype).mean(-1)
+
+
+def _taught(lesson: Lesson, taught: Lesson) -> float:
+    """The share of what the models learn from that are no labelled members."""
+    other = 0.0
+    for k, rows in enumerate(taught.members):
+        if taught.x is not lesson.x or not np.array_equal(rows, lesson.members[k]):
+            other += 1.0
+        elif taught.target is not None:
+            said = taught.target[k, rows].cpu().numpy()
+            label = np.eye(lesson.classes)[lesson.y.cpu().numpy()[rows]]
+            other += float((abs(said - label).max(-1) > SEEN).mean())
+    return other / len(taught)
+
+
+def _owned(further: Pass, prefix: str, name: str) -> Pass:
     """A pass of a part as one of the recipe, whose extra parameters carry the part's prefix."""
 
     def loss(
@@ -252,10 +328,11 @@ def _owned(further: Pass, prefix: str) -> Pass:
         reference: Reference,
         extra: Mapping[str, Tensor],
         clock: Clock,
-    ) -> Tensor:
-        return further.loss(outputs, batch, reference, _of(extra, prefix), clock)
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        found, acted = further.loss(outputs, batch, reference, _of(extra, prefix), clock)
+        return found, {f"{name}.{what}": value for what, value in acted.items()}
 
-    return replace(further, loss=loss, owner=prefix + further.owner)
+    return replace(further, loss=loss, owner=prefix + further.owner, name=name)
 
 
 def _sub(rng: Rng, i: int) -> Rng:
@@ -287,67 +364,3 @@ def check(parts: Sequence[Part], offers: frozenset[str] = frozenset(WANTED)) -> 
         for want in sorted(part.traits().wants - offers):
             if not (want == "reference" and made.traits().share):
                 raise SweepError(f"{name} needs {WANTED[want]}")
-
-
-class Clash(NamedTuple):
-    """A part that `has` something cannot stand beside one that `meets` it (given the first).
-
-    `why` names the two, {has} and {meets}, and may speak of their traits, {one} and {other}.
-    """
-
-    has: Callable[[Defense], bool]
-    meets: Callable[[Defense, Defense], bool]
-    why: str
-
-
-CLASHES = (
-    Clash(
-        lambda one: one.owns("privatise"),
-        lambda one, other: other.traits().couples or other.owns("passes"),
-        "{meets} couples the records of a batch, which {has} cannot clip one by one; leave one out",
-    ),
-    Clash(
-        lambda one: one.owns("assemble"),
-        lambda one, other: any(other.owns(seam) for seam in SEAMS if seam not in BESIDE_ASSEMBLE),
-        "{meets} changes how a network is trained, and {has} releases no network; leave one out",
-    ),
-    Clash(
-        lambda one: one.traits().spends_reference,
-        lambda one, other: "reference" in other.traits().wants,
-        "{meets} holds out the reference that {has} trains on; leave one out",
-    ),
-    Clash(
-        lambda one: one.traits().invents,
-        lambda one, other: other.owns("penalty") and "reference" in other.traits().wants,
-        "{meets} compares members with a reference, {has} trains on made-up records; leave one out",
-    ),
-    Clash(
-        lambda one: one.traits().reads_labels,
-        lambda one, other: other.traits().mixes_targets,
-        "{meets} changes a batch's targets, {has} reads its labels beside them; leave one out",
-    ),
-    Clash(
-        lambda one: one.traits().beside is not None,
-        lambda one, other: other.traits().beside not in (None, one.traits().beside),
-        "a batch has one reference beside it: {meets} wants {other.beside}, {has} {one.beside}; "
-        "leave one out",
-    ),
-)
-
-
-def _check(named: Sequence[tuple[Defense, str]]) -> None:
-    """Raises SweepError naming two parts that cannot stand in one recipe."""
-    for seam in SOLE:
-        owners = [name for part, name in named if part.owns(seam)]
-        if len(owners) > 1:
-            raise SweepError(
-                f"{owners[0]} and {owners[1]} both replace the {seam}; a recipe has one"
-            )
-    first = [next((pair for pair in named if clash.has(pair[0])), None) for clash in CLASHES]
-    for other, meets in named:
-        for clash, holder in zip(CLASHES, first, strict=True):
-            if holder is not None and holder[0] is not other and clash.meets(holder[0], other):
-                one, has = holder[0].traits(), holder[1]
-                raise SweepError(
-                    clash.why.format(has=has, meets=meets, one=one, other=other.traits())
-                )

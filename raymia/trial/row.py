@@ -29,10 +29,17 @@ Array = np.ndarray[Any, Any]
 LIBRARIES = ("raymia", "torch", "numpy", "scikit-learn", "opacus", "optuna", "ray")
 
 
-def finished(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -> Row:
-    """The row of a finished trial, from the logits [M, S, C] as released and what the attacks
-    found.
+def finished(
+    world: World,
+    data: Data,
+    logits: Array,
+    verdicts: list[Verdict],
+    acted: Mapping[str, float] | None = None,
+) -> Row:
+    """The row of a finished trial, from the logits [M, S, C] as released, what the attacks found
+    and what the defenses did.
     """
+    acted = acted or {}
     split, kinds = replace(world.split, judged=world.split.judged & (world.kinds == 0)), world.kinds
     member, right = split.member[split.targets], logits[split.targets].argmax(-1) == data.y
     _check_baseline(right, member, split)
@@ -58,7 +65,7 @@ def finished(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -
         numbers |= _epsilon_bounds(
             said.scores[chosen], member, on, split.half, numbers.get("delta") or 0.0
         )
-    numbers |= _means(verdicts) | _records_spent(world)
+    numbers |= _means(verdicts) | _records_spent(world) | dict(acted)
     return replace(
         unfinished(world.point, world.key, "done", "", split.models, len(split.targets)),
         members=int((split.judged & member)[0].sum()),
@@ -70,6 +77,7 @@ def finished(world: World, data: Data, logits: Array, verdicts: list[Verdict]) -
         ],
         notes=[
             *filter(None, [learning.note(numbers)]),
+            *_idle(acted),
             *_about_epsilon(voids, numbers),
             *_notes(world.point, list(said.scores), verdicts),
         ],
@@ -159,6 +167,20 @@ def _means(verdicts: Sequence[Verdict]) -> dict[str, float | None]:
     return {
         name: float(np.mean([extra[name] for extra in extras if name in extra])) for name in names
     }
+
+
+def _idle(acted: Mapping[str, float]) -> list[str]:
+    """A sentence for each part that did nothing of what it says of itself."""
+    parts: dict[str, dict[str, float]] = {}
+    for name, value in acted.items():
+        part, _, what = name.removeprefix(columns.ACTED).partition(".")
+        parts.setdefault(part, {})[what] = value
+    return [
+        f"{part} did nothing here ({', '.join(f'{what}: 0%' for what in done)}): its numbers are "
+        "those of the recipe without it"
+        for part, done in parts.items()
+        if not any(done.values())
+    ]
 
 
 def _about_epsilon(voids: str, numbers: Mapping[str, float | None]) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +17,7 @@ import numpy as np
 
 from raymia.attack import attack as attacks
 from raymia.attack.attack import column
-from raymia.point import catalog
+from raymia.point import catalog, columns
 from raymia.point.columns import PLAIN
 from raymia.point.point import Point
 from raymia.point.space import Part
@@ -63,7 +63,7 @@ def run(
     point has no number, RaymiaError for what a user can mend.
     """
     start = time.monotonic()
-    world, said = worlds.of(point, data.units), digest(account(data))
+    world, read = worlds.of(point, data.units), digest(account(data))
     with nullcontext(str(signals)) if signals else tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         data = canaries.plant(data, world.kinds, point.seed, point.replicate)
@@ -75,13 +75,24 @@ def run(
         found = [
             verdict for answer in map(partial(judge, root), calls(world)) for verdict in answer
         ]
-        row = finished(world, data, load(world, root, ("logits",)).arrays["logits"], found)
+        said = load(world, root, ("acted", "logits")).arrays
+        row = finished(world, data, said["logits"], found, _acted(world, said))
     timing = {
         "train": trained - start,
         "attack": time.monotonic() - trained,
         "total": time.monotonic() - start,
     }
-    return replace(row, timing=timing, account=said)
+    return replace(row, timing=timing, account=read)
+
+
+def _acted(world: World, said: Mapping[str, Array]) -> dict[str, float]:
+    """`acted.<part>.<what>`: what the recipe did, the mean over the targets."""
+    named = {name.removeprefix("acted_"): a for name, a in said.items() if name != "acted_"}
+    return {
+        columns.acted(name): float(a[world.split.targets].mean())
+        for name, a in named.items()
+        if name in named and name not in said
+    }
 
 
 def attempt(
@@ -138,7 +149,10 @@ def apply(world: World) -> list[Part]:
 def needs(world: World) -> tuple[str, ...]:
     """What the models are asked, for all attacks together."""
     return tuple(
-        sorted({need for part in apply(world) for need in attacks.traits(part).needs} | {"logits"})
+        sorted(
+            {need for part in apply(world) for need in attacks.traits(part).needs}
+            | {"acted", "logits"}
+        )
     )
 
 

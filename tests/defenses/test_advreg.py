@@ -33,7 +33,8 @@ def test_the_networks_loss_is_the_attacks_confidence_above_a_half(labelled, at):
 def test_the_attacks_loss_is_binary_cross_entropy(labelled, at):  # type: ignore[no-untyped-def]
     (further,) = Advreg().passes(at(0))
     batch = labelled([0], 3)
-    loss = further.loss(Z, batch, Reference(Z, batch), weights(log(3)), at(0))
+    loss, acted = further.loss(Z, batch, Reference(Z, batch), weights(log(3)), at(0))
+    assert float(acted["gained"]) == 0, "it suspects both alike"
     assert float(loss) == pytest.approx(-(log(0.75) + log(0.25)) / 2)
     assert (further.moves, further.reference, further.evaluation) == ("extra", "uniform", True)
 
@@ -101,7 +102,7 @@ def test_the_reference_is_taken_from_the_members() -> None:
     member[0, :20] = member[1, 20:] = True
     ones, role = np.ones((2, 40), bool), np.zeros(40, np.int8)
     split = assemble(member, ones, ones, role, np.arange(2), ~np.eye(2, dtype=bool), 0, 0).carve(
-        Advreg().traits().share, 0, 0
+        Advreg(share=0.5).traits().share, 0, 0
     )
     assert len(split.members(0)) == len(split.reference(0)) == 10
     assert set(split.members(0)) | set(split.reference(0)) == set(range(20))

@@ -7,7 +7,7 @@ import torch
 from raymia.defenses.mmd import Mmd
 from raymia.point.catalog import make
 from raymia.point.schedule import Training
-from raymia.training.defense import Clock, Gap, Reference
+from raymia.training.defense import Batch, Clock, Gap, Reference
 from raymia.training.fit import fit
 from raymia.training.network import Outputs
 from raymia.training.recipe import Recipe
@@ -24,7 +24,7 @@ def reference(labelled) -> Reference:  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("sigma", [1.0, 2.0])
 def test_the_pass_minimises_the_square(sigma, labelled, at):  # type: ignore[no-untyped-def]
     (further,) = Mmd(weight=3.0, sigma=sigma).passes(at(0))
-    loss = further.loss(Outputs(SURE, SURE), labelled([0], 2), reference(labelled), {}, at(0))
+    loss, _ = further.loss(Outputs(SURE, SURE), labelled([0], 2), reference(labelled), {}, at(0))
     assert float(loss) == pytest.approx(3 * (2 - 2 * exp(-1 / sigma**2)))
     assert (further.order, further.reference, further.evaluation, further.moves) == (
         "by_class",
@@ -38,7 +38,7 @@ def test_the_gradient_flows_through_the_members_alone(labelled, at):  # type: ig
     (further,) = Mmd().passes(at(0))
     soft, other = (torch.tensor([z]).double().requires_grad_() for z in ([1.0, 0.0], [0.0, 1.0]))
     beside = Reference(Outputs(other, other), labelled([0], 2))
-    loss = further.loss(Outputs(soft, soft), labelled([0], 2), beside, {}, at(0))
+    loss, _ = further.loss(Outputs(soft, soft), labelled([0], 2), beside, {}, at(0))
     grads = torch.autograd.grad(loss, [soft, other], allow_unused=True)
     assert grads[0].abs().sum() > 0 and grads[1] is None
 
@@ -52,6 +52,46 @@ def test_as_the_paper_writes_it_the_norm_is_added_to_every_step(labelled, at):  
         and paper.traits().beside == "by_class"
         and Mmd().traits().beside is None
     )
+
+
+def test_the_papers_form_compares_class_by_class(labelled, at):  # type: ignore[no-untyped-def]
+    """The mean over the classes that both have; the whole batch has less, or nothing at all."""
+    members = torch.tensor([[60.0, 0.0], [0.0, 60.0], [0.0, 60.0]]).double()
+    batch = labelled([0, 1, 1], 2)
+    outputs = Outputs(members, members)
+    turned = Reference(Outputs(members.flip(0), members), labelled([1, 1, 0], 2))
+    for form in ("class", "whole"):
+        same = Mmd(form="paper", batches=form).penalty(outputs, turned, batch, {}, at(0))
+        assert float(same) < 1e-5, "each class says the same on both sides"
+    crossed = Reference(Outputs(members, members), labelled([1, 0, 0], 2))
+    apart = Mmd(form="paper", weight=3.0).penalty(outputs, crossed, batch, {}, at(0))
+    assert float(apart) == pytest.approx(3 * sqrt(2 - 2 * exp(-1)))
+    whole = Mmd(form="paper", weight=3.0, batches="whole").penalty(
+        outputs, crossed, batch, {}, at(0)
+    )
+    assert float(whole) < 1e-5
+    lone = Reference(Outputs(OTHER, OTHER), labelled([0], 2))
+    one = Mmd(form="paper").penalty(outputs, lone, batch, {}, at(0))
+    assert float(one) == pytest.approx(sqrt(2 - 2 * exp(-1))), "class 1 has no reference: left out"
+
+
+@pytest.mark.parametrize("form", ["class", "whole"])
+def test_the_papers_form_is_a_number_where_both_agree(form, at, labelled):  # type: ignore[no-untyped-def]
+    """In float32 a square of 0 comes out as -6e-8 as well as 6e-8."""
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        logits = torch.randn(16, 10, generator=draw).requires_grad_()
+        batch = labelled([i % 10 for i in range(16)], 10)
+        order = torch.randperm(16, generator=draw)
+        beside = Reference(
+            Outputs(logits.detach()[order], logits.detach()[order]),
+            Batch(batch.x[order], batch.target[order], batch.label[order]),
+        )
+        loss = Mmd(form="paper", batches=form).penalty(
+            Outputs(logits, logits), beside, batch, {}, at(0)
+        )
+        (grad,) = torch.autograd.grad(loss, logits)
+        assert loss.isfinite() and grad.isfinite().all()
 
 
 def test_where_the_pass_is_skipped(at):  # type: ignore[no-untyped-def]

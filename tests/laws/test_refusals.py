@@ -74,6 +74,8 @@ def test_a_knob_that_cannot_work_is_refused_on_one_line(part: str, why: str) -> 
     assert "\n" not in str(refused.value) and part.split(":")[0] in str(refused.value)
 
 
-@pytest.mark.parametrize("part", ["advreg", "dmp", "dropout", "mmd: {}, advreg: {}"])
+@pytest.mark.parametrize(
+    "part", ["advreg: {share: 0.5}", "dmp", "dropout", "mmd: {}, advreg: {share: 0.5}"]
+)
 def test_a_reference_that_is_carved_needs_no_reserve(part: str) -> None:
     sweep.parse(SWEEP % (0, part))

@@ -13,7 +13,8 @@ from torch.func import stack_module_state, vmap
 from raymia.training.defense import Batch, Reference
 from raymia.training.network import Network, Outputs
 
-Loss = Callable[[Outputs, Batch, Reference | None, Any], Tensor]
+# scalars of one model: a loss, or a tree of them
+Loss = Callable[[Outputs, Batch, Reference | None, Any], Any]
 
 
 class Backend(Protocol):
@@ -30,7 +31,7 @@ class Backend(Protocol):
 
     def map(
         self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
-    ) -> Tensor:
+    ) -> Any:
         """Losses [K] of batches [K, B, ...]; `reference` goes through the same network, `extra`
         are [K, ...].
         """
@@ -72,7 +73,7 @@ class Stacked:
         return self._nets
 
 
-def called(loss: Loss, said: Sequence[Outputs], batches: Sequence[Batch], extra: Any) -> Tensor:
+def called(loss: Loss, said: Sequence[Outputs], batches: Sequence[Batch], extra: Any) -> Any:
     """The loss of what one network said of a batch, and of a reference batch if there is one."""
     reference = Reference(said[1], batches[1]) if len(said) > 1 else None
     return loss(said[0], batches[0], reference, extra)
@@ -80,7 +81,7 @@ def called(loss: Loss, said: Sequence[Outputs], batches: Sequence[Batch], extra:
 
 def each(
     loss: Loss, said: Sequence[Outputs], batches: Sequence[Batch], extra: dict[str, Tensor]
-) -> Tensor:
+) -> Any:
     """The losses [K] of what all networks said."""
     return vmap(partial(called, loss))(said, batches, extra)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from raymia.training.backends.backend import Loss, called, with_reference
 from raymia.training.defense import Batch
@@ -23,10 +25,11 @@ class Loop:
 
     def map(
         self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
-    ) -> Tensor:
+    ) -> Any:
         one = [Batch(*(t[0] for t in b)) for b in with_reference(batch, reference)]
         own = {name: tensor[0] for name, tensor in extra.items()}
-        return called(loss, [self.template(b.x) for b in one], one, own).unsqueeze(0)
+        found = called(loss, [self.template(b.x) for b in one], one, own)
+        return tree_map(lambda scalar: scalar.unsqueeze(0), found)
 
     def stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
         return [g.unsqueeze(0) for g in grads]

@@ -16,8 +16,8 @@ class Mapped(Stacked):
 
     def map(
         self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
-    ) -> Tensor:
-        def mapped(params: Any, buffers: Any, batches: list[Batch], extra: Any) -> Tensor:
+    ) -> Any:
+        def mapped(params: Any, buffers: Any, batches: list[Batch], extra: Any) -> Any:
             said = [functional_call(self.template, (params, buffers), (b.x,)) for b in batches]
             return called(loss, said, batches, extra)
 

@@ -6,6 +6,8 @@ Where a layer is too small to fill a core, that is several times faster.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +32,7 @@ class Wide(Stacked):
 
     def map(
         self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
-    ) -> Tensor:
+    ) -> Any:
         batches = with_reference(batch, reference)
         return each(loss, [self._outputs(b.x) for b in batches], batches, extra)
 
