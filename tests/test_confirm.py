@@ -81,9 +81,17 @@ def test_the_front_is_confirmed_once(made: tuple[Folder, Data]) -> None:
         calls.append(len(items))
         return map(function, items)  # type: ignore[call-overload]
 
-    found = confirm.run(folder, data, 2, counting)
+    told: list[str] = []
+    found = confirm.run(folder, data, 2, counting, say=told.append)
+    draws = 2 * len(found)
+    assert told[0] == f"{len(found)} points x 2 fresh draws: {draws} trials"
+    assert "5 or more are advised" in told[1]
+    assert sum(line.startswith("draw ") for line in told) == draws
+    assert sum(" confirmed: " in line for line in told) == len(found)
     best = confirm.front(folder)
-    assert calls == [2 * len(best)] and {r.digest for r in found} == {r.digest for r in best}
+    asked = {r.digest for r in confirm.wanted(folder)}
+    assert calls == [2 * len(asked)] and {r.digest for r in found} == asked
+    assert asked >= {r.digest for r in best} and "none" in {r.defense for r in found}
     confirm.run(folder, data, 2, counting)
     assert calls[1:] == [0]
     for row in found:

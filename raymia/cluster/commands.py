@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from raymia.cluster.progress import Progress
 from raymia.point.objectives import ACCURACY, AUC, COLUMNS
 from raymia.point.origins import Cargo
 from raymia.records import data
@@ -78,7 +79,9 @@ def run(
     help="Fresh draws a point.",
 )
 def confirm(folder: Path | Location, seeds: int) -> None:
-    """Train the points of the front again with fresh seeds, and report both numbers."""
+    """Train the points of the front, and the undefended one, again with fresh seeds, and report
+    both numbers.
+    """
     results = Folder(folder)
     sweep = asked.existing(results)
     from raymia.cluster.tasks import everywhere  # imports ray
@@ -88,7 +91,7 @@ def confirm(folder: Path | Location, seeds: int) -> None:
         again.front(results, digests)  # there is one, or nothing is started
         records = data.load(sweep.dataset, sweep.search.seed)
         with everywhere(sweep.resources, folder, records, Cargo.of(sweep.foreign)) as run:
-            found = again.run(results, records, seeds, run, digests)
+            found = again.run(results, records, seeds, run, digests, Progress().say)
         page.write(results, digests)
     seen, rows = {row.digest: row for row in results.rows()}, []
     for row in again.best_first(found):

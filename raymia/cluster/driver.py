@@ -20,7 +20,7 @@ from ray.exceptions import RayTaskError
 from raymia.cluster.capacity import at_once, bundles
 from raymia.cluster.interrupt import Stop, Stopped
 from raymia.cluster.pool import MOST, Pool
-from raymia.cluster.progress import Progress
+from raymia.cluster.progress import Progress, without_numbers
 from raymia.cluster.proposals import Leave, Ledger, Proposals, Watch, last_line
 from raymia.cluster.queue import Agenda
 from raymia.cluster.session import Session, scratch, session
@@ -79,6 +79,7 @@ def run(
         for line in account.sentences(account.account(data)):
             progress.say(line)
         agenda = Agenda(sweep, folder, data, retry_failed)
+        again = shlex.join(["raymia", "run", str(out / "sweep.yaml"), "--out", str(out)])
         try:
             if agenda.pending:
                 _check(agenda, mix_versions)
@@ -88,8 +89,7 @@ def run(
             _tidy(agenda)
         except Stopped as stopped:
             if agenda.begun:
-                command = ["raymia", "run", str(out / "sweep.yaml"), "--out", str(out)]
-                progress.say(f"stopped; go on with: {shlex.join(command)}")
+                progress.say(f"stopped; go on with: {again}")
             # Ray keeps none of a job that `ray job stop` stopped
             progress.say(f"exit code {stopped.exit_code}")
             return stopped.exit_code
@@ -97,6 +97,8 @@ def run(
             progress.stop()
             if agenda.begun:
                 agenda.derive()
+        for line in without_numbers(agenda.rows.values(), again):
+            progress.say(line)
         return 1 if agenda.failed else 0
 
 

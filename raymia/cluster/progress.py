@@ -4,6 +4,7 @@ else. All on stderr.
 
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from raymia.point.objectives import COLUMNS
@@ -12,6 +13,8 @@ from raymia.results.row import Row, best
 from raymia.verdict import learning
 
 _FRONT_LINES = 8
+_BAD = ("failed", "invalid")
+_BAD_LINES = 10
 _EVERY = 0.5  # seconds between two live pictures
 
 
@@ -53,7 +56,7 @@ class Progress:
         self._running.pop(row.trial, None)
         self._rows[row.trial] = row
         self._fresh += 1
-        if self._live is None:
+        if self._live is None or row.state in _BAD:
             self.say(f"{line(row)}  [{self._counts()}]")
         self.tick(force=True)
 
@@ -70,7 +73,7 @@ class Progress:
             self._live = None
 
     def _counts(self) -> str:
-        failed = sum(row.state in ("failed", "invalid") for row in self._rows.values())
+        failed = sum(row.state in _BAD for row in self._rows.values())
         out = [f"{len(self._rows)}/{self._total}"]
         out += [f"{failed} failed"] if failed else []
         remaining = self._total - len(self._rows)
@@ -99,6 +102,21 @@ class Progress:
             f"{_span(time.monotonic() - self._started)} so far"
         )
         return Group(Text(head), *running, table)
+
+
+def without_numbers(rows: Iterable[Row], command: str) -> list[str]:
+    """What must be said at the end of the trials that have no numbers: which, why, and what runs
+    the failed ones again.
+    """
+    bad = sorted((row for row in rows if row.state in _BAD), key=lambda row: row.trial)
+    if not bad:
+        return []
+    lines = [f"{len(bad)} trials have no numbers:", *(f"  {line(row)}" for row in bad[:_BAD_LINES])]
+    if len(bad) > _BAD_LINES:
+        lines.append(f"  and {len(bad) - _BAD_LINES} more; trials.csv has them all")
+    if any(row.state == "failed" for row in bad):
+        lines.append(f"failed ones run again by: {command} --retry-failed")
+    return lines
 
 
 def describe(defense: str, knobs: Any) -> str:

@@ -7,6 +7,7 @@ AUC = "auc."  # what the name of an attack's column begins with
 # what the name of an attack ends with whose shadows come from the undefended point
 PLAIN = "@plain"
 CONFIRMED = "confirmed_"
+MAX_REFERENCE = "max_auc_reference"  # the largest of them
 ACTED = "acted."  # what the name of a column begins with that says what a defense did
 
 # columns of the tables that hold texts, and whole numbers, whatever their cells look like
@@ -75,6 +76,11 @@ def confirmed(name: str) -> str:
 def change(name: str) -> str:
     """`confirmed_test_accuracy_change`: the confirmed number less that of the search."""
     return f"{CONFIRMED}{name}_change"
+
+
+def reference(attack: str) -> str:
+    """`auc_reference.lira`: of the records that a defense holds out, against non-members."""
+    return f"auc_reference.{attack}"
 
 
 def acted(what: str) -> str:

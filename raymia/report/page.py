@@ -51,6 +51,9 @@ _COLUMNS = {
     "guessing, 1 is certainty; lower is better. It is chosen on one half of the records and "
     "scored on the other",
     "worst attack": "the attack with the highest AUC on all judged records",
+    "reference AUC": "how well the best attack tells the records that a defense holds out for "
+    "itself (a reference, a public half) from non-members: they leak as well. Empty where none are "
+    "held out",
     "epsilon": "the differential-privacy budget that training claims, where it has one; smaller "
     "is stronger",
     "confirmed": "the same two numbers after training again with fresh seeds; empty where `raymia "
@@ -185,6 +188,7 @@ def _front_table(rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[s
         "test accuracy",
         "max attack AUC",
         "worst attack",
+        "reference AUC",
         "epsilon",
         "confirmed accuracy",
         "confirmed AUC",
@@ -203,7 +207,7 @@ def _front_table(rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[s
             _said(row, ACCURACY.column),
             _said(row, AUC.column),
         ]
-        + [row.worst_attack, _budget(row)]
+        + [row.worst_attack, _said(row, columns.MAX_REFERENCE), _budget(row)]
         + [_said(confirmed.get(row.digest), name) for name in COLUMNS]
         + [_change(row, confirmed.get(row.digest), name) for name in COLUMNS]
         + [remarks.remark(trial_line(row), bare, AUC.column, shown)]
@@ -290,10 +294,21 @@ def _trials_table(rows: Sequence[Row]) -> str:
             _said(row, "train_accuracy"),
         ]
         + [_said(row, ACCURACY.column), _said(row, AUC.column), _said(row, "plain_max_auc")]
-        + [row.worst_attack, "; ".join(row.notes)]
+        + [row.worst_attack, _said(row, columns.MAX_REFERENCE), _did(row), "; ".join(row.notes)]
         for row in rows
     )
-    return _table([*head, "max attack AUC", "plain maximum", "worst attack", "notes"], lines)
+    more = ["max attack AUC", "plain maximum", "worst attack", "reference AUC", "did", "notes"]
+    return _table([*head, *more], lines)
+
+
+def _did(row: Row) -> str:
+    """What the defenses did: `relaxloss: 58% relaxed`."""
+    found: dict[str, list[str]] = {}
+    for name, value in sorted(row.numbers.items()):
+        if name.startswith(columns.ACTED) and value is not None:
+            part, _, what = name.removeprefix(columns.ACTED).partition(".")
+            found.setdefault(part, []).append(f"{value:.0%} {what}")
+    return "; ".join(f"{part}: {', '.join(did)}" for part, did in found.items())
 
 
 def _attacks_table(rows: Sequence[Row]) -> str:

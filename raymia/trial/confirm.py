@@ -8,7 +8,8 @@ seed of their own, which moves along: else all draws would be of one split, the 
 `official` the members are those of the train file; which of them are judged is drawn again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -41,6 +42,17 @@ def front(folder: Folder, digests: Sequence[str] | None = None) -> list[Row]:
     return rows
 
 
+def wanted(folder: Folder, digests: Sequence[str] | None = None) -> list[Row]:
+    """The rows to confirm: those on the front, and the first undefended one, which every number
+    is compared with. Raises SweepError where there is no front.
+    """
+    rows = front(folder, digests)
+    shown = sorted(folder.shown(digests), key=lambda row: row.trial)
+    bare = (row for row in shown if row.state == "done" and row.defense == "none")
+    first = next(bare, None)
+    return rows if first is None or first in rows else [*rows, first]
+
+
 def points(row: Row, seeds: int = SEEDS) -> list[Point]:
     """The point of a row, drawn afresh `seeds` times. More seeds begin with the same ones."""
     point = Point.from_json(row.point)
@@ -60,31 +72,48 @@ def run(
     seeds: int = SEEDS,
     map: Map = map,
     digests: Sequence[str] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
-    """Confirms every point of the front that is not confirmed with that many seeds yet, and
-    brings the CSVs up to date.
+    """Confirms every point of the front, and the undefended one, that is not confirmed with that
+    many seeds yet, and brings the CSVs up to date.
 
     The caller holds the folder's lock. `map` runs whole trials and keeps their order; a
-    confirmed point is written as soon as its draws are there. Returns the confirmations. Raises
-    SweepError where there is no front, RaymiaError where no draw of a point has a number.
+    confirmed point is written as soon as its draws are there. `say` is told how far it is.
+    Returns the confirmations. Raises SweepError where there is no front, RaymiaError where no
+    draw of a point has a number.
     """
     if seeds < 1:
         raise SweepError(f"--seeds: got {seeds}; 1 or more is allowed")
     held = {row.digest: row for row in folder.confirmed()}
     missing = [
         row
-        for row in front(folder, digests)
+        for row in wanted(folder, digests)
         if row.digest not in held or held[row.digest].numbers["seeds"] != seeds
     ]
     fresh = [point for row in missing for point in points(row, seeds)]
-    found = iter(map(partial(_attempt, data), fresh))
+    if fresh:
+        say(f"{len(missing)} points x {seeds} fresh draws: {len(fresh)} trials")
+    if fresh and seeds < SEEDS:
+        say(f"{seeds} draws say little about the luck of one; {SEEDS} or more are advised")
+    found = _told(map(partial(_attempt, data), fresh), len(fresh), say)
     try:
         for row in missing:
-            folder.confirm(combine(row, [next(found) for _ in range(seeds)]))
+            made = combine(row, [next(found) for _ in range(seeds)])
+            folder.confirm(made)
+            numbers = (f"{name} {made.numbers[name]:.3f}" for name in COLUMNS if made.numbers[name])
+            say(f"trial {row.trial} confirmed: {row.defense}: {', '.join(numbers)}")
     finally:  # where it was stopped, what is confirmed stands in the CSVs
         folder.derive(digests)
-    wanted = {row.digest for row in front(folder, digests)}
-    return [row for row in folder.confirmed() if row.digest in wanted]
+    asked = {row.digest for row in wanted(folder, digests)}
+    return [row for row in folder.confirmed() if row.digest in asked]
+
+
+def _told(rows: Iterable[Row], count: int, say: Callable[[str], None]) -> Iterator[Row]:
+    start = time.monotonic()
+    for done, row in enumerate(rows, 1):
+        left = (time.monotonic() - start) / done * (count - done)
+        say(f"draw {done} of {count} {row.state}" + (f", about {left:.0f} s left" if left else ""))
+        yield row
 
 
 def _attempt(data: Data, point: Point) -> Row:
@@ -133,7 +162,7 @@ def passes(
     The upper end of the confirmed interval of the max attack AUC is at most `max_auc`, the
     confirmed test accuracy at least `min_accuracy`.
     """
-    wanted = {row.digest for row in front(folder, digests)}
+    on_front = {row.digest for row in front(folder, digests)}
 
     def good(row: Row) -> bool:
         upper, accuracy = (
@@ -148,7 +177,7 @@ def passes(
             and not learning.useless(row.numbers)
         )
 
-    fit = [row for row in folder.confirmed() if row.digest in wanted and good(row)]
+    fit = [row for row in folder.confirmed() if row.digest in on_front and good(row)]
     return best_first(fit)
 
 

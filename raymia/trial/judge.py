@@ -5,12 +5,15 @@ judgement.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from raymia.attack.attack import Attack
+from raymia.attack.learned import Learned
+from raymia.errors import RaymiaError
+from raymia.records.split import Ints, Split
 from raymia.signals.view import Signals, View
 from raymia.streams import stream
 from raymia.verdict import metrics
@@ -21,7 +24,9 @@ Array = np.ndarray[Any, Any]
 @dataclass(frozen=True, eq=False)
 class Verdict:
     """Of one attack and target: scores [S] (NaN where nothing was asked), the line of
-    attacks.csv, what of it is the attack's own, and what a reader must know.
+    attacks.csv, what of it is the attack's own, and what a reader must know. `reference_auc`:
+    how well it tells the records that the defense held out from non-members; None where there
+    are none, or it cannot be made on them.
     """
 
     column: str
@@ -30,6 +35,7 @@ class Verdict:
     line: dict[str, float | None]
     extra: dict[str, float]
     note: str
+    reference_auc: float | None = None
 
 
 def verdicts(
@@ -40,9 +46,11 @@ def verdicts(
     key: tuple[object, ...],
     others: Signals | None = None,
     kinds: Array | None = None,
+    reference: bool = False,
 ) -> list[Verdict]:
     """Scores from views that lack the target's membership, then the judgement, less the planted
-    records (`kinds` [S] > 0).
+    records (`kinds` [S] > 0). With `reference`, the records that the defender holds out are
+    attacked too.
 
     `others`: signals of the plain attacker's shadows. Raises ScoreError.
     """
@@ -52,11 +60,15 @@ def verdicts(
     def rng(t: int, *names: object) -> np.random.Generator:
         return stream(*key, "attack", column, t, *names)
 
-    found = attack.score_all(views, [rng(t) for t in targets])
+    held = [_held(signals.split, t) if reference else _NOBODY for t in targets]
+    learned = isinstance(attack, Learned)  # trains a network, and then asks it record by record
+    asked = [_and(v, rows) for v, rows in zip(views, held, strict=True)] if learned else views
+    found = attack.score_all(asked, [rng(t) for t in targets])
     planted = np.zeros(len(signals.labels), bool) if kinds is None else kinds > 0
     out = []
-    for t, view, (score, note) in zip(targets, views, found, strict=True):
+    for t, view, rows, (score, note) in zip(targets, views, held, found, strict=True):
         score = np.asarray(score, np.float64)
+        of_held, score = score[len(view.asked) :], score[: len(view.asked)]
         if score.shape != view.asked.shape or not np.isfinite(score).all():
             bad = int((~np.isfinite(score)).sum())
             raise metrics.ScoreError(
@@ -72,8 +84,48 @@ def verdicts(
         scores = np.full(len(view.labels), np.nan)
         scores[view.asked] = score
         extra = attack.numbers(score[own], member[own])
-        out.append(Verdict(column, t, scores, {**line, **extra}, extra, note))
+        outside = own & ~member
+        if len(rows) and not learned:
+            of_held, score = _on(attack, view, rows, rng(t))
+        area = _area(of_held, score[outside]) if len(rows) and len(score) == len(own) else None
+        out.append(Verdict(column, t, scores, {**line, **extra}, extra, note, area))
     return out
+
+
+_NOBODY = np.zeros(0, np.int64)
+
+
+def _held(split: Split, t: int) -> Ints:
+    """The records that the defense of target t holds out, in none of the judged columns."""
+    own: Ints = split.reference(int(split.targets[t]))
+    free: Ints = own[~split.judged[t, own]]
+    return free
+
+
+def _and(view: View, rows: Ints) -> View:
+    """The view that asks these records too, after the others. All shadows that lack one can
+    stand for a model without it.
+    """
+    out = view.out.copy()
+    out[:, rows] = ~view.member[:, rows]
+    return replace(view, asked=np.concatenate([view.asked, rows]), out=out)
+
+
+def _on(attack: Attack, view: View, rows: Ints, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The scores of these records, and of those that are asked in any case, from one call."""
+    try:
+        score = np.asarray(attack.score(_and(view, rows), rng), np.float64)
+    except RaymiaError:
+        return np.zeros(0), np.zeros(0)
+    return score[len(view.asked) :], score[: len(view.asked)]
+
+
+def _area(inside: Array, outside: Array) -> float | None:
+    """The AUC of these records against non-members."""
+    score = np.concatenate([inside, outside])
+    if not (len(inside) and len(outside) and np.isfinite(score).all()):
+        return None
+    return metrics.auc(score, np.arange(len(score)) < len(inside))
 
 
 def _threshold(attack: Attack, view: View, rng: np.random.Generator) -> float | None:

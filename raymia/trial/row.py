@@ -65,6 +65,7 @@ def finished(
         numbers |= _epsilon_bounds(
             said.scores[chosen], member, on, split.half, numbers.get("delta") or 0.0
         )
+    numbers |= _reference(verdicts, counts)
     numbers |= _means(verdicts) | _records_spent(world) | dict(acted)
     return replace(
         unfinished(world.point, world.key, "done", "", split.models, len(split.targets)),
@@ -158,6 +159,20 @@ def _epsilon_bounds(
         "epsilon_lower": audit.cross_fitted(scores[on], member[on], halves[on], delta),
         "epsilon_lower_one_run": audit.one_run(scores[0, rest], member[0, rest], delta),
     }
+
+
+def _reference(verdicts: Sequence[Verdict], counts: Sequence[str]) -> dict[str, float]:
+    """`auc_reference.<attack>`: how well each attack tells the records that the defense holds
+    out from non-members, means over targets, and the largest of those that count.
+    """
+    found: dict[str, list[float]] = {}
+    for v in verdicts:
+        if v.reference_auc is not None:
+            found.setdefault(v.column, []).append(v.reference_auc)
+    means = {name: float(np.mean(areas)) for name, areas in found.items()}
+    numbers = {columns.reference(name): area for name, area in means.items()}
+    counted = [area for name, area in means.items() if name in counts]
+    return numbers | ({columns.MAX_REFERENCE: max(counted)} if counted else {})
 
 
 def _means(verdicts: Sequence[Verdict]) -> dict[str, float | None]:

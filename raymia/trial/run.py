@@ -174,4 +174,14 @@ def judge(root: Path, call: Call) -> list[Verdict]:
     signals = load(world, root, asked)
     others = load(world.plain, root, asked) if call.plain else None
     key = (world.point.seed, world.point.replicate)
-    return verdicts(attack, call.column, signals, call.targets, key, others, world.kinds)
+    holds_out = world.recipe.traits().share > 0 or "reference" in world.recipe.traits().wants
+    return verdicts(
+        attack,
+        call.column,
+        signals,
+        call.targets,
+        key,
+        others,
+        world.kinds,
+        reference=holds_out and not call.plain,
+    )

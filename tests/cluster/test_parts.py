@@ -22,7 +22,7 @@ from raymia.cluster import capacity, session, worker
 from raymia.cluster import driver as tune
 from raymia.cluster import processes as own
 from raymia.cluster.interrupt import Stop, Stopped, no_signal_lost
-from raymia.cluster.progress import Progress, best, line
+from raymia.cluster.progress import Progress, best, line, without_numbers
 from raymia.cluster.queue import Agenda
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.point.point import Point
@@ -191,6 +191,23 @@ def test_a_signal_is_kept_until_it_is_asked_for_and_the_handlers_come_back() -> 
             os.kill(os.getpid(), signal.SIGINT)
             signal.sigtimedwait([], 1.0)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_trials_without_numbers_are_told_at_the_end_with_what_runs_them_again(
+    sweep: Sweep, data: Data, tmp_path: Path
+) -> None:
+    points = _fill(Agenda(sweep, Folder(tmp_path), data), 4)
+    rows = [row(point, i) for i, point in enumerate(points * 4)]
+    bad = [
+        replace(r, state="invalid" if i == 3 else "failed", reason=f"reason {i}")
+        for i, r in enumerate(rows[:12])
+    ]
+    said = without_numbers([*bad, *rows[12:]], "raymia run s.yaml")
+    assert said[0] == "12 trials have no numbers:" and "trial 3 invalid" in said[4]
+    assert "reason 3" in said[4] and said[11] == "  and 2 more; trials.csv has them all"
+    assert said[12] == "failed ones run again by: raymia run s.yaml --retry-failed"
+    assert without_numbers([bad[3]], "x")[-1].endswith("reason 3"), "an invalid one stays so"
+    assert without_numbers(rows[12:], "x") == []
 
 
 def _fill(agenda: Agenda, count: int, failing: int = -1) -> list[Point]:

@@ -57,6 +57,9 @@ def test_the_study_has_the_front_and_the_space_of_the_sweep(folder: Path, tmp_pa
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     assert run(folder, "optuna", tmp_path / "out").exit_code == 0
+    odd = tmp_path / "e?v2 %41"
+    assert run(folder, "optuna", odd).exit_code == 0
+    assert [p.name for p in odd.iterdir()] == ["study.db"] and not (tmp_path / "e").exists()
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/out/study.db")
     study = optuna.load_study(study_name="away", storage=storage)
     rows = Folder(folder).rows()

@@ -4,7 +4,9 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from raymia.errors import EnvironmentFault
 from raymia.results.row import Row
@@ -20,6 +22,11 @@ def needs(library: str) -> Iterator[None]:
         raise EnvironmentFault(
             f"--to {library} needs what is not installed: pip install {library} ({error})"
         ) from None
+
+
+def sqlite(path: Path) -> str:
+    """The address of an SQLite file, whatever its name holds: a question mark would end it."""
+    return f"sqlite:///{quote(str(path.resolve()))}"
 
 
 def params(row: Row) -> dict[str, Any]:

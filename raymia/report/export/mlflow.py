@@ -20,7 +20,7 @@ def write(folder: Folder, rows: Sequence[Row], where: Path | str) -> None:
     local, name = isinstance(where, Path), folder.path.resolve().name
     said = str(where) if local else "MLFLOW_TRACKING_URI"
     try:
-        client = MlflowClient(f"sqlite:///{Path(where).resolve()}/mlflow.db" if local else where)
+        client = MlflowClient(entries.sqlite(Path(where, "mlflow.db")) if local else where)
         if client.get_experiment_by_name(name):
             raise SweepError(
                 f"{said} has an experiment {name!r}, and nothing is overwritten; rename or delete "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from raymia.point.objectives import COLUMNS, OBJECTIVES
 from raymia.point.point import Point
+from raymia.report.export import entries
 from raymia.results.folder import Folder
 from raymia.results.row import Row
 from raymia.search import suggest as search
@@ -23,7 +24,7 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
     arms = optuna.distributions.CategoricalDistribution(tuple(range(len(asked.arms))))
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it logs every study to stderr
-    storage = optuna.storages.RDBStorage(f"sqlite:///{out.resolve()}/study.db")
+    storage = optuna.storages.RDBStorage(entries.sqlite(out / "study.db"))
     try:
         study = optuna.create_study(
             storage=storage, study_name=asked.name, directions=[o.direction for o in OBJECTIVES]
