@@ -2,7 +2,7 @@
 undefended network learn them? Beside it scikit-learn's scaled logistic regression on the same
 members, the mean over the targets of one trial.
 
-python -m benchmarks.own_data > table.md
+python benchmarks/own_data.py > table.md
 """
 
 import csv
