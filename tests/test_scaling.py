@@ -194,3 +194,31 @@ def test_grouped_copies_share_their_membership(tmp_path: Path) -> None:
 
     kept = observe.kept(file.point(0, file.default(0), 0, data), tmp_path / "signals")
     assert row.state == "done" and (kept.split.member == split.member).all()
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_noise_is_in_deviations_of_each_feature(lanes: int, data: Data) -> None:
+    """The batch seam sees standardised features, and what it adds reaches the network so."""
+    from raymia.training.defense import Batch, Defense
+    from raymia.training.fit import fit
+    from raymia.training.recipe import Recipe
+
+    seen: list[torch.Tensor] = []
+
+    class Spy(Defense):
+        def batch(self, batch: Batch, rngs: Any, clock: Any) -> Batch:
+            seen.append(batch.x)
+            return batch
+
+    one = world.of(asked("members", lanes=lanes).point(0, {}, 0, data), data.units)
+    bench = Bench(one, data, one.groups[0])
+    training = replace(one.point.training, epochs=1, batch_size=1000)
+    recipe = Recipe((Spy(),))
+    made = fit(recipe, bench.build, bench.lesson(), training, (0,), list(one.groups[0]))
+    plain = fit(Recipe(), bench.build, bench.lesson(), training, (0,), list(one.groups[0]))
+    for k in range(lanes):
+        mean, std = seen[0][k].mean(0), seen[0][k].std(0, correction=0)
+        assert torch.allclose(mean, torch.zeros(4), atol=1e-2)
+        assert torch.allclose(std[:3], torch.ones(3), atol=1e-2) and std[3] == 0
+        x = torch.tensor(data.x)
+        assert torch.allclose(made[k](x), plain[k](x), atol=1e-2), "and back again"

@@ -52,6 +52,7 @@ class Arrays(OwnDataset):
             # a float64 beyond float32 becomes inf, which Data refuses with its place
             with np.errstate(over="ignore"):
                 flat = x.astype(np.float32)
+            _look(x, flat, notes)
             return Data("arrays", flat, y, len(names), False, names=names, notes=tuple(notes))
         x = _pixels(self._channels_first(x, notes), notes)
         mean, std = (tuple(np.atleast_1d(c).tolist()) for c in (self.mean, self.std))
@@ -113,6 +114,25 @@ def _array(path: Path, file: Any, name: str, plain: str) -> Array:
             f"dataset arrays: {str(path)!r} cannot be read: {name} holds "
             f"Python objects; save them with {name}.{plain}"
         ) from None
+
+
+def _look(x: Array, flat: npt.NDArray[np.float32], notes: list[str]) -> None:
+    """Says which column counts the records. Raises SweepError where whole numbers of a column
+    are closer than float32 can tell.
+    """
+    if not np.isfinite(flat).all():
+        return  # which Data refuses with its place
+    large = np.flatnonzero((abs(flat) >= 2**24).any(0))
+    for i in large.tolist() if x.dtype.kind in "iuf" else []:
+        kept, apart = len(np.unique(flat[:, i])), len(np.unique(x[:, i]))
+        if kept < apart and (x[:, i] == np.round(x[:, i])).all():
+            raise SweepError(
+                f"dataset arrays: column {i} of x holds {apart} whole numbers of which float32 "
+                f"tells {kept} apart; subtract a constant when you write the file, or leave it out"
+            )
+    steps = np.diff(np.sort(flat, axis=0), axis=0)
+    for i in np.flatnonzero((steps == 1).all(0)).tolist() if len(x) > 1 else []:
+        notes.append(f"column {i} of x counts the records: an index?")
 
 
 def _flat(labels: Array, notes: list[str]) -> Array:

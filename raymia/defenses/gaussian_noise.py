@@ -14,7 +14,8 @@ class GaussianNoise(Defense):
     """Adds N(0, sigma^2) to every input of a training step; images are clamped to [0, 1] again.
     Queries stay clean.
 
-    Units: sigma is in the data's own units, for images the [0, 1] of their pixels.
+    Units: sigma is in the [0, 1] of pixels, and for other records in deviations of each feature,
+    by the constants that the network standardises with (`training.scale`).
 
     Source: Kaya, Hong & Dumitras 2020, section 3 (sigma 0.01 to 0.25); clamped as in the
     authors' later code.
@@ -22,6 +23,7 @@ class GaussianNoise(Defense):
     Neutral: sigma 0.
     """
 
+    revision: ClassVar[int] = 2
     neutral: ClassVar[Mapping[str, object] | None] = {"sigma": 0.0}
     cite: ClassVar[str] = (
         "@article{kaya2020effectiveness, title={On the Effectiveness of Regularization Against "

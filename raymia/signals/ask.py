@@ -46,8 +46,9 @@ class Bench:
         self.build = builder(world.network, data.shape, data.classes, data.mean, data.std)
         self.key = (self.point.seed, self.point.replicate)
 
-    def train(self) -> Mapping[int, Predictor]:
-        lesson = Lesson(
+    def lesson(self) -> Lesson:
+        """What the models of the group learn from."""
+        return Lesson(
             self.x,
             self.y,
             tuple(self.split.members(m) for m in self.group),
@@ -56,10 +57,12 @@ class Bench:
             scale=self.scale,
             aside=self.aside,
         )
+
+    def train(self) -> Mapping[int, Predictor]:
         models = fit(
             self.recipe,
             self.build,
-            lesson,
+            self.lesson(),
             self.point.training,
             self.key,
             list(self.group),

@@ -32,7 +32,8 @@ class Batch(NamedTuple):
     """One step's records: x [B, ...] in the data's units, target [B, C] distributions, label
     [B] the records' own classes.
 
-    In the `batch` seam all three carry the models' axis in front: [K, B, ...].
+    In the `batch` seam all three carry the models' axis in front, [K, B, ...], and records that
+    are no images are standardised as the network does it.
     """
 
     x: Tensor

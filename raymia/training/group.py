@@ -19,7 +19,7 @@ from raymia.training.backends.choice import backend
 from raymia.training.batches import Batches, pixels
 from raymia.training.defense import Batch, Clock, Defense, Gap, Lesson, Pass, Reference, Step
 from raymia.training.losses import CHUNK
-from raymia.training.modules import Dropout
+from raymia.training.modules import Dropout, Normalise
 from raymia.training.network import Network, Outputs
 from raymia.training.optimizer import Optimizer
 from raymia.training.recipe import Recipe
@@ -53,6 +53,7 @@ class Group:
         self.beside = recipe.traits().beside
         self.step, self.tally, self._counted = 0, Tally(len(models)), -1
         nets = [net.to(self.device, self.dtype) for net in nets]
+        self._spread = _spread(nets) if recipe.owns("batch") and lesson.x.ndim != 4 else None
         self.backend = backend(nets)
         self.template = self.backend.template
         self.optimizer = Optimizer(self.backend.tensors, training)
@@ -133,6 +134,16 @@ class Group:
         return first
 
     def _changed(self, batch: Batch, clock: Clock) -> Batch:
+        """The batch as the parts change it: of no images, in standardised features, so that
+        noise of 0.1 means the same to an age and to an income.
+        """
+        if self._spread is None:
+            return self._parts(batch, clock)
+        mean, std = self._spread
+        batch = self._parts(batch._replace(x=(batch.x - mean) / std), clock)
+        return batch._replace(x=batch.x * std + mean)
+
+    def _parts(self, batch: Batch, clock: Clock) -> Batch:
         if not isinstance(self.recipe, Recipe):
             return self.recipe.batch(batch, self.batch_streams, clock)
         counted = clock.epoch != self._counted
@@ -237,6 +248,18 @@ class Group:
                 batch = self.batches.gather(rows[:, i : i + CHUNK])
                 right += self.backend.map(_right, batch, None, self.extra).cpu().numpy()
         return np.asarray(right / rows.shape[1])
+
+
+def _spread(nets: Sequence[Network]) -> tuple[Tensor, Tensor] | None:
+    """By what each network standardises its features, [K, 1, ...]; None where it leaves them."""
+    scalers = [net.normalise for net in nets]
+    if not all(isinstance(scaler, Normalise) for scaler in scalers):
+        return None
+    mean, std = (
+        torch.stack([getattr(scaler, name) for scaler in scalers]).unsqueeze(1)
+        for name in ("mean", "std")
+    )
+    return None if not mean.any() and bool((std == 1).all()) else (mean, std)
 
 
 class Tally:

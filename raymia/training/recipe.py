@@ -182,7 +182,10 @@ class Recipe(Defense):
         done = {}
         for name, part in zip(self.names, self.parts, strict=True):
             if part.owns("training"):
-                done[f"{name}.schedule"] = float(part.training(training) != training)
+                own = part.training(training)
+                kept = replace(own, stop=training.stop) == training
+                other = not kept or own.run_epochs != training.run_epochs
+                done[f"{name}.schedule"] = float(other)
             if part.owns("teach"):
                 done[f"{name}.targets"] = _taught(lesson, taught)
         return done

@@ -413,6 +413,18 @@ def test_pixels(tmp_path: Path) -> None:
     assert data.mean == (0.1,) and data.std == (0.2,)
 
 
+def test_columns_of_arrays_that_cannot_be_meant(tmp_path: Path) -> None:
+    rng, y = np.random.default_rng(0), np.arange(60) % 2
+    x = np.stack([rng.permutation(60) + 5.0, rng.random(60)], 1)
+    data = read("arrays", path=arrays(tmp_path, x=x, y=y))
+    assert data.notes == ("column 0 of x counts the records: an index?",)
+    for big in (2**40 + np.arange(60), (2**40 + np.arange(60)).astype(np.float64)):
+        path = arrays(tmp_path, x=np.stack([rng.random(60) * 0 + 1, big], 1).astype(big.dtype), y=y)
+        refused("arrays", "column 1 of x", "60 whole numbers", "float32", path=path)
+    fine = np.stack([rng.random(60), 2**40 * (1.0 + np.arange(60) % 7)], 1)
+    assert not read("arrays", path=arrays(tmp_path, x=fine, y=y)).notes
+
+
 def test_a_zip_whose_entry_is_encrypted(tmp_path: Path) -> None:
     path = Path(arrays(tmp_path, x=np.zeros((60, 3)), y=np.arange(60) % 2))
     raw = bytearray(path.read_bytes())
