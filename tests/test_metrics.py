@@ -382,3 +382,38 @@ def test_accuracy_is_a_mean_over_targets_with_records_as_clusters() -> None:
     assert perfect == metrics.Rate(1.0, pytest.approx(0.05 ** (1 / 60)), 1.0)
     with pytest.raises(ValueError, match="at least one"):
         maximum.accuracy_interval(correct, judged & False)
+
+
+def test_the_upper_end_is_the_largest_of_all_that_count() -> None:
+    rng = np.random.default_rng(0)
+    member, half = rng.random((2, 300)) < 0.5, np.arange(300) < 150
+    judged = np.ones((2, 300), bool)
+    scores = {f"a{i}": i * 0.2 * member + rng.normal(size=(2, 300)) for i in range(4)}
+    scores["uncounted"] = member * 1.0
+    out = maximum.summarise(scores, member, judged, half, [f"a{i}" for i in range(4)])
+    ends = [out.attacks[f"a{i}"].rate.hi or 0.0 for i in range(4)]
+    assert out.upper == max(ends) == out.numbers()["max_attack_auc_upper"]
+    assert out.max_attack is not None and out.upper >= (out.max_attack.value or 0)
+    assert maximum.largest_upper([0.6, None]) is None and maximum.largest_upper([]) is None
+
+
+def test_the_upper_end_covers_where_the_crossed_ones_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One weak attack is the best of eight: each half chooses another one more often than not.
+    More settings, and 2,000 runs each: benchmarks/upper.py.
+    """
+    counted = lambda s, m: maximum._mean_area(s[None], m[None], np.ones((1, len(s)), bool))  # noqa: E731
+    monkeypatch.setattr(maximum, "auc", counted)
+    rng, runs, above, above_crossed = np.random.default_rng(0), 300, 0, 0
+    truth = 0.5422  # Phi(0.15 / sqrt(2))
+    judged = np.ones((2, 400), bool)
+    for _ in range(runs):
+        member, half = rng.random((2, 400)) < 0.5, rng.permutation(400) < 200
+        scores = {f"a{i}": rng.normal(size=(2, 400)) for i in range(8)}
+        scores["a0"] = scores["a0"] + 0.15 * member
+        out = maximum.summarise(scores, member, judged, half, list(scores))
+        assert out.upper is not None and out.max_attack is not None
+        above += out.upper < truth
+        above_crossed += (out.max_attack.hi or 0.0) < truth
+    assert above <= 0.035 * runs < 0.1 * runs < above_crossed

@@ -9,7 +9,7 @@ import click
 
 from raymia.errors import SweepError
 from raymia.point import columns
-from raymia.point.objectives import ACCURACY, AUC
+from raymia.point.objectives import ACCURACY, AUC, UPPER
 from raymia.report import page, query, terminal
 from raymia.report.export import tools
 from raymia.results.folder import Folder
@@ -133,12 +133,13 @@ def gate(folder: Path | Location, max_auc: float, min_accuracy: float) -> int:
         auc, accuracy = (
             f"{o.column} {terminal.interval(row.numbers, o.column)}" for o in (AUC, ACCURACY)
         )
-        click.echo(f"trial {row.trial} {row.defense}: confirmed {auc}, {accuracy}")
+        upper = f"{UPPER} {row.numbers[UPPER]:.3f}"
+        click.echo(f"trial {row.trial} {row.defense}: confirmed {auc}, {upper}, {accuracy}")
     if not good:
         confirmed = len(results.confirmed())
         hint = "" if confirmed else f"; no point is confirmed: raymia confirm {folder}"
         click.echo(
-            f"no confirmed point has {columns.ends(AUC.column)[1]} <= {max_auc:g} and "
+            f"no confirmed point has {UPPER} <= {max_auc:g} and "
             f"{ACCURACY.column} >= {min_accuracy:g}{hint}",
             err=True,
         )

@@ -26,6 +26,7 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only: choose another folder with --out",
     errno.EACCES: "permission is denied: choose another folder with --out, or change the "
     "permissions",
+    errno.ENOENT: "the folder cannot be made there: choose another with --out",
     errno.EEXIST: "a file stands where a folder is needed: choose another --out",
     errno.ENOTDIR: "a file stands where a folder is needed: choose another --out",
     errno.ELOOP: "it is a symbolic link, which is not followed: remove it",

@@ -108,7 +108,7 @@ def _confirmed_columns(confirmed: Sequence[Row]) -> list[str]:
     if not confirmed:
         return []
     names = [name for column in objectives.COLUMNS for name in columns.with_ends(column)]
-    return [columns.confirmed(name) for name in names] + [
+    return [columns.confirmed(name) for name in (*names, objectives.UPPER)] + [
         columns.change(name) for name in objectives.COLUMNS
     ]
 
@@ -124,4 +124,5 @@ def _confirmation(row: Row, confirmed: Mapping[str, Row]) -> Line:
         out |= {columns.confirmed(name): numbers.get(name) for name in columns.with_ends(column)}
         found, seen = numbers.get(column), row.numbers.get(column)
         out[columns.change(column)] = None if found is None or seen is None else found - seen
+    out[columns.confirmed(objectives.UPPER)] = numbers.get(objectives.UPPER)
     return out

@@ -14,15 +14,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from raymia.attack import attack as attacks
+from raymia.attack.attack import column
 from raymia.errors import RaymiaError, SweepError
 from raymia.point import columns
-from raymia.point.objectives import ACCURACY, AUC, COLUMNS
+from raymia.point.objectives import ACCURACY, COLUMNS, UPPER
 from raymia.point.point import Point
 from raymia.records.data import Data
 from raymia.results.folder import Folder
 from raymia.results.row import Row, best
 from raymia.trial import run as trial
 from raymia.verdict import learning, metrics
+from raymia.verdict.maximum import largest_upper
 
 FIRST = 1_000_000  # the replicate of the first fresh draw; a search never gets that far
 SEEDS = 5
@@ -88,7 +91,9 @@ def run(
     missing = [
         row
         for row in wanted(folder, digests)
-        if row.digest not in held or held[row.digest].numbers["seeds"] != seeds
+        if row.digest not in held
+        or held[row.digest].numbers["seeds"] != seeds
+        or UPPER not in held[row.digest].numbers
     ]
     fresh = [point for row in missing for point in points(row, seeds)]
     if fresh:
@@ -124,7 +129,8 @@ def combine(seen: Row, fresh: Sequence[Row]) -> Row:
     """One row with the seen one's digest whose numbers are means over the fresh draws.
 
     Intervals are t intervals over the draws, which hold the chance of training and of drawing
-    records; of one draw, its own. Raises RaymiaError where no draw has a number; those that
+    records; of one draw, its own. Every attack's draws are kept: `max_attack_auc_upper` is the
+    largest of their upper ends. Raises RaymiaError where no draw has a number; those that
     failed are named in the notes.
     """
     done = [row for row in fresh if row.state == "done"]
@@ -134,12 +140,14 @@ def combine(seen: Row, fresh: Sequence[Row]) -> Row:
             f"{fresh[0].reason}"
         )
     numbers: dict[str, float | None] = {"seeds": float(len(fresh))}
-    for name in MEANS:
+    counted = [columns.auc(name) for name in _counted(seen) if columns.auc(name) in done[0].numbers]
+    for name in (*MEANS, *counted):
         values = [value for row in done if (value := row.numbers.get(name)) is not None]
         numbers[name] = sum(values) / len(values) if values else None
         ends = metrics.spread_interval(values) if len(values) > 1 else None
         own = [done[0].numbers.get(end) for end in columns.ends(name)]
         numbers |= dict(zip(columns.ends(name), ends or own, strict=True))
+    numbers[UPPER] = largest_upper([numbers[columns.ends(name)[1]] for name in counted])
     failed = [
         f"replicate {row.point['replicate']}: {row.reason}" for row in fresh if row.state != "done"
     ]
@@ -154,21 +162,24 @@ def combine(seen: Row, fresh: Sequence[Row]) -> Row:
     )
 
 
+def _counted(row: Row) -> list[str]:
+    """The attacks of a row that the maximum is taken over."""
+    parts = Point.from_json(row.point).attacks
+    return [column(part) for part in parts if attacks.traits(part).counts]
+
+
 def passes(
     folder: Folder, max_auc: float, min_accuracy: float = 0.0, digests: Sequence[str] | None = None
 ) -> list[Row]:
     """The confirmed points of the front that the gate lets through, most accurate first.
 
-    The upper end of the confirmed interval of the max attack AUC is at most `max_auc`, the
-    confirmed test accuracy at least `min_accuracy`.
+    The largest upper end of the confirmed attacks is at most `max_auc`, the confirmed test
+    accuracy at least `min_accuracy`.
     """
     on_front = {row.digest for row in front(folder, digests)}
 
     def good(row: Row) -> bool:
-        upper, accuracy = (
-            row.numbers.get(columns.ends(AUC.column)[1]),
-            row.numbers.get(ACCURACY.column),
-        )
+        upper, accuracy = (row.numbers.get(name) for name in (UPPER, ACCURACY.column))
         return (
             upper is not None
             and accuracy is not None

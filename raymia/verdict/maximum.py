@@ -1,13 +1,13 @@
 """Over all attacks and targets: means, and a maximum that luck does not raise."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from raymia.point import columns
-from raymia.point.objectives import AUC
+from raymia.point.objectives import AUC, UPPER
 from raymia.verdict.metrics import (
     ROUNDING,
     Bools,
@@ -39,11 +39,16 @@ class Summary:
 
     `max_attack` is cross-fitted (None where no attack counts), `chosen` the attacks that it
     took: the one chosen on the half, scored elsewhere, and the one chosen elsewhere, scored on
-    the half. `plain_max_auc` is the AUC of `worst_attack`.
+    the half. `plain_max_auc` is the AUC of `worst_attack`. `upper` is the largest of the upper
+    ends of all attacks that count, each one-sided 97.5%: that of the attack which is truly the
+    strongest is among them, so that it covers the true maximum at least as often, however many
+    attacks there are and whatever their correlation. The upper end of the cross-fitted estimate
+    does not where one attack is a little better than the rest: the halves often choose others.
     """
 
     attacks: dict[str, Mean]
     max_attack: Rate | None
+    upper: float | None
     chosen: tuple[str, ...]
     plain_max_auc: float | None
     worst_attack: str
@@ -51,6 +56,7 @@ class Summary:
     def numbers(self) -> dict[str, float | None]:
         """The numeric cells of `trials.csv`."""
         out = cells(AUC.column, self.max_attack) | {"plain_max_auc": self.plain_max_auc}
+        out[UPPER] = self.upper
         for name, mean in self.attacks.items():
             low, high = mean.over_targets or (None, None)
             out |= columns.interval(columns.auc(name), mean.rate.value, mean.rate.lo, mean.rate.hi)
@@ -115,7 +121,7 @@ def summarise(
     attacks = {name: _mean(p) for name, p in pooled.items()}
     running = [name for name in scores if name in counts]
     if not running:
-        return Summary(attacks, None, (), None, "")
+        return Summary(attacks, None, None, (), None, "")
     value, moved, fewest = 0.0, np.zeros(half.size), half.size
     chosen: tuple[str, ...] = ()
     for here in (half, ~half):
@@ -126,7 +132,14 @@ def summarise(
     worst = _largest({n: attacks[n].rate.value for n in running})
     moved = moved * _choosing(np.stack([pooled[n].influence for n in running]))
     crossed = Rate(value, *interval(value, moved, fewest=fewest))
-    return Summary(attacks, crossed, chosen, attacks[worst].rate.value, worst)
+    upper = largest_upper([attacks[n].rate.hi for n in running])
+    return Summary(attacks, crossed, upper, chosen, attacks[worst].rate.value, worst)
+
+
+def largest_upper(ends: Sequence[float | None]) -> float | None:
+    """The largest upper end; None where one attack has none, or there are none."""
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else None
 
 
 def _mean(pooled: _Pooled) -> Mean:
