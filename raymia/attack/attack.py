@@ -51,12 +51,14 @@ class Traits:
 class Attack:
     """Scores the asked records of a view; every file of `attacks/` extends this.
 
-    `standard`: part of `attacks: standard`; `fused`: scores all targets in one call.
+    `standard`: part of `attacks: standard`; `beside`: further arguments with which `standard`
+    and `all` hold it, each where it applies; `fused`: scores all targets in one call.
     """
 
     revision: ClassVar[int] = 1
     cite: ClassVar[str] = ""
     standard: ClassVar[bool] = False
+    beside: ClassVar[tuple[Mapping[str, object], ...]] = ()
     fused: ClassVar[bool] = False
 
     def traits(self) -> Traits:

@@ -232,9 +232,9 @@ def _swallowed(row: Sequence[str], separator: str, cells: int) -> str | None:
     for cell in row:
         pieces = cell.splitlines()
         counts = [piece.count(separator) for piece in pieces]
-        if len(pieces) > 1 and (
-            cells - 1 in counts[1:] or counts[0] + counts[-1] == max(1, cells - 1)
-        ):
+        # of a record with all its cells, the quotes stand in one column: around them lie the
+        # separators of one line
+        if len(pieces) > 1 and counts[0] + counts[-1] == cells - 1:
             return cell
     return None
 

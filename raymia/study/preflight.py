@@ -207,7 +207,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
         "arms": [_arm(sweep, i) for i in range(len(sweep.arms))],
         "attacks": [plain(part) for part in sweep.attacks],
         "left_out": {
-            name: why if attack.inapplicable(name, offers) else _FOR_IMAGES
+            name: why if attack.inapplicable(name.partition("[")[0], offers) else _FOR_IMAGES
             for name, why in sweep.left_out.items()
         },
         "trials": trials,

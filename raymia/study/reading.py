@@ -250,12 +250,14 @@ def attacks(
         for n in catalog.names("attacks")
         if node.value == "all" or catalog.find("attacks", n).standard
     ]
-    why = {name: attack.inapplicable(name, offers) for name in names}
-    parts = tuple(
-        attack.unasked(_named("attacks", name, replace(node, value={})))
+    every = [
+        attack.unasked(Part(name, {**plain_part.knobs, **knobs}))
         for name in names
-        if not why[name]
-    )
+        for plain_part in [_named("attacks", name, replace(node, value={}))]
+        for knobs in ({}, *catalog.find("attacks", name).beside)
+    ]
+    why = {attack.column(part): attack.inapplicable(part, offers) for part in every}
+    parts = tuple(part for part in every if not why[attack.column(part)])
     if not parts:
         raise node.refuse("no attack applies; name some")
     return parts, {name: reason for name, reason in why.items() if reason}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import entropy as kl
+from scipy.stats import norm
 
 from raymia.attack.attack import make
 from raymia.attack.calibration import by_class
@@ -127,7 +128,7 @@ def test_rmia_counts_the_population() -> None:
     ratio = p / (((1 + 0.3) * mean + (1 - 0.3)) / 2)
     z = ratio[view.population]
     exact = np.array([(ratio[a] / z > 2.0).mean() for a in view.asked])
-    got = score("rmia", view)
+    got = score("rmia", view, a=0.3)
     assert ((exact <= got) & (got < exact + 1 / len(z))).all()
 
 
@@ -140,6 +141,55 @@ def test_rmia_ranks_by_the_ratio_whatever_gamma(mode: str) -> None:
     ]
     np.testing.assert_array_equal(orders[0], orders[1])
     np.testing.assert_array_equal(orders[0], orders[2])
+
+
+def test_rmia_online_leaves_out_the_shadows_at_either_end() -> None:
+    view = world(0.5).view(0, {"logits"})
+    p = np.exp(log_softmax(view.shadows["logits"]))[:, np.arange(len(view.labels)), view.labels]
+    own = log_softmax(view.target["logits"])[np.arange(len(view.labels)), view.labels]
+    for trim, cut in ((0.0, 0), (0.2, 1), (0.4, 3)):  # of eight shadows, int(share * 8) an end
+        assert len(p) == 8
+        mean = np.sort(p, 0)[cut : 8 - cut].mean(0)
+        made = make(Part("rmia", {"mode": "online", "trim": trim}))
+        np.testing.assert_allclose(made._log_ratio(view), own - np.log(mean), rtol=1e-9)  # type: ignore[attr-defined]
+
+
+def test_rmias_a_is_the_one_at_which_shadows_are_told_best() -> None:
+    """By hand over the grid, on shadows in the target's place; the target's row changes nothing."""
+    view = world(0.5).view(0, {"logits"})
+    found = []
+    for a in np.round(np.arange(11) * 0.1, 1):
+        made = make(Part("rmia", {"a": float(a)}))
+        areas = []
+        for k in range(4):
+            stand_in, known = view.as_target(k)
+            ratio = made._log_ratio(stand_in)[stand_in.asked]  # type: ignore[attr-defined]
+            areas.append(metrics.auc(ratio, known))
+        found.append(np.mean(areas))
+    best = float(np.argmax(found)) / 10
+    np.testing.assert_array_equal(score("rmia", view), score("rmia", view, a=best))
+    assert len(set(np.round(found, 6))) > 3, "it matters"
+    alone = tiny(np.zeros((3, 2)), np.ones((1, 3, 2)), [0, 1, 0])  # nobody can stand in
+    np.testing.assert_array_equal(
+        make(Part("rmia", {}))._log_ratio(alone),  # type: ignore[attr-defined]
+        make(Part("rmia", {"a": 0.3}))._log_ratio(alone),  # type: ignore[attr-defined]
+    )
+
+
+def test_lira_by_means() -> None:
+    view = world(0.5).view(0, {"logits"})
+    phi, asked = view.shadow_log_odds[:, view.asked], view.asked
+    out = np.where(view.out[:, asked], phi, np.nan)
+    inside = np.where(view.member[:, asked], phi, np.nan)
+    mu_out, mu_in = np.nanmean(out, 0), np.nanmean(inside, 0)
+    s_out, s_in = (
+        np.sqrt(np.nansum((side - mu) ** 2) / (np.isfinite(side).sum(0) - 1).clip(0).sum())
+        for side, mu in ((out, mu_out), (inside, mu_in))
+    )
+    x = view.log_odds[asked]
+    exact = norm.logpdf(x, mu_in, s_in) - norm.logpdf(x, mu_out, s_out)
+    got = score("lira", view, mode="online", centre="mean")
+    np.testing.assert_allclose(got, exact, rtol=1e-6)
 
 
 def test_rmia_with_the_taylor_softmax_by_hand() -> None:

@@ -80,9 +80,9 @@ def test_the_papers_form_is_a_number_where_both_agree(form, at, labelled):  # ty
     """In float32 a square of 0 comes out as -6e-8 as well as 6e-8."""
     draw = torch.Generator().manual_seed(0)
     for _ in range(200):
-        logits = torch.randn(16, 10, generator=draw).requires_grad_()
-        batch = labelled([i % 10 for i in range(16)], 10)
-        order = torch.randperm(16, generator=draw)
+        logits = torch.randn(48, 10, generator=draw).requires_grad_()
+        batch = labelled([i % 2 for i in range(48)], 10)
+        order = torch.randperm(48, generator=draw)
         beside = Reference(
             Outputs(logits.detach()[order], logits.detach()[order]),
             Batch(batch.x[order], batch.target[order], batch.label[order]),
