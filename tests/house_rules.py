@@ -17,6 +17,7 @@ HEAVY = {
     "PIL",
     "matplotlib",
     "opacus",
+    "dp_accounting",
     "ray",
     "optuna",
     "pyarrow",
@@ -70,7 +71,8 @@ HOMES: dict[str, Callable[[str], bool]] = {
         ("mlflow", "wandb", "tensorboard"), lambda path: path.startswith("raymia/report/export/")
     ),
     "yaml": lambda path: path.startswith("raymia/study/"),
-    "opacus": lambda path: path in ("raymia/defenses/dpsgd.py", "raymia/training/privacy.py"),
+    "opacus": lambda path: path == "raymia/defenses/dpsgd.py",
+    "dp_accounting": lambda path: path == "raymia/training/privacy.py",
     "torchvision": lambda path: path.startswith(("raymia/datasets/", "raymia/networks/")),
     # attacks that learn train networks, a worker sets its threads and devices, tensorboard's
     # writer comes with torch

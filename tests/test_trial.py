@@ -188,7 +188,7 @@ def test_a_diverged_point_is_invalid(tiny: tuple[Point, Data]) -> None:
     assert row.state == "invalid" and "epoch" in row.reason and row.numbers == {}
 
 
-def test_a_row_says_what_a_defense_costs_in_records_and_which_bound_epsilon_is() -> None:
+def test_a_row_says_what_a_defense_costs_in_records() -> None:
     file = sweep.parse(TINY.replace("120", "400"))
     data = load_data(file.dataset, 0)
     point = file.point(0, {}, 0, data)
@@ -198,9 +198,7 @@ def test_a_row_says_what_a_defense_costs_in_records_and_which_bound_epsilon_is()
     assert "reference_records" not in trial.run(point, data).numbers
     loose = trial.run(replace(point, recipe=(Part("dpsgd", {"sigma": 0.3}),)), data)
     assert (loose.numbers["epsilon"] or 0) > 30
-    assert "epsilon is RDP's bound: so large, PRV's cannot be computed" in loose.notes
-    tight = trial.run(replace(point, recipe=(Part("dpsgd", {"sigma": 3.0}),)), data)
-    assert not any("epsilon" in note for note in tight.notes)
+    assert not any("epsilon" in note for note in loose.notes)
 
 
 def test_an_index_loses_no_entry_to_other_processes(tmp_path: Path) -> None:

@@ -25,8 +25,7 @@ class Dpsgd(Defense):
     GroupNorm of 32 groups, fewer where channels are no multiple of 32, and of at least two
     channels each wherever there are two: one alone, at a single pixel, is normalised to a
     constant. Every record enters a batch independently with probability q = batch_size /
-    members. The row keeps epsilon at delta by the accountant of choice; where RDP says more
-    than 30, `prv` rows hold RDP's bound, which is looser.
+    members. The row keeps epsilon at delta by the accountant of choice.
 
     Units: sigma is the noise multiplier, in units of max_grad_norm. delta None: 1e-5.
 
@@ -43,7 +42,7 @@ class Dpsgd(Defense):
     accountant is not offered: it under-reports.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     cite: ClassVar[str] = (
         "@inproceedings{abadi2016dpsgd, title={Deep Learning with Differential Privacy}, "
         "author={Abadi, Martin and Chu, Andy and Goodfellow, Ian and McMahan, H. Brendan and "
@@ -52,7 +51,7 @@ class Dpsgd(Defense):
 
     sigma: Annotated[float, Range(0.3, 3.0, log=True, least=0.0)] = 1.0
     max_grad_norm: Annotated[float, "no range: published runs fix it at 1.0 or 1.2"] = 1.0
-    accountant: Literal["prv", "rdp"] = "prv"
+    accountant: Literal["pld", "rdp"] = "pld"
     delta: Annotated[float | None, "no range: part of the promise, no strength"] = None
 
     def __post_init__(self) -> None:

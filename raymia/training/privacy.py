@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -33,39 +34,41 @@ def poisson(rate: float) -> Callable[[int, Rng], Bools]:
     return lambda n, rng: rng.random(n) < rate
 
 
-# above, the grid of the PRV accountant takes minutes, then outgrows any memory: 35 GB at sigma
-# 0.01
-PRV_UP_TO = 30.0
+FINE = 1e-4  # the step of the grid of privacy losses, or 1/100,000 of what RDP says is spent
 
 
 @cache
 def epsilon(sigma: float, rate: float, steps: int, delta: float, accountant: str) -> float | None:
-    """What `steps` subsampled Gaussian steps spend at `delta`, by Opacus; None where it is not
-    finite.
+    """What `steps` Gaussian steps on Poisson batches spend at `delta`, an upper bound by
+    dp_accounting; None where it is not finite.
 
-    accountant: `rdp`, or `prv`, which is tighter; where RDP says more than 30, its bound stands
-    for PRV's too. Opacus's `gdp` is an approximation that under-reports (1.618 where PRV says
-    1.838, at sigma 1, rate 0.01, 1,000 steps) and is refused. Raises ValueError.
+    accountant: `pld`, by the distribution of the privacy loss on a grid, to within a thousandth
+    of what is spent; or `rdp`, by Renyi divergences, which is looser (sigma 1, rate 0.25, 240
+    steps: 31.21 and 33.66). A `gdp` accountant is an approximation that under-reports (1.618
+    where 1.828 is spent, at sigma 1, rate 0.01, 1,000 steps) and is refused. Raises ValueError.
     """
-    if accountant not in ("prv", "rdp"):
+    if accountant not in ("pld", "rdp"):
         raise ValueError(
-            f"accountant: got {accountant!r}; prv or rdp is allowed, gdp bounds nothing"
+            f"accountant: got {accountant!r}; pld or rdp is allowed, gdp bounds nothing"
         )
     if not sigma:
         return None
-    spent = _spent("rdp", sigma, rate, steps, delta)
-    if accountant == "prv" and spent < PRV_UP_TO:
-        spent = _spent("prv", sigma, rate, steps, delta)
-    return spent if np.isfinite(spent) else None
+    from dp_accounting import pld, rdp
+
+    loose = _spent(rdp.RdpAccountant(), sigma, rate, steps, delta)
+    if accountant == "pld" and np.isfinite(loose):
+        step = max(FINE, loose / 1e5)
+        tight = pld.PLDAccountant(value_discretization_interval=step)
+        loose = min(loose, _spent(tight, sigma, rate, steps, delta))
+    return loose if np.isfinite(loose) else None
 
 
-def _spent(accountant: str, sigma: float, rate: float, steps: int, delta: float) -> float:
-    from opacus.accountants import create_accountant
+def _spent(accountant: Any, sigma: float, rate: float, steps: int, delta: float) -> float:
+    from dp_accounting import dp_event
 
-    book = create_accountant(mechanism=accountant)
-    book.history = [(sigma, rate, steps)]
-    # a bound that might be better at other orders is still one; log(0) is PRV's at rate 1, and
-    # meant
+    one = dp_event.PoissonSampledDpEvent(rate, dp_event.GaussianDpEvent(sigma))
+    # a bound that might be better at other orders is still one
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.filterwarnings("ignore", "Optimal order is", UserWarning)
-        return float(book.get_epsilon(delta=delta))
+        warnings.simplefilter("ignore")
+        accountant.compose(dp_event.SelfComposedDpEvent(one, steps))
+        return float(accountant.get_epsilon(delta))

@@ -21,7 +21,6 @@ from raymia.records.data import Data
 from raymia.records.split import REFERENCE, Split
 from raymia.results.row import Row
 from raymia.signals.world import World
-from raymia.training import privacy
 from raymia.trial.judge import Verdict
 from raymia.verdict import audit, learning, maximum, metrics, planted
 
@@ -199,10 +198,7 @@ def _idle(acted: Mapping[str, float]) -> list[str]:
 
 
 def _about_epsilon(voids: str, numbers: Mapping[str, float | None]) -> list[str]:
-    if voids and "epsilon" in numbers:
-        return [voids]
-    large = (numbers.get("epsilon") or 0.0) >= privacy.PRV_UP_TO
-    return ["epsilon is RDP's bound: so large, PRV's cannot be computed"] if large else []
+    return [voids] if voids and "epsilon" in numbers else []
 
 
 def _notes(point: Point, columns: Sequence[str], verdicts: Sequence[Verdict]) -> list[str]:

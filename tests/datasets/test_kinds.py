@@ -164,6 +164,8 @@ def test_an_index_that_begins_again_in_the_second_file_is_one(tmp_path: Path) ->
 def test_whole_numbers_that_float32_cannot_tell_apart(tmp_path: Path) -> None:
     text = lines(lambda i: 2**40 + i % 30)
     wrong(tmp_path, text, "column 'b'", "30 numbers of which float32 tells 1 apart")
+    few = lines(lambda i: 2**24 + i % 30)
+    wrong(tmp_path, few, "column 'b'", "30 numbers of which float32 tells")
     assert table(tmp_path, lines(lambda i: 2**40 * (1 + i % 30))).shape == (2,)
 
 
@@ -287,12 +289,15 @@ def test_quotes(tmp_path: Path) -> None:
     assert list(data.columns[1]["categories"]) == [f'{i}, or "more"' for i in range(3)]
     sizes = [f"{i % 2},{i / 7:.3f},{i % 4} in" for i in range(N)]
     for first, last in ((9, 40), (9, 10)):
-        stray = list(sizes)
-        stray[first], stray[last] = stray[first].replace(" in", "")[:-1] + '"5', sizes[last][:-5]
-        stray[last] = f'{last % 2},{last / 7:.3f},"5'
-        text = "\n".join(["y,a,size", *stray])
-        wrong(tmp_path, text, f"line {first + 2}", "table.quote to none")
-        assert len(table(tmp_path, text, quote="none", drop=["size"])) == N
+        for closing in ('"5', '5"'):  # inches, and a quote that closes a cell in good order
+            stray = list(sizes)
+            stray[first] = stray[first].rpartition(",")[0] + ',"5'
+            stray[last] = stray[last].rpartition(",")[0] + f",{closing}"
+            text = "\n".join(["y,a,size", *stray])
+            wrong(tmp_path, text, f"line {first + 2}", "table.quote to none")
+            assert len(table(tmp_path, text, quote="none", drop=["size"])) == N
+    own_lines = [f'{i % 2},{i / 7:.3f},"{i % 4}\n, or so"' for i in range(N)]
+    assert len(table(tmp_path, "\n".join(["y,a,size", *own_lines]))) == N
     wrong(tmp_path, "\n".join(["y,a,size", *sizes, '1,2,"5']), "begins in line 62", "quote")
     wrong(tmp_path, "\n".join(["y,a,b", *sizes[:5], "1,2"]), "line 7 has 2 cells", "before it 3")
     names = "\n".join(["a,y", *(f"r{i},{i / 7:.3f},{i % 2}" for i in range(N))])
