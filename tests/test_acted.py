@@ -43,7 +43,9 @@ def test_means_are_over_all_steps_of_a_run() -> None:
 
 
 class Halved(Defense):
-    """Changes the first half of each batch, of one model alone where `only` says so."""
+    """Changes the first half of each batch, of one model alone where `only` says so; the targets
+    are others and the same.
+    """
 
     def __init__(self, only: int | None = None) -> None:
         object.__setattr__(self, "only", only)
@@ -52,7 +54,7 @@ class Halved(Defense):
         x = batch.x.clone()
         own = slice(None) if self.only is None else slice(self.only, self.only + 1)  # type: ignore[attr-defined]
         x[own, : x.shape[1] // 2] += 1
-        return batch._replace(x=x)
+        return batch._replace(x=x, target=batch.target.clone())
 
 
 def test_changed_records_are_counted_for_each_model() -> None:
@@ -175,5 +177,8 @@ def test_what_did_nothing_is_in_the_notes(tmp_path: Path) -> None:
     assert [note for note in row.notes if "did nothing" in note] == [
         "relaxloss did nothing here (relaxed: 0%): its numbers are those of the recipe without it"
     ]
+    half, _, _ = _row("crl: {alpha_rce: 100.0, alpha_rcl: 0.0}", tmp_path / "c")
+    assert half.numbers["acted.crl.relaxed_rcl"] == 0 < half.numbers["acted.crl.relaxed_rce"]
+    assert not [note for note in half.notes if "did nothing" in note], "it did something"
     bare, _, _ = _row("", tmp_path / "b")
     assert not any(name.startswith("acted.") for name in bare.numbers)
