@@ -24,6 +24,7 @@ Texts = npt.NDArray[np.object_]
 _OTHERS = {";": "';'", "\t": '"\\t"', "|": "'|'"}  # separators, as a sweep file spells them
 _PARQUET, _ARROW, _EXCEL = b"PAR1", b"ARROW1", b"[Content_Types].xml"
 _LOOKED_AT = 100  # lines that are looked at for a separator
+_RECORDS = 2000  # that a first line is compared with
 
 _PACKED: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {
     ".gz": (b"\x1f\x8b", gzip.decompress),
@@ -242,7 +243,8 @@ def _swallowed(row: Sequence[str], separator: str, cells: int) -> str | None:
 def _header(path: Path, rows: list[list[str]], asked: bool | None) -> bool:
     """Whether the first line holds names. Raises SweepError where it does not look so."""
     first = [cell.strip() for cell in rows[0]]
-    columns = list(zip(*[[c.strip() for c in row] for row in rows[1:]], strict=True))
+    looked_at = rows[1 : 1 + _RECORDS]
+    columns = list(zip(*[[c.strip() for c in row] for row in looked_at], strict=True))
     if asked is False:
         if len(rows) > 2 and _names_among(first, columns):
             raise _wrong(

@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 UNKNOWN = frozenset(("na", "n/a", "nan", "-nan", "#n/a", "<na>", "null", "none"))
 MOST_CATEGORIES = 1000  # more distinct texts than this are names, not categories
 ENOUGH = 20  # with fewer records, that every cell is another one says nothing
+EXACT = 2**24  # whole numbers below are exact in float32
 
 _N = r"[-+\u2212\u2013]?\d[\d.,'\u00a0\u202f ]*(?:[eE][-+]?\d+)?"
 _CURRENCY = r"(?:[$\u20ac\u00a3\u00a5]|usd|eur|gbp)"
@@ -154,16 +155,8 @@ def _numbers(
     if column.name not in form.numbers:
         _check_numbers(column, values)
     whole = bool((values == np.round(values)).all())
-    apart = len(set(column.texts.tolist())) if whole else len(np.unique(values))
-    if whole:  # "1" and "1.0" are one
-        apart = min(apart, len({_integer(t, v) for t, v in zip(column.texts, values, strict=True)}))
-    kept = len(np.unique(out))
-    if kept < (apart if whole else apart / 2):
-        raise column.wrong(
-            f"holds {apart} numbers of which float32 tells {kept} apart ({values.min():.15g} to "
-            f"{values.max():.15g}); subtract a constant when you write the file, or leave it out "
-            f"by table.drop: [{column.name!r}]"
-        )
+    if not whole or abs(values).max() >= EXACT:
+        _check_apart(column, values, out, whole)
     said = {
         "name": column.name,
         "kind": "whole numbers" if whole else "numbers",
@@ -171,6 +164,19 @@ def _numbers(
         "high": float(values.max()),
     }
     return out[:, None], said
+
+
+def _check_apart(column: Column, values: Floats, out: npt.NDArray[np.float32], whole: bool) -> None:
+    """Raises SweepError where float32 makes one of whole numbers that differ, or of most others."""
+    cells = zip(column.texts, values, strict=True)
+    apart = len({_integer(t, v) for t, v in cells}) if whole else len(np.unique(values))
+    kept = len(np.unique(out))
+    if kept < (apart if whole else apart / 2):
+        raise column.wrong(
+            f"holds {apart} numbers of which float32 tells {kept} apart ({values.min():.15g} to "
+            f"{values.max():.15g}); subtract a constant when you write the file, or leave it out "
+            f"by table.drop: [{column.name!r}]"
+        )
 
 
 def _integer(text: str, value: float) -> int:
@@ -181,7 +187,7 @@ def _integer(text: str, value: float) -> int:
 def _check_numbers(column: Column, values: Floats) -> None:
     """Raises SweepError where the numbers are codes, or name the records."""
     cure = f"leave it out by table.drop: [{column.name!r}]"
-    codes = [t for t in column.texts if re.fullmatch(r"0\d+", t)]
+    codes = sorted(t for t in set(column.texts.tolist()) if re.fullmatch(r"0\d+", t))
     if codes:
         raise column.wrong(
             f"holds codes with leading zeros ({codes[0]!r}); name it in table.categories, or in "
