@@ -78,7 +78,7 @@ def answers(
 
     def build() -> Any:
         network = catalog.make("networks", "mlp", {"width": width}).build(data.shape, data.classes)
-        network.normalise = Normalise(data.mean, data.std, len(data.shape))
+        network.normalise = Normalise(data.mean, data.std, data.shape)
         return network
 
     x, y = torch.tensor(data.x), torch.tensor(data.y)
