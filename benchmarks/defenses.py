@@ -21,11 +21,6 @@ def _number(row: Row, name: str) -> str:
 
 def line(row: Row) -> list[str]:
     low, high = (_number(row, end) for end in columns.ends(AUC.column))
-    did = {
-        name.removeprefix(columns.ACTED): value
-        for name, value in sorted(row.numbers.items())
-        if name.startswith(columns.ACTED) and value is not None
-    }
     epsilon = row.numbers.get("epsilon")
     named = f"{row.defense} {strength(row.knobs)}"
     named += "" if epsilon is None else f", epsilon {columns.epsilon(epsilon)}"
@@ -37,7 +32,11 @@ def line(row: Row) -> list[str]:
         *(_number(row, columns.auc(attack)) for attack in ATTACKS),
         row.worst_attack,
         _number(row, columns.MAX_REFERENCE),
-        ", ".join(f"{value:.0%} {name}" for name, value in did.items()),
+        ", ".join(
+            f"{share:.0%} {part}.{what}"
+            for part, done in columns.did(row.numbers).items()
+            for what, share in done.items()
+        ),
     ]
 
 

@@ -124,6 +124,9 @@ class Metric(Attack):
         )
 
 
+NO_IMAGES = "the records are not images"
+
+
 def column(part: Part) -> str:
     """The name of an attack's column: its own, with the arguments that differ from the defaults."""
     defaults = {k: v.default for k, v in catalog.knobs(catalog.find("attacks", part.name)).items()}
@@ -155,7 +158,7 @@ def inapplicable(what: str | Part, offers: Iterable[str]) -> str:
         "in_shadows": "the protocol's shadows never train on the judged records",
         "out_shadows": "the protocol has no shadows",
         "population": "no population is set aside (protocols that have one take it from `reserve`)",
-        "images": "the records are not images",
+        "images": NO_IMAGES,
         "white_box": "the defense releases no network",
     }
     wants = traits(Part(what, {}) if isinstance(what, str) else what).wants

@@ -29,10 +29,8 @@ from raymia.cluster.transport import blind, keeper
 from raymia.cluster.worker import Trial
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.point.origins import Cargo
-from raymia.point.point import Point
 from raymia.records import account
 from raymia.records import data as datasets
-from raymia.records.data import Data
 from raymia.results.folder import Folder
 from raymia.results.remote import Location
 from raymia.results.row import Row, best
@@ -136,7 +134,7 @@ def _pilot(agenda: Agenda, each: Map, parallel: int, progress: Progress) -> None
     found = agenda.folder.read_json("pilot.json")
     if found.get("digest") != point.digest():
         try:
-            (found,) = each(partial(_flown, agenda.data), [point])
+            (found,) = each(partial(pilot.fly, data=agenda.data), [point])
         except RayTaskError as error:
             progress.say(f"pilot:     {last_line(str(error.cause))}")
             return
@@ -145,11 +143,6 @@ def _pilot(agenda: Agenda, each: Map, parallel: int, progress: Progress) -> None
         progress.say(line)
     if said := pilot.warning(found):
         progress.say(said, "bold red")
-
-
-def _flown(data: Data, point: Point) -> dict[str, Any]:
-    found: dict[str, Any] = pilot.fly(point, data)
-    return found
 
 
 def _execute(agenda: Agenda, stop: Stop, progress: Progress, fly: bool) -> None:

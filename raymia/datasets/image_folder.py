@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from raymia.readers import folders, pictures
-from raymia.records.data import Data, OwnDataset, encode, existing, guarded
+from raymia.records.data import Data, OwnDataset, encode, existing
 
 Floats = float | list[float] | tuple[float, ...]
 
@@ -51,12 +51,10 @@ class ImageFolder(OwnDataset):
 
     def read(self) -> Data:
         root = existing(self.path, "image_folder", "folder")
-        with guarded("image_folder"):
-            found = folders.find(root, lambda ending: ending in pictures.endings())
-            y, names = encode([name for _, name in found.pictures], "image_folder")
-            x, done = pictures.decoded(
-                [path for path, _ in found.pictures], self.size, self.grayscale, self.cache
-            )
+        found = folders.find(root, lambda ending: ending in pictures.endings())
+        y, names = encode([name for _, name in found.pictures], "image_folder")
+        paths = [path for path, _ in found.pictures]
+        x, done = pictures.decoded(paths, self.size, self.grayscale, self.cache)
         mean, std = (tuple(np.atleast_1d(c).tolist()) for c in (self.mean, self.std))
         notes = (*found.said(), *done)
         return Data("image_folder", x, y, len(names), True, mean, std, names, notes=notes)

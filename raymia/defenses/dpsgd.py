@@ -93,7 +93,7 @@ class Dpsgd(Defense):
             generator=torch.Generator(parameters[0].device).manual_seed(int(rng.integers(2**62))),
         )
 
-        clipped = list[float]()
+        clipped = list[torch.Tensor]()
 
         def gradients(losses: Callable[[], torch.Tensor], size: int) -> list[torch.Tensor]:
             optimizer.zero_grad(set_to_none=True)
@@ -105,12 +105,12 @@ class Dpsgd(Defense):
                 if size:
                     DPTensorFastGradientClipping(hooks, optimizer, losses()).backward()
                     over = hooks.per_sample_gradient_norms > self.max_grad_norm
-                    clipped.append(float(over.double().mean()))
+                    clipped.append(over.double().mean())
             optimizer.pre_step()
             return [p.grad for p in parameters if p.grad is not None]
 
         def acted() -> dict[str, float]:
-            return {"clipped": sum(clipped) / len(clipped) if clipped else 0.0}
+            return {"clipped": float(torch.stack(clipped).mean()) if clipped else 0.0}
 
         return Private(poisson(rate), gradients, hooks.remove_hooks, acted)
 

@@ -1,6 +1,6 @@
 """The grammar of column names, and how a value is written as a text."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 AUC = "auc."  # what the name of an attack's column begins with
@@ -86,6 +86,16 @@ def reference(attack: str) -> str:
 def acted(what: str) -> str:
     """`acted.relaxloss.relaxed`: what a defense did, 0 where nothing."""
     return f"{ACTED}{what}"
+
+
+def did(numbers: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """part -> what -> share, of the columns that say what defenses did; unknown ones left out."""
+    found: dict[str, dict[str, float]] = {}
+    for name, value in sorted(numbers.items()):
+        if name.startswith(ACTED) and value is not None:
+            part, _, what = name.removeprefix(ACTED).partition(".")
+            found.setdefault(part, {})[what] = value
+    return found
 
 
 def canary(name: str, attack: str = "") -> str:

@@ -4,7 +4,7 @@ called.
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,8 +124,8 @@ def _files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
 
 
-def _listed(folders: object) -> str:
-    names = [f"{folder.name}/" for folder in folders]  # type: ignore[attr-defined]
+def _listed(folders: Iterable[Path]) -> str:
+    names = [f"{folder.name}/" for folder in folders]
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 

@@ -274,9 +274,7 @@ def existing(path: str, dataset: str, what: str = "file") -> Path:
     is there.
     """
     found = Path(path).expanduser()
-    with guarded(dataset, found):
-        there = found.is_dir() if what == "folder" else found.is_file()
-    if not there:
+    if not (found.is_dir() if what == "folder" else found.is_file()):
         raise SweepError(
             f"dataset {dataset}: there is no {what} {str(found)!r} (relative to "
             f"{str(Path.cwd())!r})"

@@ -56,7 +56,12 @@ class Split:
         reserve.
         """
         own = np.flatnonzero(self.held[model])
-        return own if len(own) else np.flatnonzero(self.role == REFERENCE)
+        return own if len(own) else self.aside
+
+    @property
+    def aside(self) -> Ints:
+        """The defender's common records: no model trains on them, no target is judged there."""
+        return np.flatnonzero(self.role == REFERENCE)
 
     def shared(self, unit: Ints) -> "Split":
         """The split of records [S] of which each has the membership and all else of the unit

@@ -303,12 +303,10 @@ def _trials_table(rows: Sequence[Row]) -> str:
 
 def _did(row: Row) -> str:
     """What the defenses did: `relaxloss: 58% relaxed`."""
-    found: dict[str, list[str]] = {}
-    for name, value in sorted(row.numbers.items()):
-        if name.startswith(columns.ACTED) and value is not None:
-            part, _, what = name.removeprefix(columns.ACTED).partition(".")
-            found.setdefault(part, []).append(f"{value:.0%} {what}")
-    return "; ".join(f"{part}: {', '.join(did)}" for part, did in found.items())
+    return "; ".join(
+        f"{part}: {', '.join(f'{share:.0%} {what}' for what, share in done.items())}"
+        for part, done in columns.did(row.numbers).items()
+    )
 
 
 def _attacks_table(rows: Sequence[Row]) -> str:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from raymia.point.schedule import Training
 from raymia.records.data import Data
-from raymia.records.split import REFERENCE
 from raymia.signals.queries import QUERIES, Subject
+from raymia.signals.view import ACTED
 from raymia.signals.world import World
 from raymia.streams import key, stream
 from raymia.training.defense import Defense, Lesson, Owned, Predictor, Release
@@ -23,7 +23,6 @@ from raymia.training.recipe import Recipe
 from raymia.training.teachers import TEACHERS
 
 Array = np.ndarray[Any, Any]
-ACTED = "acted"  # the need that says what the recipe did
 
 
 class Bench:
@@ -41,8 +40,7 @@ class Bench:
         self.x, self.y = resident(data, self.point.device)
         self.data = data.sha256()
         self.classes = data.classes
-        self.aside = np.flatnonzero(self.split.role == REFERENCE)
-        self.scale = self.point.training.scaled_by(data.image, len(self.aside))
+        self.scale = self.point.training.scaled_by(data.image, len(self.split.aside))
         self.build = builder(world.network, data.shape, data.classes, data.mean, data.std)
         self.key = (self.point.seed, self.point.replicate)
 
@@ -55,7 +53,7 @@ class Bench:
             tuple(self.split.reference(m) for m in self.group),
             self.classes,
             scale=self.scale,
-            aside=self.aside,
+            aside=self.split.aside,
         )
 
     def train(self) -> Mapping[int, Predictor]:
@@ -94,7 +92,7 @@ class Bench:
             name,
             recipe,
             rows,
-            self.aside.tobytes().hex(),
+            self.split.aside.tobytes().hex(),
         ]
         return TEACHERS.get(key(repr(parts)), train)
 

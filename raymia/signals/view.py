@@ -14,6 +14,7 @@ import numpy as np
 from raymia.records.split import AUDITED, POPULATION, Bools, Ints, Split
 
 Array = np.ndarray[Any, Any]
+ACTED = "acted"  # what is asked of a model beside its answers: what its recipe did
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,9 +62,6 @@ class World:
     @cached_property
     def kinds(self) -> canaries.Kinds:
         """Which records are planted ones [S], by kind: the same for all recipes."""
-        if not any(self.point.canaries.values()):
-            records = self.units if isinstance(self.units, int) else len(self.units)
-            return np.zeros(records, np.int8)
         drawn = over(self.units, self._drawn)
         return canaries.places(self.point.canaries, drawn, self.point.seed, self.point.replicate)
 

@@ -6,9 +6,10 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from raymia.point import catalog
 from raymia.point.objectives import ACCURACY
@@ -19,11 +20,7 @@ from raymia.study.sweep import Sweep
 from raymia.verdict import learning
 from raymia.verdict.maximum import accuracy_interval
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-
+Array = npt.NDArray[Any]
 MOST_CELLS = 20_000_000  # of records times features that a baseline is fitted on
 MOST_CLASSES = 30  # for boosted trees, of which each class has its own
 
@@ -72,7 +69,7 @@ def fly(point: Point, data: Data) -> dict[str, Any]:
     }
 
 
-def _baselines(data: Data, members: "Array", judged: "Array") -> dict[str, float]:
+def _baselines(data: Data, members: Array, judged: Array) -> dict[str, float]:
     """Test accuracy of what anybody would try first, on the same records."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression

@@ -100,7 +100,7 @@ def _check_network(sweep: Sweep, data: Data) -> None:
 
 def _check_scale(sweep: Sweep, data: Data, split: Split) -> None:
     scale = sweep.schedule(len(data)).scale
-    if scale == "reference" and not (split.role == REFERENCE).any():
+    if scale == "reference" and not len(split.aside):
         raise SweepError(
             "training.scale: got 'reference'; members, none or {mean, std} is allowed: the "
             "protocol sets no reference records aside"
@@ -188,7 +188,6 @@ def outline(sweep: Sweep) -> dict[str, Any]:
     sweep = fitted(sweep, records)
     split = check(sweep, records)
     member = split.member
-    offers = _offers(sweep, records, split)
     (models, targets), epochs, trials = (
         sweep.shape,
         sweep.schedule(len(records)).run_epochs,
@@ -207,7 +206,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
         "arms": [_arm(sweep, i) for i in range(len(sweep.arms))],
         "attacks": [plain(part) for part in sweep.attacks],
         "left_out": {
-            name: why if attack.inapplicable(name.partition("[")[0], offers) else _FOR_IMAGES
+            name: _FOR_IMAGES if records.image and why == attack.NO_IMAGES else why
             for name, why in sweep.left_out.items()
         },
         "trials": trials,

@@ -105,7 +105,8 @@ def run(
         for row in missing:
             made = combine(row, [next(found) for _ in range(seeds)])
             folder.confirm(made)
-            numbers = (f"{name} {made.numbers[name]:.3f}" for name in COLUMNS if made.numbers[name])
+            known = ((name, made.numbers[name]) for name in COLUMNS)
+            numbers = (f"{name} {value:.3f}" for name, value in known if value is not None)
             say(f"trial {row.trial} confirmed: {row.defense}: {', '.join(numbers)}")
     finally:  # where it was stopped, what is confirmed stands in the CSVs
         folder.derive(digests)

@@ -18,7 +18,7 @@ from raymia.point.columns import PLAIN
 from raymia.point.objectives import ACCURACY
 from raymia.point.point import Point
 from raymia.records.data import Data
-from raymia.records.split import REFERENCE, Split
+from raymia.records.split import Split
 from raymia.results.row import Row
 from raymia.signals.world import World
 from raymia.trial.judge import Verdict
@@ -129,8 +129,8 @@ _BY_MEMBERS = "training.scale: members: the constants are taken from the members
 
 
 def _scaled_by_members(world: World, data: Data) -> bool:
-    reference = int((world.split.role == REFERENCE).sum())
-    return world.point.training.scaled_by(data.image, reference) == "members"
+    training, reference = world.point.training, len(world.split.aside)
+    return training.scaled_by(data.image, reference) == "members"
 
 
 def _records_spent(world: World) -> dict[str, float]:
@@ -185,14 +185,10 @@ def _means(verdicts: Sequence[Verdict]) -> dict[str, float | None]:
 
 def _idle(acted: Mapping[str, float]) -> list[str]:
     """A sentence for each part that did nothing of what it says of itself."""
-    parts: dict[str, dict[str, float]] = {}
-    for name, value in acted.items():
-        part, _, what = name.removeprefix(columns.ACTED).partition(".")
-        parts.setdefault(part, {})[what] = value
     return [
         f"{part} did nothing here ({', '.join(f'{what}: 0%' for what in done)}): its numbers are "
         "those of the recipe without it"
-        for part, done in parts.items()
+        for part, done in columns.did(acted).items()
         if not any(done.values())
     ]
 

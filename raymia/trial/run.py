@@ -28,6 +28,7 @@ from raymia.records.split import Units
 from raymia.results.row import Row
 from raymia.signals import world as worlds
 from raymia.signals.observe import Work, keep_split, load
+from raymia.signals.view import ACTED
 from raymia.signals.world import World
 from raymia.trial.judge import Verdict, verdicts
 from raymia.trial.row import finished, unfinished
@@ -75,7 +76,7 @@ def run(
         found = [
             verdict for answer in map(partial(judge, root), calls(world)) for verdict in answer
         ]
-        said = load(world, root, ("acted", "logits")).arrays
+        said = load(world, root, (ACTED, "logits")).arrays
         row = finished(world, data, said["logits"], found, _acted(world, said))
     timing = {
         "train": trained - start,
@@ -87,11 +88,11 @@ def run(
 
 def _acted(world: World, said: Mapping[str, Array]) -> dict[str, float]:
     """`acted.<part>.<what>`: what the recipe did, the mean over the targets."""
-    named = {name.removeprefix("acted_"): a for name, a in said.items() if name != "acted_"}
+    begin = f"{ACTED}_"
     return {
-        columns.acted(name): float(a[world.split.targets].mean())
-        for name, a in named.items()
-        if name in named and name not in said
+        columns.acted(name.removeprefix(begin)): float(a[world.split.targets].mean())
+        for name, a in said.items()
+        if name.startswith(begin) and name != begin
     }
 
 
@@ -151,7 +152,7 @@ def needs(world: World) -> tuple[str, ...]:
     return tuple(
         sorted(
             {need for part in apply(world) for need in attacks.traits(part).needs}
-            | {"acted", "logits"}
+            | {ACTED, "logits"}
         )
     )
 
