@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from raymia.attack.attack import Attack, Scored
+from raymia.attack.attack import Attack, Traits
 from raymia.errors import SweepError
 from raymia.laws.synthetic import split
 from raymia.records import canaries
@@ -72,9 +72,10 @@ def test_which_records_the_bounds_and_the_lines_are_of() -> None:
     one = worlds.of(file.point(0, {}, 0, data), len(data))
     drawn, noise = one.split, np.random.default_rng(0)
     logits = noise.normal(size=(drawn.models, len(data), 10)).astype(np.float32)
-    signals = Signals(drawn, data.y, {"logits": logits})
     on = one.kinds > 0
-    found = judge.verdicts(Told(drawn.member, on), "loss", signals, [0, 1], ("x",), None, one.kinds)
+    told = np.where(on, drawn.member, ~drawn.member)
+    signals = Signals(drawn, data.y, {"logits": logits, "told": told})
+    found = judge.verdicts(Told(), "loss", signals, [0, 1], ("x",), None, one.kinds)
     row = rows.finished(one, data, logits, found)
     for verdict in found:
         asked = np.isfinite(verdict.scores) & ~on
@@ -88,18 +89,15 @@ def test_which_records_the_bounds_and_the_lines_are_of() -> None:
     assert row.numbers["epsilon_lower"] == expected > 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Told(Attack):
     """Knows the planted members, and takes the others for the opposite of what they are."""
 
-    member: Any
-    on: Any
+    def traits(self) -> Traits:
+        return Traits(needs={"told"})
 
-    def score_all(self, views: Any, rngs: Any) -> list[Scored]:
-        return [
-            Scored(np.where(self.on, inside, ~inside)[view.asked].astype(float))
-            for view, inside in zip(views, self.member[::2], strict=True)
-        ]
+    def score(self, view: Any, rng: Any) -> Any:
+        return view.target["told"][view.asked].astype(float)
 
     def cut(self, view: Any) -> float:
         return 0.5

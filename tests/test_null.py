@@ -144,14 +144,17 @@ def test_five_percent_of_nan_is_an_error() -> None:
 
 def test_a_leaked_membership_is_seen() -> None:
     """On sealed signals, the only way above one half is to know the answer."""
-    signals = world(0.0)
-    truth = signals.split.member[signals.split.targets]
+    sealed = world(0.0)
+    signals = replace(sealed, arrays={**sealed.arrays, "truth": sealed.split.member})
 
     @dataclass(frozen=True)
     class Leaking(Attack):
+        def traits(self) -> attacks.Traits:
+            return attacks.Traits(needs={"logits", "truth"})
+
         def score(self, view: View, rng: Rng) -> Array:
             noise: Array = rng.normal(size=len(view.asked))
-            return noise + 0.5 * truth[0, view.asked]
+            return noise + 0.5 * view.target["truth"][view.asked]
 
     line = judged(Leaking(), signals)[0].line
     assert line["auc_lo"] is not None and line["auc_lo"] > 0.5
@@ -196,11 +199,9 @@ def test_shadows_trained_without_the_defense_are_seen(
     assert exchanged(monkeypatch, tmp_path / "honest")
     original = Signals.view
 
-    def undefended(
-        self: Signals, t: int, needs: Any, known: bool = False, shadows: Signals | None = None
-    ) -> View:
+    def undefended(self: Signals, t: int, needs: Any, known: bool, _: Any, order: Any) -> View:
         plain = Signals(self.split, self.labels, {n: a * 1.5 for n, a in self.arrays.items()})
-        return original(self, t, needs, known, plain)
+        return original(self, t, needs, known, plain, order)
 
     monkeypatch.undo()
     monkeypatch.setattr(Signals, "view", undefended)
@@ -321,6 +322,8 @@ def test_known_members_count_by_name_only() -> None:
     )
     again = [attacks.column(p) for p in all_.attacks if "[" in attacks.column(p)]
     assert again == [
+        "lira[variance=bayes]",
+        "lira[mode=online,variance=bayes]",
         "lira[mode=online,variance=shrunken,centre=mean]",
         "rmia[mode=online,trim=0.2]",
     ]

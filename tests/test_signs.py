@@ -1,6 +1,6 @@
 """Equations and laws that a flipped sign, a wrong rate or a leaked row would break."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from raymia.attack import attack as attacks
+from raymia.attack.attack import Attack, Rng
 from raymia.defenses import advreg
 from raymia.defenses.advreg import Advreg
 from raymia.defenses.crl import Crl
@@ -19,6 +20,7 @@ from raymia.point.space import Part
 from raymia.records.data import Data
 from raymia.records.split import AUDITED, POPULATION, Split
 from raymia.signals import world as worlds
+from raymia.signals.view import View
 from raymia.streams import Stream
 from raymia.study import sweep
 from raymia.training.batches import Batches
@@ -198,6 +200,37 @@ def test_known_records_are_never_judged(name: str) -> None:
         assert len(informed.known) and not set(informed.asked) & set(informed.known)
         assert set(informed.asked) | set(informed.known) == set(plain.asked)
         assert not len(plain.known)
+
+
+def test_neither_the_number_nor_the_place_of_a_record_says_who_is_a_member() -> None:
+    """Under `official` the members come first in the data: what a view shows of a record is drawn."""
+    drawn: Split = catalog.made("protocols", Part("official", {"train": 400})).draw(800, 0, 0)
+    signals, member = world(0.0, drawn), drawn.member[0]
+    seen: list[Any] = []
+
+    @dataclass(frozen=True)
+    class Counting(Attack):
+        """Early records are members."""
+
+        def score(self, view: View, rng: Rng) -> Any:
+            seen.append(view)
+            return -view.records[view.asked].astype(float)
+
+    aucs = []
+    for key in range(20):
+        (verdict,) = judge.verdicts(Counting(), "counting", signals, [0], (key, 0))
+        on = np.isfinite(verdict.scores)
+        aucs.append(metrics.auc(verdict.scores[on], member[on]))
+    # 20 draws of 400 and 400: one has a standard error of 0.02
+    assert abs(np.mean(aucs) - 0.5) < 0.018 and np.ptp(aucs) > 0.01
+    for view in seen:
+        assert (view.records == np.arange(800)).all() and (np.diff(view.asked) > 0).all()
+    # the scores of a record are its own wherever it stands
+    attack = catalog.made("attacks", Part("loss", {}))
+    (verdict,) = judge.verdicts(attack, "loss", signals, [0], (3, 0))
+    asked = np.flatnonzero(drawn.judged[0])
+    own = attack.score(signals.view(0, ["logits"]), np.random.default_rng(0))
+    np.testing.assert_array_equal(verdict.scores[asked], own)
 
 
 def test_a_shadow_does_not_stand_for_a_model_without_a_record_that_it_held_out() -> None:

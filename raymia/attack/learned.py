@@ -51,7 +51,7 @@ class Learned(Attack):
     out, and only a constant counts as collapsed.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     fused: ClassVar[bool] = True
     scaled: ClassVar[bool] = (
         False  # features less their mean, by their standard deviation over the drawn pairs

@@ -4,19 +4,19 @@ from typing import ClassVar
 import numpy as np
 
 from raymia.attack.attack import Array, Attack, Rng, Traits
-from raymia.attack.calibration import by_class, logistic, odds
+from raymia.attack.calibration import logistic, odds
 from raymia.attack.learned import Pairs, draw_pairs
 from raymia.signals.view import View, log_softmax
 
 
 @dataclass(frozen=True)
 class ClassVector(Attack):
-    """One logistic regression for each class, on the whole vector of probabilities, fitted on
-    the shadows.
+    """Log-odds of "member" by one logistic regression for each class, on the whole vector of
+    probabilities, fitted on the shadows.
 
-    The classes are ranked together by each record's place among the shadows' non-members of its
-    class. Fitted on at most `pairs` (record, shadow) pairs (0: all); a class without members or
-    non-members among them cannot tell (score 0).
+    Fitted on at most `pairs` (record, shadow) pairs (0: all); a class without members or
+    non-members among them cannot tell (score 0). The log-odds of all classes are ranked together:
+    a class of which more is told reaches further to both ends.
 
     Source: Shokri et al., S&P 2017, in the form of `class vector` of Li, Li & Ribeiro, CODASPY
     2021 (logistic regression).
@@ -30,7 +30,7 @@ class ClassVector(Attack):
         "Classification Models}, author={Li, Jiacheng and Li, Ninghui and Ribeiro, Bruno}, "
         "booktitle={CODASPY}, year={2021}}"
     )
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     pairs: Pairs = 20_000
 
@@ -42,10 +42,9 @@ class ClassVector(Attack):
         member, label = view.member[shadow, record], view.labels[record]
         x = np.exp(log_softmax(view.shadows["logits"][shadow, record]))
         own, own_label = np.exp(view.log_p[view.asked]), view.labels[view.asked]
-        scores, fitted = np.zeros(len(own)), np.zeros(len(label))
+        scores = np.zeros(len(own))
         for c in np.unique(own_label):
             here, there = label == c, own_label == c
             if member[here].any() and not member[here].all():
-                weights = logistic(x[here], member[here])
-                scores[there], fitted[here] = odds(own[there], weights), odds(x[here], weights)
-        return by_class(scores, own_label, fitted[~member], label[~member])
+                scores[there] = odds(own[there], logistic(x[here], member[here]))
+        return scores

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 
 from raymia.attack.attack import Array, Attack, Rng, Traits
+from raymia.attack.calibration import Moments, Side, student
 from raymia.point.space import Range
 from raymia.signals.view import View
 
@@ -19,12 +20,13 @@ class Lira(Attack):
     phi = log p_y - log(1 - p_y). Offline: (phi - mu_out) / s_out, one-sided. Online: log N(phi;
     mu_in, s_in) - log N(phi; mu_out, s_out). mu is the median over shadows, or their mean
     (`centre`), which with `shrunken` is the stronger online. `variance`: `fixed`
-    (one for all records, each side its own), `per_example`, or `shrunken` (a record's own and
-    the common one, weighted n : 8). `views`: over how many copies of an image the score is
-    averaged (2: itself and its mirror image; up to 18: shifted by one pixel, too).
+    (one for all records, each side its own), `per_example`, `shrunken` (a record's own and the
+    common one, weighted n : 8), or `bayes` (both mean and variance shrunken as far as the shadows
+    say; Student in place of normal distributions). `views`: over how many copies of an image the
+    score is averaged (2: itself and its mirror image; up to 18: shifted by one pixel, too).
 
     Source: Carlini et al., Membership Inference Attacks From First Principles, S&P 2022,
-    algorithm 1.
+    algorithm 1; `bayes`: BaVarIA, Brannvall 2026, arXiv:2603.11799.
 
     Departures: offline is the paper's one-sided test; the reference code scores by the density,
     under which a very low phi also looks like a member. `fixed` is the variance over shadows
@@ -40,13 +42,15 @@ class Lira(Attack):
         "Privacy}, year={2022}}"
     )
     standard: ClassVar[bool] = True
-    # with few shadows the online form can lose: both stand in the maximum
+    # with few shadows the online form can lose: all stand in the maximum
     beside: ClassVar[tuple[Mapping[str, object], ...]] = (
+        {"variance": "bayes"},
+        {"mode": "online", "variance": "bayes"},
         {"mode": "online", "variance": "shrunken", "centre": "mean"},
     )
 
     mode: Literal["offline", "online"] = "offline"
-    variance: Literal["fixed", "per_example", "shrunken"] = "fixed"
+    variance: Literal["fixed", "per_example", "shrunken", "bayes"] = "fixed"
     centre: Literal["median", "mean"] = "median"
     views: Annotated[int, Range(1, 18, least=1, most=18)] = 1
 
@@ -74,39 +78,32 @@ class Lira(Attack):
 
     def _ratio(self, view: View, phi: Array, shadows: Array) -> Array:
         """Scores [A] from the log-odds of the target [A] and the shadows [K, A]."""
-        mu_out, s_out = self._side(shadows, view.out[:, view.asked])
-        apart: Array = (phi - mu_out) / s_out
+        out = self._side(shadows, view.out[:, view.asked])
         if self.mode == "offline":
-            return apart
-        mu_in, s_in = self._side(shadows, view.member[:, view.asked])
-        return np.asarray(
-            -((phi - mu_in) ** 2) / (2 * s_in**2) - np.log(s_in) + apart**2 / 2 + np.log(s_out)
-        )
+            return np.asarray((phi - out.centre) / out.scale)
+        inside = self._side(shadows, view.member[:, view.asked])
+        return inside.log_density(phi) - out.log_density(phi)
 
-    def _side(self, phi: Array, on: Array) -> tuple[Array, Array]:
-        """Median and standard deviation [A] over the shadows [K, A] of one side; a record
-        without any takes the common ones.
+    def _side(self, phi: Array, on: Array) -> Side:
+        """From the shadows' log-odds [K, A] of one side; a record without any takes what is
+        common.
         """
-        count = on.sum(0)
-        mean = np.where(on, phi, 0).sum(0) / np.maximum(count, 1)
+        if self.variance == "bayes":
+            return student(phi, on)
+        seen = Moments.of(phi, on)
         centre = (
-            _median(phi, on, count)
+            _median(phi, on, seen.n)
             if self.centre == "median"
-            else np.where(count, mean, phi[on].mean())
+            else np.where(seen.n, seen.mean, phi[on].mean())
         )
-        square = (np.where(on, phi - mean, 0) ** 2).sum(0)
-        free = np.maximum(count - 1, 0)
-        common = square.sum() / max(free.sum(), 1)
-        if not common:
-            # one shadow a record: the spread over records must do
-            common = max(float(phi[on].var()), 1e-12)
+        common, free = seen.common(phi, on), seen.free
         if self.variance == "fixed":
             variance = np.full(len(centre), common)
         elif self.variance == "per_example":
-            variance = np.where(free > 0, square / np.maximum(free, 1), common)
+            variance = np.where(free > 0, seen.square / np.maximum(free, 1), common)
         else:
-            variance = (square + SHRINK * common) / (free + SHRINK)
-        return centre, np.sqrt(np.maximum(variance, 1e-12))
+            variance = (seen.square + SHRINK * common) / (free + SHRINK)
+        return Side(centre, np.sqrt(np.maximum(variance, 1e-12)))
 
 
 def _median(phi: Array, on: Array, count: Array) -> Array:

@@ -31,6 +31,8 @@ class TopThree(Metric):
         "Michael}, booktitle={NDSS}, year={2019}}"
     )
 
+    revision: ClassVar[int] = 3
+
     pairs: Pairs = 20_000
 
     def traits(self) -> Traits:

@@ -33,20 +33,24 @@ class Said:
 
 
 class Answers(Mapping[str, Array]):
-    """What one model (int) or several [K] said, of what an attack asked: taken when it is read,
-    read-only.
+    """What one model (int) or several [K] said, of what an attack asked, with the records in the
+    order of the view: taken when it is read, read-only.
     """
 
-    def __init__(self, said: Said, names: Sequence[str], models: int | Ints) -> None:
+    def __init__(self, said: Said, names: Sequence[str], models: int | Ints, order: Ints) -> None:
         self._said, self._names, self._models = said, tuple(names), models
-        self._taken: dict[str, Array] = {}
+        self._order, self._taken = order, dict[str, Array]()
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._names:
             raise KeyError(f"{name!r} was not asked for; there is {', '.join(self._names)}")
         if name not in self._taken:
-            self._taken[name] = _sealed(self._said.arrays[name][self._models])
+            self._taken[name] = self._of(self._said.arrays[name])
         return self._taken[name]
+
+    def _of(self, array: Array) -> Array:
+        models = self._models if isinstance(self._models, int) else self._models[:, None]
+        return _sealed(array[models, self._order])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -58,13 +62,15 @@ class Answers(Mapping[str, Array]):
     def log_odds(self) -> Array:
         if "logits" not in self._names:
             raise KeyError("'logits' was not asked for")
-        return _sealed(self._said.log_odds[self._models])
+        return self._of(self._said.log_odds)
 
     def take(self, rows: int | Ints) -> Answers:
         """Of several models, these."""
         assert not isinstance(self._models, int)
         models = self._models[rows]
-        return Answers(self._said, self._names, int(models) if isinstance(rows, int) else models)
+        return Answers(
+            self._said, self._names, int(models) if isinstance(rows, int) else models, self._order
+        )
 
 
 def _sealed(array: Array) -> Array:
@@ -78,7 +84,8 @@ class View:
     """Everything that an attack on one target may know; the target's own row of the membership
     matrix is not in it.
 
-    Shapes: S records, K shadows, A asked. `records` [S] ids; `labels` [S]; `target` and
+    Shapes: S records, K shadows, A asked. `records` [S] ids, which a trial draws, like the order
+    of the records: under `official` a record's number is its membership; `labels` [S]; `target` and
     `shadows`: what they said, by name, [S, ...] and [K, S, ...]; `member` [K, S]: which shadow
     trained on what; `fit` [K, S]: where an attack may be fitted; `out` [K, S]: shadows that can
     stand for a model without the record; `population` [S]; `asked` [A]: the columns to score;
@@ -185,33 +192,51 @@ class Signals:
     def said(self) -> Said:
         return Said(self.arrays, self.labels)
 
+    def shuffled(self, rng: np.random.Generator) -> Ints:
+        """An order of the records [S] that says nothing of them but which is which: the same for
+        the same records, however they stand here.
+        """
+        return np.argsort(self._ids, kind="stable")[rng.permutation(len(self.labels))]
+
+    @property
+    def _ids(self) -> Ints:
+        return np.arange(len(self.labels)) if self.records is None else self.records
+
     def view(
-        self, t: int, needs: Iterable[str], known: bool = False, shadows: Signals | None = None
+        self,
+        t: int,
+        needs: Iterable[str],
+        known: bool = False,
+        shadows: Signals | None = None,
+        order: Ints | None = None,
     ) -> View:
         """The view of target t, with only what the attack needs. `shadows`: signals of other
-        models on the same split.
+        models on the same split. `order` [S]: that of the view's records, which are then known by
+        their places in it.
         """
         split, m = self.split, int(self.split.targets[t])
+        ids = self._ids if order is None else np.arange(len(self.labels))
+        order = np.arange(len(self.labels)) if order is None else order
         models = np.flatnonzero(split.shadows[t])
         names = [
             n for n in self.arrays if any(n == need or n.startswith(f"{need}_") for need in needs)
         ]
         judged = split.judged[t] & ~(split.known[t] if known else False)
-        shown = np.flatnonzero(split.known[t]) if known else np.zeros(0, np.int64)
+        shown = np.flatnonzero(split.known[t][order]) if known else np.zeros(0, np.int64)
         place = {int(i): k for k, i in enumerate(models)}
         free = (split.role == AUDITED) | (split.role == POPULATION)
-        records = np.arange(len(self.labels)) if self.records is None else self.records
+        rows = models[:, None]
         return View(
-            records=_sealed(records),
-            labels=_sealed(self.labels),
-            target=Answers(self.said, names, m),
-            shadows=Answers((shadows or self).said, names, models),
-            member=_sealed(split.member[models]),
-            fit=_sealed(split.fit[models]),
-            out=_sealed(~split.member[models] & ~split.held[models] & free),
-            population=_sealed(split.role == POPULATION),
-            asked=_sealed(np.flatnonzero(judged)),
+            records=_sealed(ids),
+            labels=_sealed(self.labels[order]),
+            target=Answers(self.said, names, m, order),
+            shadows=Answers((shadows or self).said, names, models, order),
+            member=_sealed(split.member[rows, order]),
+            fit=_sealed(split.fit[rows, order]),
+            out=_sealed((~split.member & ~split.held & free)[rows, order]),
+            population=_sealed((split.role == POPULATION)[order]),
+            asked=_sealed(np.flatnonzero(judged[order])),
             twin=np.array([place.get(int(split.twin[i]), -1) for i in models], np.int64),
             known=shown,
-            known_member=split.member[m, shown],
+            known_member=split.member[m, order[shown]],
         )

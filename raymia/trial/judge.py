@@ -55,12 +55,14 @@ def verdicts(
     `others`: signals of the plain attacker's shadows. Raises ScoreError.
     """
     traits = attack.traits()
-    views = [signals.view(t, traits.needs, traits.informed, others) for t in targets]
+    order = signals.shuffled(stream(*key, "records"))
+    place = np.argsort(order)
+    views = [signals.view(t, traits.needs, traits.informed, others, order) for t in targets]
 
     def rng(t: int, *names: object) -> np.random.Generator:
         return stream(*key, "attack", column, t, *names)
 
-    held = [_held(signals.split, t) if reference else _NOBODY for t in targets]
+    held = [place[_held(signals.split, t)] if reference else _NOBODY for t in targets]
     learned = isinstance(attack, Learned)  # trains a network, and then asks it record by record
     asked = [_and(v, rows) for v, rows in zip(views, held, strict=True)] if learned else views
     found = attack.score_all(asked, [rng(t) for t in targets])
@@ -74,15 +76,13 @@ def verdicts(
             raise metrics.ScoreError(
                 f"{column}, target {t}: {bad} of {score.size} scores are not finite"
             )
-        member, own = (
-            signals.split.member[signals.split.targets[t], view.asked],
-            ~planted[view.asked],
-        )
+        asked_of = order[view.asked]
+        member, own = signals.split.member[signals.split.targets[t], asked_of], ~planted[asked_of]
         line = metrics.judge(
             score[own], member[own], _threshold(attack, view, rng(t, "threshold"))
         ).line()
         scores = np.full(len(view.labels), np.nan)
-        scores[view.asked] = score
+        scores[asked_of] = score
         extra = attack.numbers(score[own], member[own])
         outside = own & ~member
         if len(rows) and not learned:

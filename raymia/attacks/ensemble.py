@@ -1,0 +1,117 @@
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from raymia.attack.attack import Array, Attack, Rng, Traits, make
+from raymia.attack.calibration import Moments, logistic, odds
+from raymia.attack.learned import Pairs
+from raymia.point.space import Part, Range
+from raymia.signals.view import View
+
+ONLINE: tuple[Part, ...] = (
+    Part("lira", {"mode": "online"}),
+    Part("lira", {"mode": "online", "variance": "bayes"}),
+    Part("rmia", {"mode": "online", "trim": 0.2}),
+)
+OTHERS = (
+    Part("lira", {}),
+    Part("lira", {"variance": "bayes"}),
+    *(Part("rmia", {"a": a}) for a in (0.0, 0.3, 1.0)),
+    Part("reference", {}),
+    Part("probability", {}),
+    Part("entropy", {}),
+    *ONLINE,
+)
+TREES = {
+    "max_iter": 80,
+    "learning_rate": 0.08,
+    "max_leaf_nodes": 8,
+    "min_samples_leaf": 40,
+    "l2_regularization": 5.0,
+    "early_stopping": False,
+}
+
+
+@dataclass(frozen=True)
+class Ensemble(Attack):
+    """Log-odds of "member" by a logistic regression and boosted trees (their mean) on the scores
+    of other attacks, fitted on shadows that stand in for the target. Nothing further is trained.
+
+    Each of `stand_ins` shadows in turn is the target of LiRA, RMIA (offline at a = 0, 0.3, 1),
+    attack R, the probability of the label and the entropy; where shadows have seen the judged
+    records, of the online forms of LiRA and RMIA, too. With them go the log-odds of the label,
+    its mean over the shadows without the record and the squares around it, and how far its mean
+    over those with it is above. Every number is replaced by the normal quantile of its place
+    among the stand-ins' ones, which its scale does not change. Fitted on at most `pairs` (record,
+    stand-in) pairs (0: all).
+
+    Source: ours. Stacking of attacks on shadow models: Wolpert, Stacked Generalization, Neural
+    Networks 1992; shadows in the place of the target as for thresholds.
+
+    Departures: a stand-in has fewer shadows than the target (by itself and its complement), so
+    that its scores are a little noisier than those that are judged.
+    """
+
+    cite: ClassVar[str] = (
+        "@article{wolpert1992stacked, title={Stacked Generalization}, author={Wolpert, David H.}, "
+        "journal={Neural Networks}, volume={5}, number={2}, pages={241--259}, year={1992}}"
+    )
+    standard: ClassVar[bool] = True
+
+    stand_ins: Annotated[int, Range(1, 16, least=1)] = 8
+    pairs: Pairs = 20_000
+
+    def traits(self) -> Traits:
+        return Traits(wants={"out_shadows"})
+
+    def score(self, view: View, rng: Rng) -> Array:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from threadpoolctl import threadpool_limits
+
+        online = bool(view.member[:, view.asked].any())
+        pairs = [view.as_target(k) for k in range(min(self.stand_ins, len(view.member)))]
+        able = [(v, m) for v, m in pairs if v.out.any() and m.any() and not m.all()]
+        own = _numbers(view, online, rng)
+        if not able:  # no shadow is left for one that stands in: the likelihood ratio must do
+            return own[:, 0]
+        known = np.concatenate([_numbers(v, online, rng) for v, _ in able])
+        member = np.concatenate([m for _, m in able])
+        if self.pairs and len(known) > self.pairs:
+            drawn = np.sort(rng.choice(len(known), self.pairs, replace=False))
+            known, member = known[drawn], member[drawn]
+        x, z = _places(known, known), _places(own, known)
+        with threadpool_limits(1):  # one thread: the same bits everywhere
+            trees = HistGradientBoostingClassifier(**TREES, random_state=0).fit(x, member)
+            grown = trees.decision_function(z)
+        return np.asarray((odds(z, logistic(x, member)) + grown) / 2)
+
+
+def _numbers(view: View, online: bool, rng: Rng) -> Array:
+    """What is known of the asked records [A, F], LiRA's offline ratio first."""
+    offered = (
+        {"out_shadows"}
+        | ({"in_shadows"} if online else set())
+        | ({"population"} if view.population.any() else set())
+    )
+    made = [make(part) for part in OTHERS]
+    scores = [a.score(view, rng) for a in made if a.traits().wants <= offered]
+    shadows = view.shadow_log_odds[:, view.asked]
+    outside = Moments.of(shadows, view.out[:, view.asked])
+    scores += [view.log_odds[view.asked], outside.mean, outside.square]
+    if online:
+        inside = Moments.of(shadows, view.member[:, view.asked])
+        scores.append(np.where(inside.n, inside.mean - outside.mean, 0.0))
+    return np.stack(scores, 1)
+
+
+def _places(values: Array, known: Array) -> Array:
+    """The normal quantiles of the places of values [A, F] among known ones [P, F]."""
+    from scipy.special import ndtri
+
+    columns = zip(values.T, np.sort(known, 0).T, strict=True)
+    low, high = zip(
+        *((np.searchsorted(of, v, "left"), np.searchsorted(of, v, "right")) for v, of in columns),
+        strict=True,
+    )
+    return np.asarray(ndtri((np.stack(low, 1) + np.stack(high, 1) + 1) / (2 * len(known) + 2)))
