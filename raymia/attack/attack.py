@@ -20,6 +20,8 @@ Array = np.ndarray[Any, Any]
 Rng = np.random.Generator
 # the argument of informed attacks that decides about the maximum, and about no score
 COUNTS = "counts"
+# what the attacks want that use shadows
+SHADOWS = frozenset({"in_shadows", "out_shadows"})
 
 
 class Scored(NamedTuple):

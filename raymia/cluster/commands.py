@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from raymia.cluster.progress import Progress
-from raymia.point.objectives import ACCURACY, AUC, COLUMNS
 from raymia.point.origins import Cargo
 from raymia.records import data
 from raymia.report import page, query, terminal
@@ -62,7 +61,7 @@ def run(
     if code in (0, 1) and storage(out).read("trials.csv") is not None:
         written, found = write_page(out), query.read(out)
         terminal.warn(learning.warning(terminal.records(found)))
-        terminal.print_front(query.query(found), found, AUC.column)
+        terminal.print_front(query.query(found), found, query.objective(found))
         # the last line of a job's log says where the front is
         click.echo(f"report: {written}\nfront:  {out / 'pareto.csv'}")
     return code
@@ -96,10 +95,10 @@ def confirm(folder: Path | Location, seeds: int) -> None:
     seen, rows = {row.digest: row for row in results.rows()}, []
     for row in again.best_first(found):
         both = (seen[row.digest].numbers, row.numbers)
-        pairs = [terminal.interval(numbers, name) for name in COLUMNS for numbers in both]
+        pairs = [terminal.interval(numbers, name) for name in row.measures for numbers in both]
         rows.append([str(row.trial), row.defense, *pairs])
-    head = ["trial", "defense", ACCURACY.column, "confirmed", AUC.column, "confirmed "]
-    table(head, rows)
+    measures = found[0].measures if found else ()
+    table(["trial", "defense", *(h for name in measures for h in (name, "confirmed"))], rows)
 
 
 @click.command()

@@ -36,8 +36,9 @@ from raymia.results.remote import Location
 from raymia.results.row import Row, best
 from raymia.study import pilot, preflight
 from raymia.study.asked import sweep_of
+from raymia.study.continues import check_continues
 from raymia.study.fitting import fitted
-from raymia.study.sweep import Sweep, check_continues
+from raymia.study.sweep import Sweep
 from raymia.trial import run as trials
 from raymia.trial.row import LIBRARIES
 

@@ -88,10 +88,12 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("best so far", "accuracy", "max attack AUC", box=None, pad_edge=False)
-        for row in best(list(self._rows.values()))[:_FRONT_LINES]:
+        front = best(list(self._rows.values()))[:_FRONT_LINES]
+        measures = front[0].measures if front else COLUMNS
+        table = Table("best so far", *measures, box=None, pad_edge=False)
+        for row in front:
             table.add_row(
-                Text(describe(row.defense, row.knobs)), *(_number(row, name) for name in COLUMNS)
+                Text(describe(row.defense, row.knobs)), *(_number(row, name) for name in measures)
             )
         running = [
             Text(f"  {trial}: {what}", overflow="ellipsis", no_wrap=True)
@@ -130,9 +132,10 @@ def line(row: Row) -> str:
     if row.state != "done":
         return f"{what}: {row.reason}"
     accuracy, auc = (_number(row, name) for name in COLUMNS)
+    more = [f"{name} {_number(row, name)}, " for name in row.measures if name not in COLUMNS]
     useless = learning.note(row.numbers)
     return (
-        f"{what}: accuracy {accuracy}, AUC {auc} ({row.worst_attack}), "
+        f"{what}: accuracy {accuracy}, AUC {auc} ({row.worst_attack}), {''.join(more)}"
         f"{_span(row.timing.get('total', 0.0))}" + (f"; {useless}" if useless else "")
     )
 

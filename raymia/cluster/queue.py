@@ -94,6 +94,7 @@ class Agenda:
 
         Raises EnvironmentFault.
         """
+        row = replace(row, objective=self.sweep.search.objective["privacy"])
         self.folder.write(row, retry=row.trial in self._again)
         row = self.rows[row.trial] = _slim(row)
         self._unfinished.discard(row.trial)

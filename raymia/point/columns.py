@@ -1,5 +1,6 @@
 """The grammar of column names, and how a value is written as a text."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,6 +9,8 @@ AUC = "auc."  # what the name of an attack's column begins with
 PLAIN = "@plain"
 CONFIRMED = "confirmed_"
 MAX_REFERENCE = "max_auc_reference"  # the largest of them
+# what is measured of each attack: the ends of its interval stand before the attack's name
+_MEASURED = re.compile(r"(auc|advantage|tpr_at_fpr_0\.0+1)\.(.+)")
 ACTED = "acted."  # what the name of a column begins with that says what a defense did
 
 # columns of the tables that hold texts, and whole numbers, whatever their cells look like
@@ -21,6 +24,7 @@ TEXT = (
     "defense",
     "worst_attack",
     "attack",
+    "objective",
     "notes",
 )
 WHOLE = ("trial", "seed", "models", "targets", "members", "nonmembers", "target")
@@ -34,6 +38,11 @@ def knob(part: str, name: str) -> str:
 def auc(attack: str) -> str:
     """`auc.lira[mode=online]`"""
     return f"{AUC}{attack}"
+
+
+def measured(measure: str, attack: str) -> str:
+    """`tpr_at_fpr_0.01.lira`"""
+    return f"{measure}.{attack}"
 
 
 def attacks(columns: Iterable[str]) -> list[str]:
@@ -52,10 +61,9 @@ def ends(name: str) -> tuple[str, str]:
     """The columns of a number's interval: `auc.lira` has `auc_lo.lira`, everything else
     `<name>_lo`.
     """
-    attack = name.removeprefix(AUC)
-    return (
-        (f"{name}_lo", f"{name}_hi") if attack == name else (f"auc_lo.{attack}", f"auc_hi.{attack}")
-    )
+    found = _MEASURED.fullmatch(name)
+    before, after = (found[1], f".{found[2]}") if found else (name, "")
+    return f"{before}_lo{after}", f"{before}_hi{after}"
 
 
 def with_ends(name: str) -> tuple[str, str, str]:

@@ -24,7 +24,23 @@ class Objective:
 
 ACCURACY = Objective("test_accuracy", more=True)
 AUC = Objective("max_attack_auc", more=False)
+TPR = Objective("max_tpr_at_fpr_0.01", more=False)
 OBJECTIVES = (ACCURACY, AUC)
-# the largest AUC that the strongest attack may have, one-sided 97.5%: what a gate goes by
-UPPER = "max_attack_auc_upper"
 COLUMNS = tuple(objective.column for objective in OBJECTIVES)
+# a maximum over attacks -> what it is the maximum of
+MAXIMA = {
+    AUC.column: "auc",
+    TPR.column: "tpr_at_fpr_0.01",
+    "max_tpr_at_fpr_0.001": "tpr_at_fpr_0.001",
+    "advantage": "advantage",
+}
+CANARY, EPSILON = "canary_tpr_at_fpr_0.01", "epsilon_lower"
+# what `search.objective.privacy` may be, less of each being better
+PRIVACY = (*MAXIMA, CANARY, EPSILON)
+# what guessing gives, of what does not give 0
+GUESSING = {AUC.column: 0.5, TPR.column: 0.01, CANARY: 0.01, "max_tpr_at_fpr_0.001": 0.001}
+
+
+def upper(name: str) -> str:
+    """The largest that a maximum over attacks may be, one-sided 97.5%: what a gate goes by."""
+    return f"{name}_upper"

@@ -16,7 +16,10 @@ from raymia.records.data import Data
 from raymia.records.split import AUDITED, Split
 from raymia.streams import stream
 
-KINDS = ("mislabelled", "blank", "out_of_distribution", "near_duplicates")
+MISLABELLED = "mislabelled"
+KINDS = (MISLABELLED, "blank", "out_of_distribution", "near_duplicates")
+# by targets: half of 240 are no members, and hardly ever fewer than the 100 of an FPR of 1%
+STANDARD = 240
 MOST_SHARE = 0.5  # of the judged records may be planted
 
 Kinds = npt.NDArray[np.int8]  # [S]: 0 for a record of the data, else 1 + its place in KINDS

@@ -38,6 +38,7 @@ class Data:
     labels as they stood in the file, where that is known. `columns` says what became of each
     column of a table, `notes` what else was done with the files, a sentence each: both are for
     people, and in no hash. `copies`: `group` where all copies of a record share its membership.
+    `taken` [N]: the place of each record among those that were read, where some were left out.
     Raises: SweepError, one line, where the records are not that.
     """
 
@@ -52,6 +53,7 @@ class Data:
     columns: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     copies: str = "keep"
+    taken: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -60,6 +62,11 @@ class Data:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """The number [N] of each record in its source, from 0: all files in their order."""
+        return np.arange(len(self)) if self.taken is None else self.taken
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -224,7 +231,7 @@ def _treated(data: Data, copies: str) -> Data:
     data = replace(data, copies=copies, notes=(*data.notes, f"{said} (copies: {copies})"))
     if copies != "drop":
         return data
-    return replace(data, x=data.x[single], y=data.y[single])
+    return _only(data, np.flatnonzero(single))
 
 
 def load(part: Part, seed: int) -> Data:
@@ -266,7 +273,11 @@ def take(data: Data, records: int, seed: int) -> Data:
     if records > len(data):
         raise SweepError(f"dataset {data.name}: records: {records} asked, there are {len(data)}")
     chosen = np.sort(stream(seed, "records").permutation(len(data))[:records])
-    return replace(data, x=data.x[chosen], y=data.y[chosen])
+    return _only(data, chosen)
+
+
+def _only(data: Data, chosen: npt.NDArray[np.int64]) -> Data:
+    return replace(data, x=data.x[chosen], y=data.y[chosen], taken=data.rows[chosen])
 
 
 def existing(path: str, dataset: str, what: str = "file") -> Path:

@@ -9,7 +9,7 @@ import click
 
 from raymia.errors import SweepError
 from raymia.point import columns
-from raymia.point.objectives import ACCURACY, AUC, UPPER
+from raymia.point.objectives import ACCURACY, AUC, TPR, upper
 from raymia.report import page, query, terminal
 from raymia.report.export import tools
 from raymia.results.folder import Folder
@@ -28,7 +28,7 @@ from raymia.verdict import learning
     type=float,
     callback=arguments.bound,
     metavar="X",
-    help="At most this max attack AUC (or --metric).",
+    help="At most this max attack AUC (or what else the sweep is searched by, or --metric).",
 )
 @click.option(
     "--min-accuracy",
@@ -43,7 +43,11 @@ from raymia.verdict import learning
     metavar="knob=value",
     help="Those with this cell, as the table shows it; repeatable.",
 )
-@click.option("--metric", metavar="NAME", help=f"Another column than {AUC.column}, e.g. auc.lira.")
+@click.option(
+    "--metric",
+    metavar="NAME",
+    help=f"Another column than the sweep's own ({AUC.column}), e.g. {TPR.column}, auc.lira.",
+)
 @click.option("--all", "every", is_flag=True, help="Every trial, not the front alone.")
 @arguments.as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
@@ -63,9 +67,9 @@ def pareto(
     for pair in where:
         if not pair.partition("=")[0] or "=" not in pair:
             raise SweepError(f"--where: got {pair!r}; knob=value is allowed, e.g. srcm.d=1")
-    metric = AUC.column if metric is None else metric
     written = query.written(folder)
     trials = query.typed(written)
+    metric = query.objective(trials) if metric is None else metric
     terminal.warn(learning.warning(terminal.records(trials)))
     wanted = {k: v for k, _, v in (w.partition("=") for w in where)}
     best = query.query(trials, max_auc, min_accuracy, wanted, metric, every)
@@ -108,9 +112,15 @@ def write_page(folder: Path | Location) -> Path | Location:
     "--max-auc",
     type=float,
     callback=arguments.bound,
-    required=True,
     metavar="X",
-    help="At most this max attack AUC: the interval's upper end.",
+    help=f"At most this {AUC.column}: its upper end.",
+)
+@click.option(
+    "--max-tpr",
+    type=float,
+    callback=arguments.bound,
+    metavar="X",
+    help=f"At most this {TPR.column}: its upper end.",
 )
 @click.option(
     "--min-accuracy",
@@ -120,29 +130,35 @@ def write_page(folder: Path | Location) -> Path | Location:
     metavar="X",
     help="At least this test accuracy.",
 )
-def gate(folder: Path | Location, max_auc: float, min_accuracy: float) -> int:
+def gate(
+    folder: Path | Location, max_auc: float | None, max_tpr: float | None, min_accuracy: float
+) -> int:
     """Exit 0 if a confirmed point is this private and this accurate, else 1."""
+    asked = {AUC.column: max_auc, TPR.column: max_tpr}
+    most = {name: bound for name, bound in asked.items() if bound is not None}
+    if not most:
+        raise click.UsageError("Missing option '--max-auc' or '--max-tpr'.")
     results = Folder(folder)
     if results.read_sweep() is None and not results.rows():
         raise SweepError(f"{folder} has no sweep.yaml and no trials: is it a results folder?")
     digests = current(results)
     wrong = learning.warning(map(trial_line, results.shown(digests)))
     terminal.warn(wrong)
-    good = [] if wrong else confirm.passes(results, max_auc, min_accuracy, digests)
+    good = [] if wrong else confirm.passes(results, max_auc, min_accuracy, digests, max_tpr)
     for row in good:
-        auc, accuracy = (
-            f"{o.column} {terminal.interval(row.numbers, o.column)}" for o in (AUC, ACCURACY)
-        )
-        upper = f"{UPPER} {row.numbers[UPPER]:.3f}"
-        click.echo(f"trial {row.trial} {row.defense}: confirmed {auc}, {upper}, {accuracy}")
+        said = [
+            f"{name} {terminal.interval(row.numbers, name)}, "
+            f"{upper(name)} {row.numbers[upper(name)]:.3f}"
+            for name in most
+        ]
+        said.append(f"{ACCURACY.column} {terminal.interval(row.numbers, ACCURACY.column)}")
+        click.echo(f"trial {row.trial} {row.defense}: confirmed {', '.join(said)}")
     if not good:
         confirmed = len(results.confirmed())
         hint = "" if confirmed else f"; no point is confirmed: raymia confirm {folder}"
-        click.echo(
-            f"no confirmed point has {UPPER} <= {max_auc:g} and "
-            f"{ACCURACY.column} >= {min_accuracy:g}{hint}",
-            err=True,
-        )
+        bounds = [f"{upper(name)} <= {bound:g}" for name, bound in most.items()]
+        bounds.append(f"{ACCURACY.column} >= {min_accuracy:g}")
+        click.echo(f"no confirmed point has {' and '.join(bounds)}{hint}", err=True)
     return 0 if good else 1
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.point import catalog, columns
-from raymia.point.objectives import COLUMNS
 from raymia.point.point import Point
 from raymia.records import data
 from raymia.results.folder import Folder
@@ -27,7 +26,6 @@ from raymia.training import recipe as recipes
 if TYPE_CHECKING:
     from raymia.training.model import Model
 
-_KEPT = tuple(name for column in COLUMNS for name in columns.with_ends(column))
 # what draws the members, with something to put in its place
 _DRAWS = {"seed": 0, "replicate": 0, "protocol": {"coin": {}}}
 _LOAD = (
@@ -90,7 +88,11 @@ def write(
         "classes": records.classes,
         "normalisation": {"mean": list(records.mean), "std": list(records.std)},
         "precision": point.training.precision,
-        "numbers": {name: row.numbers.get(name) for name in _KEPT}
+        "numbers": {
+            name: row.numbers.get(name)
+            for measure in row.measures
+            for name in columns.with_ends(measure)
+        }
         | {"worst_attack": row.worst_attack},
         "about_numbers": "means over the targets of the trial, of outputs as they are released",
         "released_through": [

@@ -50,6 +50,11 @@ _COLUMNS = {
     "interval: 0.5 is "
     "guessing, 1 is certainty; lower is better. It is chosen on one half of the records and "
     "scored on the other",
+    "TPR at FPR 1%": "how many members the strongest attack finds while it calls at most one in a "
+    "hundred non-members one, all targets together: 0.01 is guessing. Chosen on one half of the "
+    "records and counted on the other; empty where there are too few non-members",
+    "canary AUC": "the same AUC on the planted records alone, by the attack that is the strongest "
+    "on the others: the worst case, where the AUC beside it is an average",
     "worst attack": "the attack with the highest AUC on all judged records",
     "reference AUC": "how well the best attack tells the records that a defense holds out for "
     "itself (a reference, a public half) from non-members: they leak as well. Empty where none are "
@@ -180,25 +185,17 @@ def _opening(rows: Sequence[Row], front: Sequence[Row]) -> str:
 
 def _front_table(rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[str, Row]) -> str:
     """The front, and the undefended trial beside it."""
-    head = [
-        "trial",
-        "digest",
-        "defense",
-        "knobs",
-        "test accuracy",
-        "max attack AUC",
-        "worst attack",
-        "reference AUC",
-        "epsilon",
-        "confirmed accuracy",
-        "confirmed AUC",
-        "change of accuracy",
-        "change of AUC",
-        "remark",
-    ]
-    bare = remarks.undefended(map(trial_line, rows), AUC.column)
+    named = {ACCURACY.column: "accuracy", AUC.column: "AUC"}
+    measures = [name for name in (front[0].measures if front else COLUMNS)]
+    said = [named.get(name, name.replace("_", " ")) for name in measures]
+    metric = next(name for name in measures if name != ACCURACY.column)
+    bare = remarks.undefended(map(trial_line, rows), metric)
     shown = {row.trial for row in front}
     beside = [row for row in rows if bare and row.trial == bare["trial"] and row.trial not in shown]
+    more = remarks.beside(map(trial_line, [*front, *beside]), metric)
+    head = ["trial", "digest", "defense", "knobs", "test accuracy", "max attack AUC"]
+    head += [*more.values(), "worst attack", "reference AUC", "epsilon"]
+    head += [*(f"confirmed {name}" for name in said), *(f"change of {name}" for name in said)]
     lines = [
         [
             *_name(row),
@@ -206,14 +203,15 @@ def _front_table(rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[s
             strength(row.knobs),
             _said(row, ACCURACY.column),
             _said(row, AUC.column),
+            *(_said(row, name) for name in more),
         ]
         + [row.worst_attack, _said(row, columns.MAX_REFERENCE), _budget(row)]
-        + [_said(confirmed.get(row.digest), name) for name in COLUMNS]
-        + [_change(row, confirmed.get(row.digest), name) for name in COLUMNS]
-        + [remarks.remark(trial_line(row), bare, AUC.column, shown)]
+        + [_said(confirmed.get(row.digest), name) for name in measures]
+        + [_change(row, confirmed.get(row.digest), name) for name in measures]
+        + [remarks.remark(trial_line(row), bare, metric, shown)]
         for row in [*front, *beside]
     ]
-    return _table(head, lines)
+    return _table([*head, "remark"], lines)
 
 
 def _budget(row: Row) -> str:
@@ -253,8 +251,8 @@ def _limits(rows: Sequence[Row], front: Sequence[Row], confirmed: Mapping[str, R
         "An AUC is that of the attacks that ran, not of every attack there could be: a low one is "
         "no proof of privacy.",
         "An AUC is an average over records. Single records can be far more exposed than it says; "
-        "see the TPR at low FPR in attacks.csv, which is empty where there are too few non-members "
-        "to say.",
+        "see the TPR at low FPR, which is empty where there are too few non-members to say, plant "
+        "canaries, and ask for single records (`raymia scores DIR --trial N --records`).",
         "The intervals are of the records, given the trained models. How much another training run "
         "would differ is seen in the spread over targets and in `raymia confirm`.",
     ]

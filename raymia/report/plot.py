@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raymia.point import columns
-from raymia.point.objectives import ACCURACY, AUC, COLUMNS
+from raymia.point.objectives import ACCURACY, AUC, GUESSING
 from raymia.results.row import Row
 from raymia.verdict.learning import MAJORITY
 
@@ -69,18 +69,24 @@ def _draw(
     ]
     if again:
         _scatter(axes, again, label="confirmed", marker="x", color="crimson", markersize=8)
-    axes.axhline(0.5, color="grey", linestyle="--", linewidth=1)
+    guessing = GUESSING.get(_measure(rows), 0.0)
+    axes.axhline(guessing, color="grey", linestyle="--", linewidth=1)
     constant = [share for row in whole if (share := row.numbers.get(MAJORITY)) is not None]
     if constant:
         label = "a constant answer"
-        axes.plot(constant[:1], [0.5], "+", color="grey", markersize=11, label=label)
+        axes.plot(constant[:1], [guessing], "+", color="grey", markersize=11, label=label)
     axes.set_xlabel("test accuracy")
-    axes.set_ylabel("max attack AUC")
+    axes.set_ylabel(_measure(rows).replace("_", " "))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
+def _measure(rows: Sequence[Row]) -> str:
+    """What stands on the y axis."""
+    return rows[0].objective if rows else AUC.column
+
+
 def _point(row: Row) -> tuple[float, float] | None:
-    x, y = (row.numbers.get(name) for name in COLUMNS)
+    x, y = (row.numbers.get(name) for name in row.measures[:2])
     return None if x is None or y is None else (x, y)
 
 
@@ -91,7 +97,7 @@ def _plain(text: str) -> str:
 
 def _scatter(axes: Any, rows: Sequence[Row], **style: Any) -> None:
     x, y = zip(*[point for row in rows if (point := _point(row))], strict=True)
-    bars = {"xerr": _bars(rows, ACCURACY.column, x), "yerr": _bars(rows, AUC.column, y)}
+    bars = {"xerr": _bars(rows, ACCURACY.column, x), "yerr": _bars(rows, _measure(rows), y)}
     axes.errorbar(x, y, **bars, linestyle="none", elinewidth=0.6, alpha=0.8, **style)
 
 
@@ -113,5 +119,5 @@ def _inline(svg: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     return svg.replace(
-        "<svg", '<svg role="img" aria-label="test accuracy against max attack AUC"', 1
+        "<svg", '<svg role="img" aria-label="test accuracy against the attacks\' strength"', 1
     ).strip()

@@ -42,6 +42,12 @@ def front(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
     return frame.iloc[fronts.front([(a, b) for a, b in numbers.to_numpy().tolist()])]
 
 
+def objective(frame: pd.DataFrame) -> str:
+    """What the sweep of these trials weighs the accuracy against."""
+    known = frame["objective"].dropna() if "objective" in frame else []
+    return str(known.iloc[0]) if len(known) else AUC
+
+
 def read(folder: Path | str | Location) -> pd.DataFrame:
     """`trials.csv`, with the `confirmed_*` columns of `pareto.csv` where there are any; unknown
     cells are NaN or NA.
@@ -110,22 +116,23 @@ def query(
     max_auc: float | None = None,
     min_accuracy: float | None = None,
     where: Mapping[str, Any] | None = None,
-    metric: str = AUC,
+    metric: str | None = None,
     every: bool = False,
 ) -> pd.DataFrame:
     """The points of the front that satisfy every condition, best accuracy first; with `every`
     all trials that do, in order, those without numbers included.
 
-    `metric` replaces the maximum over attacks by another column (`auc.lira`, or `lira` for
-    short) and draws the front anew; `max_auc` then bounds that column. `where` keeps those whose
-    cells have these values, exactly or as the tables show them. Raises SweepError naming a
-    column that is not there or cannot be a metric, and the nearest one; on a bound that is NaN.
+    `metric` replaces what the sweep is searched by (the maximum AUC over attacks) by another
+    column (`auc.lira`, or `lira` for short) and draws the front anew; `max_auc` then bounds that
+    column. `where` keeps those whose cells have these values, exactly or as the tables show them.
+    Raises SweepError naming a column that is not there or cannot be a metric, and the nearest
+    one; on a bound that is NaN.
     """
     for name, bound in (("max_auc", max_auc), ("min_accuracy", min_accuracy)):
         if bound is not None and math.isnan(bound):
             raise SweepError(f"{name}: got nan; a number is allowed")
     frame = source if isinstance(source, pd.DataFrame) else read(source)
-    metric = _metric(frame, metric)
+    metric = _metric(frame, objective(frame) if metric is None else metric)
     best = frame.sort_values("trial", kind="stable") if every else front(frame, minimise=metric)
     if max_auc is not None:
         best = best[best[metric] <= max_auc]
@@ -140,7 +147,7 @@ def _metric(frame: pd.DataFrame, given: str) -> str:
     """The column that `given` names. Raises SweepError where no front can be drawn with it."""
     name = _column(frame, columns.full(given, frame.columns), given)
     # empty where no trial has finished: then no point is on the front, and nothing is wrong
-    if name == AUC:
+    if name == objective(frame):
         return name
     if name == ACCURACY:
         problem = "is what the metric is weighed against"

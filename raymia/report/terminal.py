@@ -53,7 +53,7 @@ def print_front(found: "pd.DataFrame", trials: "pd.DataFrame", metric: str) -> N
     shown = {r["trial"] for r in lines}
     if bare is not None and bare["trial"] not in shown:
         lines = [*lines, dict(bare)]
-    rows = []
+    rows, beside = [], remarks.beside(lines, metric)
     for r in lines:
         own = tuple(f"{part}." for part in r["defense"].split("+"))
         knobs = strength({k: v for k, v in r.items() if k.startswith(own) and v is not None})
@@ -65,13 +65,14 @@ def print_front(found: "pd.DataFrame", trials: "pd.DataFrame", metric: str) -> N
                 knobs,
                 interval(r, ACCURACY.column),
                 interval(r, metric),
+                *(interval(r, name) for name in beside),
                 r.get("worst_attack") or "",
                 epsilon,
                 remarks.remark(r, bare, metric, shown),
             ]
         )
-    head = ["trial", "defense", "knobs", ACCURACY.column, metric, "worst_attack", "epsilon"]
-    table([*head, "remark"], rows)
+    head = ["trial", "defense", "knobs", ACCURACY.column, metric, *beside]
+    table([*head, "worst_attack", "epsilon", "remark"], rows)
 
 
 def interval(record: Mapping[str, Any], name: str) -> str:

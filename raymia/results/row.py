@@ -51,6 +51,7 @@ class Row:
     versions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     account: str = ""  # the digest of what was read of the data, in account.json
+    objective: str = objectives.AUC.column  # what its sweep weighs the accuracy against
 
     def __post_init__(self) -> None:
         if not _DIGEST.fullmatch(self.digest):
@@ -71,9 +72,15 @@ class Row:
     def values(self) -> Values:
         """Its value of each objective; none where it is not done."""
         first, second = (
-            self.numbers.get(name) if self.state == "done" else None for name in objectives.COLUMNS
+            self.numbers.get(name) if self.state == "done" else None for name in self.measures[:2]
         )
         return first, second
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The columns that it is judged by, the two objectives first; the AUC is always shown."""
+        names = (objectives.ACCURACY.column, self.objective, objectives.AUC.column)
+        return tuple(dict.fromkeys(names))
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -74,12 +74,13 @@ def trial_columns(rows: Sequence[Row]) -> list[str]:
     numbers = _names(row.numbers for row in rows)
     aucs = [columns.auc(attack) for attack in columns.attacks(numbers)]
     fixed = [*_HEAD, *_names(row.knobs for row in rows), *_SIZES, *_RESULT, *aucs, *_BUDGET]
-    return [*fixed, *_names([dict.fromkeys(numbers)], fixed), "notes"]
+    other = any(row.objective != objectives.AUC.column for row in rows)
+    return [*fixed, *_names([dict.fromkeys(numbers)], fixed), *["objective"] * other, "notes"]
 
 
 def trial_line(row: Row) -> Line:
     """The cells of a row in `trials.csv`, typed."""
-    named = {name: getattr(row, name) for name in (*_HEAD, *_SIZES, "worst_attack")}
+    named = {name: getattr(row, name) for name in (*_HEAD, *_SIZES, "worst_attack", "objective")}
     return row.numbers | row.knobs | named | {"notes": "; ".join(row.notes)}
 
 
@@ -107,10 +108,12 @@ def tables(rows: Sequence[Row], confirmed: Sequence[Row] = ()) -> dict[str, str]
 def _confirmed_columns(confirmed: Sequence[Row]) -> list[str]:
     if not confirmed:
         return []
-    names = [name for column in objectives.COLUMNS for name in columns.with_ends(column)]
-    return [columns.confirmed(name) for name in (*names, objectives.UPPER)] + [
-        columns.change(name) for name in objectives.COLUMNS
-    ]
+    measures = dict.fromkeys(name for row in confirmed for name in row.measures)
+    names = [name for column in measures for name in columns.with_ends(column)]
+    uppers = [objectives.upper(name) for name in objectives.MAXIMA]
+    known = {name for row in confirmed for name in row.numbers}
+    names += [name for name in uppers if name in known]
+    return [*map(columns.confirmed, names), *map(columns.change, measures)]
 
 
 def _confirmation(row: Row, confirmed: Mapping[str, Row]) -> Line:
@@ -120,9 +123,9 @@ def _confirmation(row: Row, confirmed: Mapping[str, Row]) -> Line:
     if row.digest not in confirmed:
         return {}
     numbers, out = confirmed[row.digest].numbers, Line()
-    for column in objectives.COLUMNS:
+    for column in row.measures:
         out |= {columns.confirmed(name): numbers.get(name) for name in columns.with_ends(column)}
         found, seen = numbers.get(column), row.numbers.get(column)
         out[columns.change(column)] = None if found is None or seen is None else found - seen
-    out[columns.confirmed(objectives.UPPER)] = numbers.get(objectives.UPPER)
-    return out
+    uppers = map(objectives.upper, objectives.MAXIMA)
+    return out | {columns.confirmed(name): numbers.get(name) for name in uppers}

@@ -120,7 +120,7 @@ def keep_split(world: World, data: Data, root: Path) -> None:
     """Writes split.npz beside the signals."""
     split, store = world.split, _store(world, root)
     arrays = {
-        "records": np.arange(len(data)),
+        "records": data.rows,
         "labels": data.y,
         "member": split.member,
         "role": split.role,

@@ -14,9 +14,10 @@ from raymia.attack import attack
 from raymia.errors import SweepError
 from raymia.point import catalog
 from raymia.point.catalog import Knob
+from raymia.point.objectives import ACCURACY, PRIVACY
 from raymia.point.point import plain
 from raymia.point.space import Choice, Part, Range, frozen
-from raymia.records.canaries import KINDS
+from raymia.records.canaries import KINDS, MISLABELLED, STANDARD
 from raymia.study.strict_yaml import Node, show
 from raymia.training import recipe
 
@@ -341,8 +342,24 @@ def resources(node: Node) -> None:
         )
 
 
-def canaries(node: Node) -> dict[str, int]:
-    """How many records of each kind are planted; kinds of which there are none are left out."""
+def objective(node: Node) -> dict[str, str]:
+    """The columns that a sweep weighs against each other."""
+    given = node.mapping()
+    options = {"accuracy": (ACCURACY.column,), "privacy": PRIVACY}
+    all_known(given, options)
+    return {key: one_of(child, options[key]) for key, child in given.items()}
+
+
+def canaries(node: Node, targets: int) -> dict[str, int]:
+    """How many records of each kind are planted; kinds of which there are none are left out.
+
+    `standard`: mislabelled ones, as many as let all targets together resolve an FPR of 1%.
+    """
+    if node.value == "standard":
+        return {MISLABELLED: -(-STANDARD // targets)}
+    if node.value is not None and not isinstance(node.value, dict):
+        near = catalog.nearest(node.value, ("standard",))
+        raise node.refuse(f"{near}standard, or how many of each kind, is allowed")
     given = {} if node.value is None else node.mapping()
     all_known(given, KINDS)
     for child in given.values():

@@ -6,14 +6,14 @@ from dataclasses import MISSING, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from raymia.errors import SweepError
 from raymia.point import catalog, columns, origins
+from raymia.point.objectives import ACCURACY, AUC, CANARY, EPSILON
 from raymia.point.point import Point as Point
 from raymia.point.point import plain
 from raymia.point.schedule import Training
 from raymia.point.space import Choice, Domain, Part, Range, Scalar
 from raymia.study import lanes, reading, strict_yaml
-from raymia.study.strict_yaml import Node, show
+from raymia.study.strict_yaml import Node
 
 if TYPE_CHECKING:
     from raymia.records.data import Data
@@ -27,14 +27,12 @@ _KEYS = tuple(
 # keys of `search` that this version leaves empty
 _LATER: dict[str, Any] = {"race": None, "from": [], "constraints": {}}
 _MOST = {"models": 4096, "trainings": 10_000_000, "epochs": 100_000, "batch_size": 10**7}
-_GROWS = re.compile(r"search\.trials|protocol\.\w+\.(models|shadows)")
-_CHANGES = re.compile(r"(attacks|resources|keep_signals)(\..*)?")
 
 
 @dataclass(frozen=True)
 class Search:
     """How points are suggested: each sees the rows `lag` or more before it, so at most `lag`
-    trials run at once.
+    trials run at once. `objective`: the columns of the front, more `accuracy` for less `privacy`.
     """
 
     trials: Annotated[int, Range(1, 1000, least=1, most=100_000)] = 24
@@ -44,6 +42,9 @@ class Search:
     race: None = None
     warm: tuple[str, ...] = ()  # `from` in the file
     constraints: Mapping[str, Any] = field(default_factory=dict)
+    objective: Mapping[str, str] = field(
+        default_factory=lambda: {"accuracy": ACCURACY.column, "privacy": AUC.column}
+    )
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,8 @@ def _sweep(tree: Node) -> Sweep:
             .mapping()["augment"]
             .refuse(f"none is allowed: the records of {dataset.name} are no images")
         )
-    search = Search(**reading.fields(node("search"), Search, _LATER))
+    canaries = reading.canaries(node("canaries"), drawn.shape[1])
+    search = _search(node("search"), canaries)
     if search.trials * drawn.shape[0] > _MOST["trainings"]:
         raise (
             node("search")
@@ -290,7 +292,7 @@ def _sweep(tree: Node) -> Sweep:
         search=search,
         resources=_resources(node("resources")),
         keep_signals=reading.one_of(node("keep_signals", "all"), ("all", "front", "none")),
-        canaries=reading.canaries(node("canaries")),
+        canaries=canaries,
         left_out=left_out,
     )
 
@@ -318,6 +320,18 @@ def _name(node: Node) -> str:
     return node.value
 
 
+def _search(node: Node, canaries: Mapping[str, int]) -> Search:
+    given = dict(node.mapping())
+    asked = given.pop("objective", Node(None, node.where))
+    values = reading.fields(replace(node, value=given), Search, _LATER)
+    if asked.value is None:
+        return Search(**values)
+    weighed = {**Search().objective, **reading.objective(asked)}
+    if weighed["privacy"] in (CANARY, EPSILON) and not canaries:
+        raise asked.mapping()["privacy"].refuse("that is allowed with canaries: they show it")
+    return Search(**values, objective=weighed)
+
+
 def _resources(node: Node) -> Resources:
     asked = Resources(**reading.fields(node, Resources))
     reading.resources(node)
@@ -342,55 +356,3 @@ def _training(node: Node) -> tuple[dict[str, Any], int | str]:
         if values[key] > _MOST[key]:
             raise given[key].refuse(f"at most {_MOST[key]} is allowed")
     return values, fused.value
-
-
-def changed(old: Any, new: Any, at: str = "") -> list[str]:
-    """The dotted keys in which two resolved sweeps differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        pairs = [(key, old.get(key, ...), new.get(key, ...)) for key in dict.fromkeys([*old, *new])]
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = [(str(i), a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
-    else:
-        return [at] if old != new or isinstance(old, bool) != isinstance(new, bool) else []
-    return [key for name, a, b in pairs for key in changed(a, b, f"{at}.{name}" if at else name)]
-
-
-def check_continues(old: Mapping[str, Any], sweep: Sweep) -> None:
-    """Raises SweepError, naming the keys, where a folder that holds the resolved `old` cannot
-    go on with `sweep`.
-    """
-    new, bad = sweep.resolved(), []
-    for key in changed(old, new):
-        before, after = _at(old, key), _at(new, key)
-        grows = (
-            bool(_GROWS.fullmatch(key))
-            and isinstance(before, int)
-            and isinstance(after, int)
-            and after > before
-        )
-        # the device is part of every point
-        moves = key == "resources.gpu" and bool(before) != bool(after)
-        if moves or not (grows or _CHANGES.fullmatch(key)):
-            bad.append(f"{key} was {show(before)} and is {show(after)}")
-    if bad:
-        allowed = (
-            "search.trials (up), models (up), attacks, resources (on the same kind of device), "
-            "keep_signals"
-        )
-        said = "; ".join(bad)
-        raise SweepError(
-            f"the results folder holds another sweep: {said}; may change: {allowed}; or name "
-            "another --out"
-        )
-
-
-def _at(tree: Any, key: str) -> Any:
-    for name in key.split("."):
-        tree = (
-            tree[int(name)]
-            if isinstance(tree, list)
-            else tree.get(name)
-            if isinstance(tree, Mapping)
-            else None
-        )
-    return tree

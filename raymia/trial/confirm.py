@@ -18,7 +18,7 @@ from raymia.attack import attack as attacks
 from raymia.attack.attack import column
 from raymia.errors import RaymiaError, SweepError
 from raymia.point import columns
-from raymia.point.objectives import ACCURACY, COLUMNS, UPPER
+from raymia.point.objectives import ACCURACY, AUC, MAXIMA, PRIVACY, TPR, upper
 from raymia.point.point import Point
 from raymia.records.data import Data
 from raymia.results.folder import Folder
@@ -29,7 +29,7 @@ from raymia.verdict.maximum import largest_upper
 
 FIRST = 1_000_000  # the replicate of the first fresh draw; a search never gets that far
 SEEDS = 5
-MEANS = ("train_accuracy", *COLUMNS, "plain_max_auc", learning.MAJORITY)
+MEANS = ("train_accuracy", ACCURACY.column, *PRIVACY, "plain_max_auc", learning.MAJORITY)
 
 Map = Callable[..., Iterable[Any]]
 
@@ -93,7 +93,7 @@ def run(
         for row in wanted(folder, digests)
         if row.digest not in held
         or held[row.digest].numbers["seeds"] != seeds
-        or UPPER not in held[row.digest].numbers
+        or upper(TPR.column) not in held[row.digest].numbers
     ]
     fresh = [point for row in missing for point in points(row, seeds)]
     if fresh:
@@ -105,7 +105,7 @@ def run(
         for row in missing:
             made = combine(row, [next(found) for _ in range(seeds)])
             folder.confirm(made)
-            known = ((name, made.numbers[name]) for name in COLUMNS)
+            known = ((name, made.numbers[name]) for name in row.measures)
             numbers = (f"{name} {value:.3f}" for name, value in known if value is not None)
             say(f"trial {row.trial} confirmed: {row.defense}: {', '.join(numbers)}")
     finally:  # where it was stopped, what is confirmed stands in the CSVs
@@ -130,9 +130,9 @@ def combine(seen: Row, fresh: Sequence[Row]) -> Row:
     """One row with the seen one's digest whose numbers are means over the fresh draws.
 
     Intervals are t intervals over the draws, which hold the chance of training and of drawing
-    records; of one draw, its own. Every attack's draws are kept: `max_attack_auc_upper` is the
-    largest of their upper ends. Raises RaymiaError where no draw has a number; those that
-    failed are named in the notes.
+    records; of one draw, its own. Every attack's draws are kept: `max_attack_auc_upper`, and those
+    of the other maxima, are the largest of their upper ends. Raises RaymiaError where no draw has
+    a number; those that failed are named in the notes.
     """
     done = [row for row in fresh if row.state == "done"]
     if not done:
@@ -141,14 +141,20 @@ def combine(seen: Row, fresh: Sequence[Row]) -> Row:
             f"{fresh[0].reason}"
         )
     numbers: dict[str, float | None] = {"seeds": float(len(fresh))}
-    counted = [columns.auc(name) for name in _counted(seen) if columns.auc(name) in done[0].numbers]
-    for name in (*MEANS, *counted):
+    counted = {
+        of: [columns.measured(measure, name) for name in _counted(seen)]
+        for of, measure in MAXIMA.items()
+    }
+    every = (name for names in counted.values() for name in names if name in done[0].numbers)
+    for name in (*MEANS, *every):
         values = [value for row in done if (value := row.numbers.get(name)) is not None]
         numbers[name] = sum(values) / len(values) if values else None
         ends = metrics.spread_interval(values) if len(values) > 1 else None
         own = [done[0].numbers.get(end) for end in columns.ends(name)]
         numbers |= dict(zip(columns.ends(name), ends or own, strict=True))
-    numbers[UPPER] = largest_upper([numbers[columns.ends(name)[1]] for name in counted])
+    for of, names in counted.items():
+        highs = [numbers[columns.ends(name)[1]] for name in names if name in numbers]
+        numbers[upper(of)] = largest_upper(highs)
     failed = [
         f"replicate {row.point['replicate']}: {row.reason}" for row in fresh if row.state != "done"
     ]
@@ -170,21 +176,31 @@ def _counted(row: Row) -> list[str]:
 
 
 def passes(
-    folder: Folder, max_auc: float, min_accuracy: float = 0.0, digests: Sequence[str] | None = None
+    folder: Folder,
+    max_auc: float | None = None,
+    min_accuracy: float = 0.0,
+    digests: Sequence[str] | None = None,
+    max_tpr: float | None = None,
 ) -> list[Row]:
     """The confirmed points of the front that the gate lets through, most accurate first.
 
-    The largest upper end of the confirmed attacks is at most `max_auc`, the confirmed test
-    accuracy at least `min_accuracy`.
+    The largest upper end of the confirmed attacks is at most `max_auc`, and of their TPR at 1%
+    FPR at most `max_tpr`, where they are given; the confirmed test accuracy is at least
+    `min_accuracy`.
     """
+    most = {AUC.column: max_auc, TPR.column: max_tpr}
     on_front = {row.digest for row in front(folder, digests)}
 
     def good(row: Row) -> bool:
-        upper, accuracy = (row.numbers.get(name) for name in (UPPER, ACCURACY.column))
+        accuracy = row.numbers.get(ACCURACY.column)
+        ends = [
+            (row.numbers.get(upper(name)), bound)
+            for name, bound in most.items()
+            if bound is not None
+        ]
         return (
-            upper is not None
+            all(end is not None and end <= bound for end, bound in ends)
             and accuracy is not None
-            and upper <= max_auc
             and accuracy >= min_accuracy
             and not learning.useless(row.numbers)
         )

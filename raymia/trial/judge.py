@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from raymia.attack.attack import Attack
+from raymia.attack.attack import SHADOWS, Attack
+from raymia.attack.calibration import by_class
 from raymia.attack.learned import Learned
 from raymia.errors import RaymiaError
 from raymia.records.split import Ints, Split
@@ -26,7 +27,8 @@ class Verdict:
     """Of one attack and target: scores [S] (NaN where nothing was asked), the line of
     attacks.csv, what of it is the attack's own, and what a reader must know. `reference_auc`:
     how well it tells the records that the defense held out from non-members; None where there
-    are none, or it cannot be made on them.
+    are none, or it cannot be made on them. `calibrated` [S]: the same scores in the same order on
+    a scale that all targets share, where one is known.
     """
 
     column: str
@@ -36,6 +38,12 @@ class Verdict:
     extra: dict[str, float]
     note: str
     reference_auc: float | None = None
+    calibrated: Array | None = None
+
+    @property
+    def common(self) -> Array:
+        """The scores [S] on a scale that all targets share, as far as one is known."""
+        return self.scores if self.calibrated is None else self.calibrated
 
 
 def verdicts(
@@ -78,17 +86,16 @@ def verdicts(
             )
         asked_of = order[view.asked]
         member, own = signals.split.member[signals.split.targets[t], asked_of], ~planted[asked_of]
-        line = metrics.judge(
-            score[own], member[own], _threshold(attack, view, rng(t, "threshold"))
-        ).line()
-        scores = np.full(len(view.labels), np.nan)
-        scores[asked_of] = score
+        cut, places = _seen(attack, view, score, rng(t, "threshold"))
+        line = metrics.judge(score[own], member[own], cut).line()
+        scores, calibrated = np.full((2, len(view.labels)), np.nan)
+        scores[asked_of], calibrated[asked_of] = score, score if places is None else places
         extra = attack.numbers(score[own], member[own])
         outside = own & ~member
         if len(rows) and not learned:
             of_held, score = _on(attack, view, rows, rng(t))
         area = _area(of_held, score[outside]) if len(rows) and len(score) == len(own) else None
-        out.append(Verdict(column, t, scores, {**line, **extra}, extra, note, area))
+        out.append(Verdict(column, t, scores, {**line, **extra}, extra, note, area, calibrated))
     return out
 
 
@@ -128,15 +135,23 @@ def _area(inside: Array, outside: Array) -> float | None:
     return metrics.auc(score, np.arange(len(score)) < len(inside))
 
 
-def _threshold(attack: Attack, view: View, rng: np.random.Generator) -> float | None:
-    """The attack's own, else the best one on a shadow that stands in for the target; never from
-    the target itself.
+def _seen(
+    attack: Attack, view: View, score: Array, rng: np.random.Generator
+) -> tuple[float | None, Array | None]:
+    """What a shadow that stands in for the target teaches of its scores, never the target itself:
+    the threshold, and each score's [A] place among the stand-in's non-members.
+
+    Places make one threshold right for all targets. None: an attack with a threshold of its own
+    has its scores on a common scale already, and without a stand-in they stay as they are.
     """
     cut = attack.cut(view)
     if cut is not None or not len(view.member):
-        return cut
+        return cut, None
     stand_in, known = view.as_target(0)
     # with four models no shadow is left for the one that stands in: the decision stays unknown
-    if not len(stand_in.member) and attack.traits().wants & {"in_shadows", "out_shadows"}:
-        return None
-    return metrics.best_threshold(attack.score(stand_in, rng), known)
+    if not len(stand_in.member) and attack.traits().wants & SHADOWS:
+        return None, None
+    seen = np.asarray(attack.score(stand_in, rng), np.float64)
+    one = np.zeros(len(score))
+    places = by_class(score, one, seen[~known], one[: int((~known).sum())])
+    return metrics.best_threshold(seen, known), places

@@ -158,12 +158,15 @@ def needs(world: World) -> tuple[str, ...]:
 
 
 def calls(world: World) -> list[Call]:
-    """Every attack on every target that a trial makes, in the order of its columns."""
+    """Every attack on every target that a trial makes, in the order of its columns. The plain
+    attacker makes those that use shadows: the others would say the same again.
+    """
     every = tuple(range(len(world.split.targets)))
     return [
         Call(world, group, part, plain)
         for plain in ([False] if world.point.attacker == "adaptive" else [False, True])
         for part in apply(world)
+        if not plain or attacks.traits(part).wants & attacks.SHADOWS
         for group in ([every] if attacks.make(part).fused else [(t,) for t in every])
     ]
 

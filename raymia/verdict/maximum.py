@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from raymia.point import columns
-from raymia.point.objectives import AUC, UPPER
+from raymia.point.objectives import AUC
+from raymia.point.objectives import upper as upper_of
 from raymia.verdict.metrics import (
     ROUNDING,
     Bools,
@@ -56,7 +57,7 @@ class Summary:
     def numbers(self) -> dict[str, float | None]:
         """The numeric cells of `trials.csv`."""
         out = cells(AUC.column, self.max_attack) | {"plain_max_auc": self.plain_max_auc}
-        out[UPPER] = self.upper
+        out[upper_of(AUC.column)] = self.upper
         for name, mean in self.attacks.items():
             low, high = mean.over_targets or (None, None)
             out |= columns.interval(columns.auc(name), mean.rate.value, mean.rate.lo, mean.rate.hi)

@@ -15,7 +15,7 @@ from raymia.errors import SweepError
 from raymia.point import catalog
 from raymia.point.schedule import Training
 from raymia.point.space import Part
-from raymia.study import lanes, strict_yaml, sweep
+from raymia.study import continues, lanes, strict_yaml, sweep
 from raymia.study.sweep import Point, Sweep
 
 # ---- points ------------------------------------------------------------------------------------
@@ -169,8 +169,8 @@ FORBIDDEN = {
 
 @pytest.mark.parametrize("spelled", ALLOWED)
 def test_a_folder_may_go_on_with_this_changed(spelled: str) -> None:
-    assert sweep.changed(resolved(), resolved(spelled))
-    sweep.check_continues(resolved(), sweep.parse(GOOD, "x", [spelled]))
+    assert continues.changed(resolved(), resolved(spelled))
+    continues.check_continues(resolved(), sweep.parse(GOOD, "x", [spelled]))
 
 
 @pytest.mark.parametrize("spelled", FORBIDDEN)
@@ -180,23 +180,23 @@ def test_a_folder_may_not_go_on_with_that_changed(spelled: str) -> None:
     )
     base = resolved("protocol.coin.models=12") if "models=10" in spelled else resolved()
     with pytest.raises(SweepError) as caught:
-        sweep.check_continues(base, new)
+        continues.check_continues(base, new)
     key = FORBIDDEN[spelled] or "protocol.coin.models"
     assert f"another sweep: {key}" in str(caught.value) and "may change" in str(caught.value)
 
 
 def test_changed_names_the_dotted_keys() -> None:
-    assert sweep.changed(resolved(), resolved()) == []
-    assert sweep.changed(resolved(), resolved("search.seed=1", "training.epochs=6")) == [
+    assert continues.changed(resolved(), resolved()) == []
+    assert continues.changed(resolved(), resolved("search.seed=1", "training.epochs=6")) == [
         "training.epochs",
         "search.seed",
     ]
-    assert sweep.changed({"a": [1, {"b": 1}]}, {"a": [1, {"b": True}]}) == ["a.1.b"]
+    assert continues.changed({"a": [1, {"b": 1}]}, {"a": [1, {"b": True}]}) == ["a.1.b"]
 
 
 def test_the_resolved_file_goes_on_with_itself() -> None:
     study = sweep.parse(GOOD)
-    sweep.check_continues(
+    continues.check_continues(
         strict_yaml.parse(sweep.dump(study.resolved()), "sweep.yaml").plain(), study
     )
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from raymia.point.objectives import COLUMNS, OBJECTIVES
+from raymia.point.objectives import ACCURACY, OBJECTIVES
 from raymia.point.point import Point
 from raymia.report.export import entries
 from raymia.results.folder import Folder
@@ -32,7 +32,7 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
         with warnings.catch_warnings():
             # it means the names
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(list(COLUMNS))
+            study.set_metric_names([ACCURACY.column, asked.search.objective["privacy"]])
         for row in rows:
             outcome = search.Outcome.of(row)
             arm, knobs = search.locate(asked, Point.from_json(row.point).recipe)

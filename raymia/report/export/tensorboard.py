@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from raymia.point.objectives import COLUMNS
 from raymia.report.export import entries
 from raymia.results.folder import Folder
 from raymia.results.row import Row
@@ -22,5 +21,5 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
                 run_name=f"trial-{row.trial}-{row.digest[:8]}",
                 global_step=row.trial,
             )
-            for name in sorted(set(COLUMNS) & metrics.keys()):
+            for name in sorted(set(row.measures) & metrics.keys()):
                 board.add_scalar(name, metrics[name], row.trial)
