@@ -345,10 +345,10 @@ def test_choosing_by_its_closed_form(correlation: float) -> None:
     """
     two = np.array([[1.0, 0.0], [correlation, math.sqrt(1 - correlation**2)]])
     closed = math.sqrt(1 + (1 - correlation) / math.pi)
-    assert maximum._choosing(two) == pytest.approx(closed, abs=0.01)
-    assert maximum._choosing(np.repeat(two, [9, 1], axis=0)) == pytest.approx(closed, abs=0.01)
-    assert maximum._choosing(np.repeat(two, [9, 0], axis=0)) == pytest.approx(1.0, abs=0.01)
-    assert maximum._choosing(two[:1]) == maximum._choosing(0 * two) == 1.0
+    assert maximum.dependence(two) == pytest.approx(closed, abs=0.01)
+    assert maximum.dependence(np.repeat(two, [9, 1], axis=0)) == pytest.approx(closed, abs=0.01)
+    assert maximum.dependence(np.repeat(two, [9, 0], axis=0)) == pytest.approx(1.0, abs=0.01)
+    assert maximum.dependence(two[:1]) == maximum._choosing(0 * two) == 1.0
 
 
 def test_scores_of_too_few_targets_are_refused() -> None:

@@ -1,5 +1,6 @@
 """The scores of single records: those that the row was made of, from what the trial kept."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from raymia.results.row import Row
 from raymia.signals import world
 from raymia.study import sweep
 from raymia.trial import run as trial
-from raymia.trial.record_scores import scores
+from raymia.trial.record_scores import exposures, scores, share
 from raymia.verdict import metrics
 
 TEXT = """
@@ -56,8 +57,74 @@ def test_they_give_the_numbers_of_the_row(made: tuple[Row, Data, Path]) -> None:
         )
     planted = [s for s in found if s.canary and s.attack == "lira"]
     assert row.numbers["canary_auc.lira"] == metrics.auc(
-        [s.score for s in planted], [s.member for s in planted]
+        [s.calibrated for s in planted], [s.member for s in planted]
     )
+
+
+def test_a_common_scale_keeps_the_order_of_each_target(made: tuple[Row, Data, Path]) -> None:
+    found = [s for s in scores(made[0], made[2]) if s.attack == "lira"]
+    places = []
+    for target in {s.target for s in found}:
+        mine = sorted((s for s in found if s.target == target), key=lambda s: s.score)
+        assert (np.diff([s.calibrated for s in mine]) >= 0).all()
+        assert (np.diff([s.score for s in mine]) > 0).sum() == (
+            np.diff([s.calibrated for s in mine]) > 0
+        ).sum()
+        places += [s.calibrated for s in mine if not s.member]
+    # places among the non-members of another model, so about uniform for one's own
+    assert 0 < min(places) and max(places) < 1 and abs(np.mean(places) - 0.5) < 0.08
+
+
+def test_records_have_the_numbers_of_their_file(made: tuple[Row, Data, Path]) -> None:
+    row, data, root = made
+    whole = load(sweep.parse(TEXT.replace("{digits: {records: 160}}", "digits")).dataset, 0)
+    for s in list(scores(row, root))[:200]:
+        if not s.canary:
+            assert (whole.x[s.row] == data.x[s.record]).all() and s.row == data.rows[s.record]
+
+
+def test_how_exposed_a_record_is(made: tuple[Row, Data, Path]) -> None:
+    """The mean over targets of the evidence for what is true, by the strongest attack."""
+    row, data, root = made
+    found = exposures(row, root, "lira")
+    assert [one.evidence for one in found] == sorted((o.evidence for o in found), reverse=True)
+    judged = {}
+    for s in scores(row, root):
+        if s.attack == "lira":
+            judged.setdefault(s.record, []).append(s)
+    assert {one.record for one in found} == judged.keys()
+    for one in found:
+        mine = judged[one.record]
+        assert (one.targets, one.as_member) == (len(mine), sum(s.member for s in mine))
+        assert one.ratio == pytest.approx(np.exp(one.evidence)) and one.row == data.rows[one.record]
+        if one.targets == 2:
+            assert one.evidence_lo is not None and one.evidence_hi is not None
+            assert one.evidence_lo <= one.evidence <= one.evidence_hi
+    assert share(found, 0.0) == 1.0 and share(found, np.inf) == 0.0
+    assert share(found, found[0].ratio) == pytest.approx(1 / len(found))
+    # of a higher score the evidence for a member is more, and that for another is less
+    (call,) = [
+        c
+        for c in trial.calls(world.of(Point.from_json(row.point), len(data)))
+        if c.column == "lira" and c.targets == (0,)
+    ]
+    (verdict,) = trial.judge(root, call)
+    assert verdict.log_ratio is not None
+    on = np.isfinite(verdict.scores)
+    order = np.argsort(verdict.scores[on])
+    slope = np.diff(verdict.log_ratio[on][order])
+    assert (slope >= 0).all() or (slope <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("attack", "why"),
+    [("lora", "no 'lora'"), ("loss[threshold=known]", "no likelihood ratio here")],
+)
+def test_an_attack_without_a_likelihood_ratio_is_refused(
+    made: tuple[Row, Data, Path], attack: str, why: str
+) -> None:
+    with pytest.raises(SweepError, match=re.escape(why)):
+        exposures(made[0], made[2], attack)
 
 
 def test_records_are_named_once_with_their_membership_and_kind(

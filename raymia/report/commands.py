@@ -1,7 +1,7 @@
 """The commands that read a results folder: pareto, report, gate, scores, export."""
 
 import json
-from dataclasses import fields
+from dataclasses import astuple, fields
 from itertools import chain
 from pathlib import Path
 
@@ -173,10 +173,16 @@ def gate(
     help="The trial's number in trials.csv.",
 )
 @click.option("--canaries", is_flag=True, help="Planted records alone.")
-def scores(folder: Path | Location, number: int, canaries: bool) -> None:
+@click.option("--records", is_flag=True, help="One line a record: how exposed it is, most first.")
+@click.option("--attack", metavar="NAME", help="With --records: by another attack than the worst.")
+def scores(
+    folder: Path | Location, number: int, canaries: bool, records: bool, attack: str | None
+) -> None:
     """Print the score of every record, target and attack of a trial as CSV. Needs the trial's
     signals; never writes.
     """
+    if attack is not None and not records:
+        raise click.UsageError("--attack: it is allowed with --records")
     if not isinstance(folder, Path):
         raise SweepError(f"{folder}: scores are made from a folder on a disk; copy it here first")
     rows = Folder(folder).rows()
@@ -185,6 +191,19 @@ def scores(folder: Path | Location, number: int, canaries: bool) -> None:
     row = next((row for row in rows if row.trial == number), None)
     if row is None:
         raise SweepError(f"--trial: got {number}; {folder} has no such trial")
+    if records:
+        exposed = record_scores.exposures(row, folder / "signals", attack, canaries)
+        told, least = record_scores.share(exposed), record_scores.EXPOSED
+        terminal.print_csv(
+            [field.name for field in fields(record_scores.Exposure)],
+            map(astuple, exposed),
+        )
+        click.echo(
+            f"{told:.1%} of {len(exposed)} records are told with a likelihood ratio of "
+            f"{least:g} or more; means over targets that share shadows",
+            err=True,
+        )
+        return
     names = [field.name for field in fields(record_scores.Score)]
     found = record_scores.scores(row, folder / "signals", canaries)
     # what is wrong is said before anything is printed

@@ -44,8 +44,8 @@ def front(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
 
 def objective(frame: pd.DataFrame) -> str:
     """What the sweep of these trials weighs the accuracy against."""
-    known = frame["objective"].dropna() if "objective" in frame else []
-    return str(known.iloc[0]) if len(known) else AUC
+    known = frame["objective"].dropna().tolist() if "objective" in frame else []
+    return str(known[0]) if known else AUC
 
 
 def read(folder: Path | str | Location) -> pd.DataFrame:

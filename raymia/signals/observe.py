@@ -139,11 +139,14 @@ def keep_split(world: World, data: Data, root: Path) -> None:
         store.put("split.npz", content)
 
 
-def kept(point: Point, root: Path) -> World:
-    """The world whose signals are kept. Raises FileNotFoundError where they are not."""
+def kept(point: Point, root: Path) -> tuple[World, list[int]]:
+    """The world whose signals are kept, and its records' numbers in the file. Raises
+    FileNotFoundError where they are not.
+    """
     arrays = _split(Store(Local(root), worlds.signals_key(point)), root)
     unit = arrays.get("unit")
-    return worlds.of(point, len(arrays["labels"]) if unit is None else tuple(unit.tolist()))
+    units = len(arrays["labels"]) if unit is None else tuple(unit.tolist())
+    return worlds.of(point, units), arrays["records"].tolist()
 
 
 def _split(store: Store, root: Path) -> dict[str, Array]:

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any
 
 from raymia.attack import attack as attacks
 from raymia.attack.attack import column
 from raymia.errors import RaymiaError, SweepError
 from raymia.point import columns
-from raymia.point.objectives import ACCURACY, AUC, MAXIMA, PRIVACY, TPR, upper
+from raymia.point.objectives import ACCURACY, AUC, EPSILON, MAXIMA, PRIVACY, TPR, upper
 from raymia.point.point import Point
 from raymia.records.data import Data
 from raymia.results.folder import Folder
@@ -30,6 +31,9 @@ from raymia.verdict.maximum import largest_upper
 FIRST = 1_000_000  # the replicate of the first fresh draw; a search never gets that far
 SEEDS = 5
 MEANS = ("train_accuracy", ACCURACY.column, *PRIVACY, "plain_max_auc", learning.MAJORITY)
+
+# what a mean can be that is no rate
+_WITHIN = {"advantage": (-1.0, 1.0), EPSILON: (0.0, inf)}
 
 Map = Callable[..., Iterable[Any]]
 
@@ -149,7 +153,8 @@ def combine(seen: Row, fresh: Sequence[Row]) -> Row:
     for name in (*MEANS, *every):
         values = [value for row in done if (value := row.numbers.get(name)) is not None]
         numbers[name] = sum(values) / len(values) if values else None
-        ends = metrics.spread_interval(values) if len(values) > 1 else None
+        within = next((w for start, w in _WITHIN.items() if name.startswith(start)), (0.0, 1.0))
+        ends = metrics.spread_interval(values, within=within) if len(values) > 1 else None
         own = [done[0].numbers.get(end) for end in columns.ends(name)]
         numbers |= dict(zip(columns.ends(name), ends or own, strict=True))
     for of, names in counted.items():

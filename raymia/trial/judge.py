@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from raymia.attack.attack import SHADOWS, Attack
-from raymia.attack.calibration import by_class
+from raymia.attack.calibration import by_class, logistic, odds
 from raymia.attack.learned import Learned
 from raymia.errors import RaymiaError
 from raymia.records.split import Ints, Split
@@ -28,7 +28,8 @@ class Verdict:
     attacks.csv, what of it is the attack's own, and what a reader must know. `reference_auc`:
     how well it tells the records that the defense held out from non-members; None where there
     are none, or it cannot be made on them. `calibrated` [S]: the same scores in the same order on
-    a scale that all targets share, where one is known.
+    a scale that all targets share; `log_ratio` [S]: the logarithm of how much more probable they
+    are of a member than of a non-member. None where no shadow could teach that.
     """
 
     column: str
@@ -39,6 +40,7 @@ class Verdict:
     note: str
     reference_auc: float | None = None
     calibrated: Array | None = None
+    log_ratio: Array | None = None
 
     @property
     def common(self) -> Array:
@@ -86,16 +88,28 @@ def verdicts(
             )
         asked_of = order[view.asked]
         member, own = signals.split.member[signals.split.targets[t], asked_of], ~planted[asked_of]
-        cut, places = _seen(attack, view, score, rng(t, "threshold"))
-        line = metrics.judge(score[own], member[own], cut).line()
-        scores, calibrated = np.full((2, len(view.labels)), np.nan)
-        scores[asked_of], calibrated[asked_of] = score, score if places is None else places
+        seen = _seen(attack, view, score, rng(t, "threshold"))
+        line = metrics.judge(score[own], member[own], seen.cut).line()
+        scores, calibrated, log_ratio = (
+            _over(len(view.labels), asked_of, of) for of in (score, seen.places, seen.log_ratio)
+        )
+        assert scores is not None
         extra = attack.numbers(score[own], member[own])
         outside = own & ~member
         if len(rows) and not learned:
             of_held, score = _on(attack, view, rows, rng(t))
         area = _area(of_held, score[outside]) if len(rows) and len(score) == len(own) else None
-        out.append(Verdict(column, t, scores, {**line, **extra}, extra, note, area, calibrated))
+        found_here = {**line, **extra}
+        out.append(Verdict(column, t, scores, found_here, extra, note, area, calibrated, log_ratio))
+    return out
+
+
+def _over(records: int, where: Ints, values: Array | None) -> Array | None:
+    """The values at these records [S], NaN at the others."""
+    if values is None:
+        return None
+    out = np.full(records, np.nan)
+    out[where] = values
     return out
 
 
@@ -135,23 +149,36 @@ def _area(inside: Array, outside: Array) -> float | None:
     return metrics.auc(score, np.arange(len(score)) < len(inside))
 
 
-def _seen(
-    attack: Attack, view: View, score: Array, rng: np.random.Generator
-) -> tuple[float | None, Array | None]:
-    """What a shadow that stands in for the target teaches of its scores, never the target itself:
-    the threshold, and each score's [A] place among the stand-in's non-members.
-
-    Places make one threshold right for all targets. None: an attack with a threshold of its own
-    has its scores on a common scale already, and without a stand-in they stay as they are.
+class _Seen(NamedTuple):
+    """What a shadow that stands in for the target teaches of the target's scores [A], never the
+    target itself: the threshold, each score's place among the stand-in's non-members, and its
+    log-likelihood ratio.
     """
+
+    cut: float | None
+    places: Array | None = None
+    log_ratio: Array | None = None
+
+
+def _seen(attack: Attack, view: View, score: Array, rng: np.random.Generator) -> _Seen:
+    """Places make one threshold right for all targets; an attack with a threshold of its own has
+    its scores on a common scale already.
+
+    The log-likelihood ratio is linear in the normal quantile of the place: a logistic regression
+    on the stand-in, less its prior odds. A network's score is one already.
+    """
+    from scipy.special import ndtri
+
     cut = attack.cut(view)
     if cut is not None or not len(view.member):
-        return cut, None
+        return _Seen(cut, None, score if isinstance(attack, Learned) else None)
     stand_in, known = view.as_target(0)
     # with four models no shadow is left for the one that stands in: the decision stays unknown
     if not len(stand_in.member) and attack.traits().wants & SHADOWS:
-        return None, None
+        return _Seen(None)
     seen = np.asarray(attack.score(stand_in, rng), np.float64)
-    one = np.zeros(len(score))
-    places = by_class(score, one, seen[~known], one[: int((~known).sum())])
-    return metrics.best_threshold(seen, known), places
+    outside = seen[~known]
+    own, its = (by_class(s, 0 * s, outside, 0 * outside) for s in (score, seen))
+    weights = logistic(ndtri(its)[:, None], known)
+    ratio = odds(ndtri(own)[:, None], weights) - np.log(known.sum() / (~known).sum())
+    return _Seen(metrics.best_threshold(seen, known), own, ratio)

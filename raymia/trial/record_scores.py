@@ -5,18 +5,25 @@ Nothing of this is stored. Attacks are deterministic, so they are made again on 
 the trial kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from raymia.attack.attack import column
 from raymia.errors import SweepError
+from raymia.point.catalog import suggest
 from raymia.point.point import Point
 from raymia.records.canaries import KINDS
 from raymia.results.row import Row
 from raymia.signals import observe
+from raymia.signals.world import World
 from raymia.trial import run as trial
+from raymia.trial.judge import Verdict
+from raymia.verdict.metrics import spread_interval
+
+EXPOSED = 10.0  # a likelihood ratio: ten times as probable of a member as of a non-member
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,8 @@ class Score:
     """What one attack said of one record at one target; higher means member.
 
     `target`: the index of the model, as in attacks.csv; `record`: its place among the sweep's
-    records; `canary`: the kind of a planted one, empty for one of the data.
+    records; `canary`: the kind of a planted one, empty for one of the data; `row`: its number in
+    the file, from 0; `calibrated`: the score on a scale that all targets share.
     """
 
     target: int
@@ -33,6 +41,29 @@ class Score:
     canary: str
     attack: str
     score: float
+    row: int
+    calibrated: float
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """How much one attack knows of one record, over the targets.
+
+    `row`: its number in the file, from 0. `evidence`: the log-likelihood ratio in favour of what
+    is true (member or not), the mean over the targets that it was judged at, with its t interval
+    (None of one target); `ratio`: e to that power, 1 where the attack knows nothing.
+    """
+
+    row: int
+    record: int
+    canary: str
+    attack: str
+    targets: int
+    as_member: int
+    evidence: float
+    evidence_lo: float | None
+    evidence_hi: float | None
+    ratio: float
 
 
 def scores(row: Row, signals: Path, canaries: bool = False) -> Iterator[Score]:
@@ -44,24 +75,92 @@ def scores(row: Row, signals: Path, canaries: bool = False) -> Iterator[Score]:
     the last attack is made. Raises SweepError where the trial is not done, or its signals were
     not kept.
     """
+    for world, rows, verdict in _made(row, signals):
+        target = int(world.split.targets[verdict.target])
+        for record in _judged(world, verdict, canaries):
+            yield Score(
+                target,
+                record,
+                bool(world.split.member[target, record]),
+                _kind(world, record),
+                verdict.column,
+                float(verdict.scores[record]),
+                rows[record],
+                float(verdict.common[record]),
+            )
+
+
+def exposures(
+    row: Row, signals: Path, attack: str | None = None, canaries: bool = False
+) -> list[Exposure]:
+    """Every judged record's exposure to one attack, the strongest of the row by default, the
+    most exposed first. Raises SweepError as `scores`, and where the attack has no likelihood
+    ratio or was not made.
+    """
+    named = attack or row.worst_attack
+    known = [column(part) for part in Point.from_json(row.point).attacks]
+    if named not in known:
+        raise SweepError(f"--attack: trial {row.trial} has no {named!r}; {suggest(named, known)}")
+    made = list(_made(row, signals, named))
+    if any(verdict.log_ratio is None for _, _, verdict in made):
+        raise SweepError(
+            f"--attack: {named} has no likelihood ratio here: no shadow could stand in for the "
+            "target, or its threshold is its own; another attack is allowed"
+        )
+    seen: dict[int, list[tuple[float, bool]]] = {}
+    for world, _, verdict in made:
+        member = world.split.member[world.split.targets[verdict.target]]
+        for record in _judged(world, verdict, canaries):
+            assert verdict.log_ratio is not None
+            sign = 1 if member[record] else -1
+            said = sign * float(verdict.log_ratio[record]), bool(member[record])
+            seen.setdefault(record, []).append(said)
+    world, rows, _ = made[0]
+    found = []
+    for record, all_said in seen.items():
+        values = [value for value, _ in all_said]
+        mean = float(np.mean(values))
+        low, high = spread_interval(values, within=(-np.inf, np.inf)) or (None, None)
+        as_member = sum(inside for _, inside in all_said)
+        kind, ratio = _kind(world, record), float(np.exp(mean))
+        found.append(
+            Exposure(
+                rows[record], record, kind, named, len(values), as_member, mean, low, high, ratio
+            )
+        )
+    return sorted(found, key=lambda one: (-one.evidence, one.record))
+
+
+def share(found: Sequence[Exposure], ratio: float = EXPOSED) -> float:
+    """The share of records that an attack tells with at least that likelihood ratio."""
+    return float(np.mean([one.ratio >= ratio for one in found])) if found else 0.0
+
+
+def _made(
+    row: Row, signals: Path, attack: str | None = None
+) -> Iterator[tuple[World, list[int], Verdict]]:
+    """The world of a trial, its records' numbers in the file, and what each attack found."""
     if row.state != "done":
         raise SweepError(f"trial {row.trial} is {row.state}: it has no scores")
     point = Point.from_json(row.point)
     try:
-        world = observe.kept(point, signals)
-        kinds, split = world.kinds, world.split
+        world, rows = observe.kept(point, signals)
         for call in trial.calls(world):
-            for verdict in trial.judge(signals, call):
-                target = int(split.targets[verdict.target])
-                for record in np.flatnonzero(
-                    np.isfinite(verdict.scores) & ((kinds > 0) | (not canaries))
-                ).tolist():
-                    member, kind = bool(split.member[target, record]), ("", *KINDS)[kinds[record]]
-                    yield Score(
-                        target, record, member, kind, verdict.column, float(verdict.scores[record])
-                    )
+            if attack in (None, call.column):
+                for verdict in trial.judge(signals, call):
+                    yield world, rows, verdict
     except (FileNotFoundError, KeyError):
         where = f"{signals}/{row.signals}"
         raise SweepError(
             f"trial {row.trial}: {where} does not hold its signals; run with keep_signals: all"
         ) from None
+
+
+def _judged(world: World, verdict: Verdict, canaries: bool) -> list[int]:
+    on = np.isfinite(verdict.scores) & ((world.kinds > 0) | (not canaries))
+    judged: list[int] = np.flatnonzero(on).tolist()
+    return judged
+
+
+def _kind(world: World, record: int) -> str:
+    return ("", *KINDS)[world.kinds[record]]

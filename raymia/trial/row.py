@@ -22,7 +22,7 @@ from raymia.records.split import Split
 from raymia.results.row import Row
 from raymia.signals.world import World
 from raymia.trial.judge import Verdict
-from raymia.verdict import audit, learning, maximum, metrics, planted
+from raymia.verdict import audit, learning, low_fpr, maximum, metrics, planted
 
 Array = np.ndarray[Any, Any]
 LIBRARIES = ("raymia", "torch", "numpy", "scikit-learn", "opacus", "optuna", "ray")
@@ -56,8 +56,9 @@ def finished(
     if numbers.get("epsilon") is not None and _scaled_by_members(world, data):
         voids, numbers["epsilon"] = _BY_MEMBERS, None
     numbers |= learning.numbers(data.y, right, member, split.judged)
+    numbers |= low_fpr.summarise(said.common, member, judged, split.half, counts).numbers()
     audited = said.judged_on(world.split)
-    numbers |= planted.numbers(said.scores, member, audited, kinds, summary.worst_attack)
+    numbers |= planted.numbers(said.common, member, audited, kinds, summary.worst_attack)
     if summary.chosen and (numbers.get("epsilon") is not None or kinds.any()):
         chosen = summary.chosen[0]
         on = audited[chosen] & (kinds > 0 if kinds.any() else kinds == 0)
@@ -86,19 +87,24 @@ def finished(
 
 @dataclass(frozen=True, eq=False)
 class _Said:
-    """Of all verdicts: the scores by column [T, S], and the columns of attacks that were shown
-    some of the members.
+    """Of all verdicts: the scores by column [T, S], the same on a scale that all targets share,
+    and the columns of attacks that were shown some of the members.
     """
 
     scores: dict[str, Array]
+    common: dict[str, Array]
     informed: list[str]
 
     @classmethod
     def of(cls, world: World, verdicts: Sequence[Verdict]) -> _Said:
         columns = list(dict.fromkeys(v.column for v in verdicts))
         knowing = {column(p) for p in world.point.attacks if attacks.traits(p).informed}
-        scores = {c: np.stack([v.scores for v in verdicts if v.column == c]) for c in columns}
-        return cls(scores, [c for c in columns if c.removesuffix(PLAIN) in knowing])
+        mine = {c: [v for v in verdicts if v.column == c] for c in columns}
+        scores, common = (
+            {c: np.stack([getattr(v, what) for v in of]) for c, of in mine.items()}
+            for what in ("scores", "common")
+        )
+        return cls(scores, common, [c for c in columns if c.removesuffix(PLAIN) in knowing])
 
     def judged_on(self, split: Split) -> dict[str, Array]:
         """By column, where each target is judged [T, S]: never on a record whose membership was

@@ -131,7 +131,7 @@ def summarise(
         value, moved = value + float(other.aucs.mean()) / 2, moved + other.influence / 2
         fewest, chosen = min(fewest, other.fewest), (*chosen, best)
     worst = _largest({n: attacks[n].rate.value for n in running})
-    moved = moved * _choosing(np.stack([pooled[n].influence for n in running]))
+    moved = moved * dependence(np.stack([pooled[n].influence for n in running]))
     crossed = Rate(value, *interval(value, moved, fewest=fewest))
     upper = largest_upper([attacks[n].rate.hi for n in running])
     return Summary(attacks, crossed, upper, chosen, attacks[worst].rate.value, worst)
@@ -151,7 +151,7 @@ def _mean(pooled: _Pooled) -> Mean:
     )
 
 
-def _choosing(influences: Floats) -> float:
+def dependence(influences: Floats) -> float:
     """By how much the standard error of a cross-fitted maximum exceeds that of the attacks that
     it chose.
 
@@ -162,7 +162,8 @@ def _choosing(influences: Floats) -> float:
     chosen attack times 1 + tr(M M) / E[S of the largest]. M is a mean over 4,096 fixed draws:
     other draws move the factor by less than 0.01. Where one attack is clearly the best, the
     interval is too wide by this factor (1.17 for three independent attacks, less for more of
-    them or for attacks that agree).
+    them or for attacks that agree). What else moves the attacks together may stand for the
+    influences, draws of a bootstrap for example.
     """
     own, k = np.sum(influences**2, axis=1), len(influences)
     if k < 2 or own.mean() < ROUNDING**2:

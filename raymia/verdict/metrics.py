@@ -169,9 +169,11 @@ def interval(
     return float(low), float(high)
 
 
-def spread_interval(values: Any, level: float = 0.95) -> tuple[float, float] | None:
-    """The t interval of a mean over targets (or seeds), clipped to [0, 1]; None for fewer than
-    two.
+def spread_interval(
+    values: Any, level: float = 0.95, within: tuple[float, float] = (0.0, 1.0)
+) -> tuple[float, float] | None:
+    """The t interval of a mean over targets (or seeds), clipped to what the mean can be; None for
+    fewer than two.
     """
     from scipy.special import stdtrit
 
@@ -181,7 +183,8 @@ def spread_interval(values: Any, level: float = 0.95) -> tuple[float, float] | N
     half = float(
         stdtrit(values.size - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(values.size)
     )
-    return max(0.0, float(values.mean()) - half), min(1.0, float(values.mean()) + half)
+    mean, (least, most) = float(values.mean()), within
+    return max(least, mean - half), min(most, mean + half)
 
 
 def clopper_pearson(hits: int, of: int, level: float = 0.95) -> tuple[float, float]:

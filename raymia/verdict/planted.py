@@ -19,7 +19,6 @@ from raymia.records.canaries import Kinds
 from raymia.verdict import metrics
 
 Array = np.ndarray[Any, Any]
-FPR = 0.001
 
 
 def numbers(
@@ -29,25 +28,23 @@ def numbers(
     kinds: Kinds,
     worst: str,
 ) -> dict[str, float | None]:
-    """Columns on the planted records, pooled over targets: AUC and TPR at 0.1% FPR of every
-    attack, and of `worst`.
+    """Columns on the planted records, pooled over targets: AUC and TPR at 1% and 0.1% FPR of
+    every attack, and of `worst`.
 
-    `worst` was chosen on the other records. The TPR is empty where fewer than 1 / FPR
-    non-members are planted; its Clopper-Pearson interval takes the threshold as given. Shapes:
-    scores and judged by attack [T, S], member [T, S].
+    `worst` was chosen on the other records. A TPR is empty where fewer than 1 / FPR non-members
+    are planted; its Clopper-Pearson interval takes the threshold as given. Shapes: scores
+    (calibrated) and judged by attack [T, S], member [T, S].
     """
     out: dict[str, float | None] = {}
     for name, score in scores.items():
         on = judged[name] & (kinds > 0)
         if not (on & member).any() or not (on & ~member).any():
             continue
-        out[columns.canary("auc", name)] = metrics.auc(score[on], member[on])
-        rate = tpr(score[on], member[on], FPR)
-        cells = (None, None, None) if rate is None else (rate.value, rate.lo, rate.hi)
-        for column, value in columns.interval(f"tpr_at_fpr_{FPR}", *cells).items():
-            out[columns.canary(column, name)] = value
-            if name == worst:
-                out[columns.canary(column)] = value
+        found: dict[str, float | None] = {"auc": metrics.auc(score[on], member[on])}
+        for fpr in metrics.RATES:
+            found |= metrics.cells(f"tpr_at_fpr_{fpr}", tpr(score[on], member[on], fpr))
+        for attack in (name, *[""] * (name == worst)):
+            out |= {columns.canary(column, attack): value for column, value in found.items()}
     return out
 
 
