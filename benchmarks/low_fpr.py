@@ -74,21 +74,22 @@ def setting(
     for _ in range(runs):
         found, member = scores(strength, records, targets, same, rng)
         on = dict.fromkeys(ATTACKS, np.ones_like(member))
-        made = low_fpr.summarise(
-            dict(zip(ATTACKS, found, strict=True)), member, on, half, ATTACKS
-        )
+        made = low_fpr.summarise(dict(zip(ATTACKS, found, strict=True)), member, on, half, ATTACKS)
         for measure, most in made.largest.items():
             if (rate := made.attacks[measure]["attack0"]) is None:
                 continue
             value = best[measure]
-            line = [rate.value, rate.lo <= value <= rate.hi, most.upper < value]
+            line = [rate.value, rate.lo <= value <= rate.hi, most.upper < value, np.nan, np.nan]
             if most.rate is not None:
-                line += [most.rate.value, most.rate.lo <= value <= most.rate.hi]
+                line[3:] = [most.rate.value, most.rate.lo <= value <= most.rate.hi]
             tally.setdefault(measure, []).append(line)
     lines = []
     for measure, rows in tally.items():
-        means = np.mean(np.array(rows, float), 0)
-        most = f"{means[3]:.4f} | {means[4]:.3f}" if len(means) > 3 else " | "
+        known = np.array(rows, float)
+        if len(known) < runs:  # too few non-members in some of the runs
+            continue
+        means = known.mean(0)
+        most = " | " if np.isnan(means[3]) else f"{means[3]:.4f} | {means[4]:.3f}"
         lines.append(
             f"{measure} | {best[measure]:.4f} | {means[0]:.4f} | {means[1]:.3f} | {most} | "
             f"{means[2]:.4f} |"

@@ -348,7 +348,7 @@ def test_choosing_by_its_closed_form(correlation: float) -> None:
     assert maximum.dependence(two) == pytest.approx(closed, abs=0.01)
     assert maximum.dependence(np.repeat(two, [9, 1], axis=0)) == pytest.approx(closed, abs=0.01)
     assert maximum.dependence(np.repeat(two, [9, 0], axis=0)) == pytest.approx(1.0, abs=0.01)
-    assert maximum.dependence(two[:1]) == maximum._choosing(0 * two) == 1.0
+    assert maximum.dependence(two[:1]) == maximum.dependence(0 * two) == 1.0
 
 
 def test_scores_of_too_few_targets_are_refused() -> None:

@@ -1,0 +1,201 @@
+"""TPR at low FPR and the highest advantage: by their definitions, record by record."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raymia.verdict import low_fpr, metrics
+
+Array = np.ndarray[Any, Any]
+
+
+def drawn(
+    attacks: int = 3, targets: int = 2, records: int = 1500, shift: float = 1.0, seed: int = 0
+) -> tuple[dict[str, Array], Array, dict[str, Array], Array]:
+    """Scores by attack, of which the first shifts a quarter of the members most."""
+    rng = np.random.default_rng(seed)
+    member = rng.random((targets, records)) < 0.5
+    memorised = member * (rng.random(records) < 0.25)
+    scores = {
+        f"a{i}": rng.standard_normal((targets, records)) + shift * (attacks - i) * memorised
+        for i in range(attacks)
+    }
+    on = dict.fromkeys(scores, np.ones_like(member))
+    return scores, member, on, rng.permutation(records) % 2 == 0
+
+
+def test_of_one_target_it_is_the_tpr_of_the_contract() -> None:
+    scores, member, on, half = drawn(targets=1, records=4000)
+    found = low_fpr.summarise(scores, member, on, half, list(scores))
+    for name, score in scores.items():
+        one, expected = (
+            found.attacks["tpr_at_fpr_0.01"][name],
+            metrics.tpr_at(score[0], member[0], 0.01),
+        )
+        assert one is not None and expected is not None and one.value == expected.value
+        assert one.lo is not None and one.hi is not None and one.lo < one.value < one.hi
+        assert found.attacks["tpr_at_fpr_0.001"][name] is None  # 2,000 non-members, 10,000 needed
+    assert found.resolution == 1 / (~member).sum()
+
+
+def by_hand(score: Array, member: Array, fpr: float, weight: Array) -> float:
+    """The best of all thresholds that keep the weighted FPR, one by one. All [pairs]."""
+    best = 0.0
+    for cut in [*np.unique(score), np.inf]:
+        called = score >= cut
+        if (weight * called)[~member].sum() <= fpr * weight[~member].sum() + 1e-9:
+            best = max(best, (weight * called)[member].sum() / weight[member].sum())
+    return float(best)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pooled_over_targets_with_ties_and_weights(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    targets, records = 3, 60
+    score = rng.integers(0, 8, (targets, records)).astype(float)
+    member = rng.random((targets, records)) < 0.5
+    score += member * rng.integers(0, 3, (targets, records))
+    on = rng.random((targets, records)) < 0.9
+    weights = rng.integers(0, 4, (5, records)).astype(np.uint8)
+    pool = low_fpr._Pool.of(score, member, on)
+    for fpr in (0.02, 0.1, 0.3):
+        found = pool.tprs(fpr, weights)
+        for draw, value in zip(weights, found, strict=True):
+            spread = np.broadcast_to(draw, score.shape)[on]
+            assert value == pytest.approx(by_hand(score[on], member[on], fpr, spread))
+
+
+def test_the_highest_scores_are_looked_at_as_far_as_is_needed() -> None:
+    """Where all the weight lies among the lowest, the threshold lies there, too."""
+    records = 40_000
+    score, member = np.arange(records, dtype=float)[None], (np.arange(records) % 2 == 0)[None]
+    weight = np.zeros((1, records), np.uint8)
+    weight[0, :2000] = 1
+    pool = low_fpr._Pool.of(score, member, np.ones_like(member))
+    assert pool.tprs(0.01, weight)[0] == pytest.approx(0.01, abs=0.001)
+
+
+def test_a_monotone_map_and_the_order_of_records_and_attacks_change_nothing() -> None:
+    scores, member, on, half = drawn()
+    first = low_fpr.summarise(scores, member, on, half, list(scores)).numbers()
+    mapped = {name: np.exp(3 * score) for name, score in reversed(scores.items())}
+    again = low_fpr.summarise(mapped, member, on, half, list(scores)).numbers()
+    assert first == {name: pytest.approx(value, abs=1e-3) for name, value in again.items()}
+    order = np.random.default_rng(1).permutation(half.size)
+    moved = low_fpr.summarise(
+        {n: s[:, order] for n, s in scores.items()},
+        member[:, order],
+        {n: o[:, order] for n, o in on.items()},
+        half[order],
+        list(scores),
+    ).numbers()
+    for name, value in first.items():
+        if value is not None and not name.endswith("upper") and "_lo" not in name:
+            if "_hi" not in name:
+                assert moved[name] == pytest.approx(value), name
+
+
+def test_what_is_not_judged_is_not_read() -> None:
+    scores, member, on, half = drawn()
+    out = np.random.default_rng(2).random(member.shape) < 0.2
+    on = {name: o & ~out for name, o in on.items()}
+    spoiled = {name: np.where(out, np.nan, s) for name, s in scores.items()}
+    other = np.where(out, ~member, member)
+    first, second = (
+        low_fpr.summarise(s, m, on, half, list(scores)).numbers()
+        for s, m in ((scores, member), (spoiled, other))
+    )
+    assert first == second
+
+
+def test_a_record_at_several_targets_is_one_cluster() -> None:
+    """The same scores at four targets tell no more than at one: the interval is as wide."""
+    scores, member, on, half = drawn(attacks=1, targets=1, records=4000)
+    one = low_fpr.summarise(scores, member, on, half, ["a0"])
+    score, many = np.repeat(scores["a0"], 4, 0), np.repeat(member, 4, 0)
+    copied = low_fpr.summarise({"a0": score}, many, {"a0": np.ones_like(many)}, half, ["a0"])
+    independent, members, all_on, split = drawn(attacks=1, targets=4, records=4000)
+    fresh = low_fpr.summarise(independent, members, all_on, split, ["a0"])
+    for measure in ("tpr_at_fpr_0.01", "advantage"):
+        a, b, c = (found.attacks[measure]["a0"] for found in (one, copied, fresh))
+        assert a is not None and b is not None and c is not None
+        width = [(r.hi or 0) - (r.lo or 0) for r in (a, b, c)]
+        assert a.value == pytest.approx(b.value, abs=1e-9)
+        assert width[1] == pytest.approx(width[0], rel=0.02) and width[2] < 0.75 * width[0]
+
+
+def test_too_few_others_say_nothing_and_a_maximum_needs_them_on_each_half() -> None:
+    scores, member, on, half = drawn(targets=2, records=1100)
+    found = low_fpr.summarise(scores, member, on, half, list(scores))
+    others = (~member).sum()
+    assert 1000 < others < 2000
+    assert all(found.attacks["tpr_at_fpr_0.01"].values())
+    most = found.largest["tpr_at_fpr_0.01"]
+    assert most.rate is None and most.upper is not None
+    few = {name: o & (np.arange(1100) < 900) for name, o in on.items()}
+    nothing = low_fpr.summarise(scores, member, few, half, list(scores))
+    assert not any(nothing.attacks["tpr_at_fpr_0.01"].values())
+    assert nothing.largest["tpr_at_fpr_0.01"] == low_fpr.Largest(None, None)
+    assert nothing.largest["advantage"].rate is not None
+    assert "tpr_at_fpr_0.01.a0" not in nothing.numbers()
+    assert nothing.numbers()["max_tpr_at_fpr_0.01"] is None
+
+
+def test_the_maximum_takes_the_strongest_and_only_of_those_that_count() -> None:
+    scores, member, on, half = drawn(records=2600, shift=0.9)
+    found = low_fpr.summarise(scores, member, on, half, list(scores))
+    for measure in ("tpr_at_fpr_0.01", "advantage"):
+        best, most = found.attacks[measure]["a0"], found.largest[measure]
+        assert best is not None and most.rate is not None and most.upper is not None
+        assert most.rate.value == pytest.approx(best.value, abs=0.03)
+        assert best.hi is not None and most.upper >= best.hi - 1e-9
+    without = low_fpr.summarise(scores, member, on, half, ["a1", "a2"]).largest
+    assert without["advantage"].rate is not None and found.largest["advantage"].rate is not None
+    assert without["advantage"].rate.value < found.largest["advantage"].rate.value - 0.02
+
+
+def test_the_advantage_is_that_of_a_threshold_from_the_other_half() -> None:
+    scores, member, on, half = drawn(attacks=1)
+    values = []
+    for fit, count in ((half, ~half), (~half, half)):
+        s, m = scores["a0"][:, fit], member[:, fit]
+        cuts = np.unique(s)
+        gains = [(s >= cut)[m].mean() - (s >= cut)[~m].mean() for cut in cuts]
+        called = scores["a0"][:, count] >= cuts[int(np.argmax(gains))]
+        inside = member[:, count]
+        values.append(called[inside].mean() - called[~inside].mean())
+    found = low_fpr.summarise(scores, member, on, half, ["a0"]).attacks["advantage"]["a0"]
+    assert found is not None and found.value == pytest.approx(np.mean(values))
+
+
+def test_nothing_is_found_where_nothing_is() -> None:
+    """The cross-fitted maxima are not flattered by having been chosen among eight; and their
+    intervals, and each attack's, hold the truth.
+    """
+    runs = [
+        low_fpr.summarise(*drawn(8, 2, 1200, 0.0, seed), [f"a{i}" for i in range(8)])
+        for seed in range(60)
+    ]
+    for measure, truth in (("tpr_at_fpr_0.01", 0.01), ("advantage", 0.0)):
+        found = [run.largest[measure] for run in runs]
+        rates = [one.rate for one in found if one.rate is not None]
+        own = [rate for run in runs if (rate := run.attacks[measure]["a0"]) is not None]
+        if rates:
+            values = np.array([rate.value for rate in rates])
+            error = values.std(ddof=1) / len(values) ** 0.5
+            assert abs(values.mean() - truth) < 3 * error + 0.0005, measure
+        assert np.mean([r.lo <= truth <= r.hi for r in own]) > 0.85
+        assert np.mean([one.upper is not None and one.upper < truth for one in found]) <= 0.05
+
+
+def test_names_of_the_columns() -> None:
+    scores, member, on, half = drawn()
+    names = low_fpr.summarise(scores, member, on, half, list(scores)).numbers()
+    for name in (
+        *("tpr_at_fpr_0.01.a0", "tpr_at_fpr_0.01_lo.a0", "tpr_at_fpr_0.01_hi.a0"),
+        *("advantage.a1", "advantage_lo.a1", "advantage_hi.a1", "fpr_resolution"),
+        *("max_tpr_at_fpr_0.01", "max_tpr_at_fpr_0.01_lo", "max_tpr_at_fpr_0.01_upper"),
+        *("max_tpr_at_fpr_0.001", "advantage", "advantage_hi", "advantage_upper"),
+    ):
+        assert name in names, name
