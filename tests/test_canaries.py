@@ -14,6 +14,7 @@ from raymia.records import canaries
 from raymia.records.data import load
 from raymia.signals import world as worlds
 from raymia.signals.view import Signals
+from raymia.streams import stream
 from raymia.study import sweep
 from raymia.trial import judge
 from raymia.trial import row as rows
@@ -82,11 +83,13 @@ def test_which_records_the_bounds_and_the_lines_are_of() -> None:
         member = drawn.member[drawn.targets[verdict.target]]
         assert verdict.line["auc"] == metrics.auc(verdict.scores[asked], member[asked]) < 0.5
     assert row.numbers["canary_auc.loss"] == 1.0
-    scores = np.stack([verdict.scores for verdict in found])
-    planted_on, member = drawn.judged & on, drawn.member[drawn.targets]
-    halves = np.broadcast_to(drawn.half, planted_on.shape)
-    expected = audit.cross_fitted(scores[planted_on], member[planted_on], halves[planted_on])
-    assert row.numbers["epsilon_lower"] == expected > 1
+    # every planted record counts once, and is told: what so many right guesses show
+    guesses = [2 * int(share * on.sum()) for share in audit.SHARES]
+    each = 0.025 / 4
+    best = [np.log(each ** (1 / g) / (1 - each ** (1 / g))) for g in guesses if g]
+    n = {name: value or 0.0 for name, value in row.numbers.items()}
+    assert n["epsilon_lower_one_run"] > n["epsilon_lower"] > 1
+    assert n["epsilon_lower"] == pytest.approx(max(best), rel=0.05)
 
 
 @dataclass(frozen=True)
@@ -168,16 +171,87 @@ def test_bounds_stay_below_the_truth(epsilon: float) -> None:
     """
     rng = np.random.default_rng(0)
     truth = 1 / (1 + np.exp(-epsilon))
-    above, found = np.zeros(2), []
-    for _ in range(200):
+    names = [f"epsilon_lower{what}" for what in ("", "_one_run", "_f_dp", "_clopper_pearson")]
+    above, found = np.zeros(4), []
+    for _ in range(60):
         member = rng.random(1000) < 0.5
         said = np.where(rng.random(1000) < truth, member, ~member) + 1e-6 * rng.random(1000)
-        half = rng.random(1000) < 0.5
-        bounds = np.array([audit.cross_fitted(said, member, half), audit.one_run(said, member)])
-        above += bounds > epsilon
-        found.append(bounds)
-    assert (above <= binom.ppf(0.999, 200, 0.05)).all()
+        made = audit.bounds(said, member)
+        found.append([made[name] or 0.0 for name in names])
+        above += np.array(found[-1]) > epsilon
+    assert (above <= binom.ppf(0.999, 60, 0.05)).all()
     assert (np.mean(found, 0) > epsilon / 4).all()
+    assert made["epsilon_lower_gdp"] is None  # a Gaussian has no epsilon without a delta
+
+
+def test_a_gaussian_is_told_by_its_mu_and_a_response_is_not_one() -> None:
+    """What assumes a Gaussian mechanism is right of one, and far above the truth of another."""
+    rng, member = np.random.default_rng(1), np.arange(2000) < 1000
+    made = audit.bounds(rng.standard_normal(2000) + 2 * member, member, 1e-5)
+    assert 1.4 < (made["gdp_mu_lower"] or 0) < 2
+    valid, assumed = made["epsilon_lower"] or 0, made["epsilon_lower_gdp"] or 0
+    assert 2.5 < valid < assumed < audit.epsilon_of_mu(2.0, 1e-5)
+    told = np.where(rng.random(2000) < 1 / (1 + np.exp(-1)), member, ~member)
+    other = audit.bounds(told + 1e-6 * rng.random(2000), member, 1e-5)
+    assert (other["epsilon_lower_gdp"] or 0) > 2 > 1 > (other["epsilon_lower"] or 0)
+
+
+def test_the_epsilon_of_a_gaussian() -> None:
+    assert audit.epsilon_of_mu(1.0, 1e-5) == pytest.approx(4.377, abs=1e-3)
+    assert audit.epsilon_of_mu(4.0, 1e-5) == pytest.approx(24.38, abs=0.01)
+    assert audit.epsilon_of_mu(0.0, 1e-5) == 0.0
+
+
+def test_scores_and_membership_turned_round_show_as_much() -> None:
+    rng = np.random.default_rng(2)
+    member = np.arange(600) % 2 == 0
+    score = rng.standard_normal(600) + 1.5 * member
+    first, turned = audit.bounds(score, member, 1e-5), audit.bounds(-score, ~member, 1e-5)
+    for name, value in first.items():
+        assert value == pytest.approx(turned[name] or 0.0, abs=0.15), name
+    wrong = audit.bounds(-score, member, 1e-5)
+    assert wrong["epsilon_lower"] == 0.0 and wrong["epsilon_lower_one_run"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "right", "fair"),
+    [(0.0, 40, False), (1.0, 40, True), (1.0, 48, False), (3.0, 50, True)],
+)
+def test_the_recursion_of_f_dp_by_hand(epsilon: float, right: int, fair: bool) -> None:
+    """As algorithm 3 of Mahloujifar et al. writes it, number by number, with lists from 0 to c."""
+    made, records, level, e = 50, 200, 0.05, np.exp(epsilon)
+    p = level * made / records
+    r, h = {right: p * right / made}, {right: p * (made - right) / made}
+    for i in reversed(range(right)):
+        h[i] = max(h[i + 1], r[i + 1] / e, 1 - e * (1 - r[i + 1]))
+        r[i] = r[i + 1] + i / (made - i) * (h[i] - h[i + 1])
+    fine = r[0] + h[0] <= made / records
+
+    def curve(y: Any) -> Any:
+        return np.maximum(y / e, 1 - e * (1 - y))
+
+    assert bool(audit._consistent(curve, records, made, right, level)[0]) == fine
+    assert fine == fair  # 40 of 50 are too many for chance, and 50 are not for e^3
+
+
+def test_each_record_is_audited_once_and_the_attack_is_chosen_elsewhere() -> None:
+    rng = np.random.default_rng(3)
+    targets, records = 4, 2000
+    member = rng.random((targets, records)) < 0.5
+    turn = stream("audit", records).permutation(records) % targets
+    own = turn == np.arange(targets)[:, None]
+    # one attack tells the audited ones alone, which must not be known when it is chosen
+    peeking = np.where(own, 5.0 * member, rng.random(member.shape))
+    honest = rng.standard_normal(member.shape) + 1.0 * member
+    on = {"peeking": np.ones_like(own), "honest": np.ones_like(own)}
+    half = np.arange(records) < records // 2
+    found = rows._epsilon_bounds({"peeking": peeking, "honest": honest}, member, on, half, 1e-5)
+    assert found == audit.bounds(honest[own], member[own], 1e-5)
+    assert own.sum() == records
+    one = rows._epsilon_bounds(
+        {"honest": honest[:1]}, member[:1], {"honest": on["honest"][:1]}, half, 1e-5
+    )
+    assert one == audit.bounds(honest[0, ~half], member[0, ~half], 1e-5)
 
 
 def test_the_one_run_p_value() -> None:

@@ -21,6 +21,7 @@ from raymia.records.data import Data
 from raymia.records.split import Split
 from raymia.results.row import Row
 from raymia.signals.world import World
+from raymia.streams import stream
 from raymia.trial.judge import Verdict
 from raymia.verdict import audit, learning, low_fpr, maximum, metrics, planted
 
@@ -59,12 +60,9 @@ def finished(
     numbers |= low_fpr.summarise(said.common, member, judged, split.half, counts).numbers()
     audited = said.judged_on(world.split)
     numbers |= planted.numbers(said.common, member, audited, kinds, summary.worst_attack)
-    if summary.chosen and (numbers.get("epsilon") is not None or kinds.any()):
-        chosen = summary.chosen[0]
-        on = audited[chosen] & (kinds > 0 if kinds.any() else kinds == 0)
-        numbers |= _epsilon_bounds(
-            said.scores[chosen], member, on, split.half, numbers.get("delta") or 0.0
-        )
+    if counts and (numbers.get("epsilon") is not None or kinds.any()):
+        on = {c: audited[c] & (kinds > 0 if kinds.any() else kinds == 0) for c in counts}
+        numbers |= _epsilon_bounds(said.common, member, on, split.half, numbers.get("delta") or 0.0)
     numbers |= _reference(verdicts, counts)
     numbers |= _means(verdicts) | _records_spent(world) | dict(acted)
     return replace(
@@ -150,20 +148,27 @@ def _records_spent(world: World) -> dict[str, float]:
 
 
 def _epsilon_bounds(
-    scores: Array, member: Array, on: Array, half: Array, delta: float
+    scores: Mapping[str, Array], member: Array, on: Mapping[str, Array], half: Array, delta: float
 ) -> dict[str, float | None]:
-    """What epsilon is at least, by the attack that was chosen on `half`, on the records `on`
-    [T, S].
+    """What epsilon is at least, from the records `on` (by attack that counts, [T, S]), each once:
+    at one target, drawn for it.
 
-    By Clopper-Pearson over all targets' records, the threshold from `half`, counted on the
-    rest; and by one run, of the first target, on the rest.
+    The attack is the one with the largest AUC at the other targets, whose draws of members are
+    others; with a single target on `half` of the records, which then do not count.
     """
-    rest = on[0] & ~half
-    halves = np.broadcast_to(half, on.shape)
-    return {
-        "epsilon_lower": audit.cross_fitted(scores[on], member[on], halves[on], delta),
-        "epsilon_lower_one_run": audit.one_run(scores[0, rest], member[0, rest], delta),
-    }
+    targets, records = member.shape
+    turn = stream("audit", records).permutation(records) % targets
+    own = turn == np.arange(targets)[:, None] if targets > 1 else ~half[None]
+
+    def area(name: str) -> float:
+        rest = on[name] & ~own
+        inside = member[rest]
+        mixed = inside.any() and not inside.all()
+        return metrics.auc(scores[name][rest], inside) if mixed else 0.0
+
+    chosen = max(on, key=area)
+    once = on[chosen] & own
+    return audit.bounds(scores[chosen][once], member[once], delta)
 
 
 def _reference(verdicts: Sequence[Verdict], counts: Sequence[str]) -> dict[str, float]:

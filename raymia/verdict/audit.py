@@ -1,7 +1,11 @@
 """What a model's epsilon is at least, by what an attack achieves: to stand beside what an
 accountant claims it is at most.
+
+All bounds are of scores of records of which each is a member by a fair coin of its own, each
+record once.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,14 +13,22 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 SIGNIFICANCE = 0.05
-SHARES = (0.01, 0.03, 0.1, 0.3)  # of the records that the one-run audit guesses on each side
+SHARES = (0.01, 0.03, 0.1, 0.3)  # of the records that a one-run audit guesses on each side
+CUTS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5)  # of all records that are called members
+MOST_EPSILON, MOST_MU = 50.0, 16.0  # that are looked for
+GRID = 65
 
 
 def lower_bound(
-    true_positives: int, members: int, false_positives: int, others: int, delta: float = 0.0
+    true_positives: int,
+    members: int,
+    false_positives: int,
+    others: int,
+    delta: float = 0.0,
+    significance: float = SIGNIFICANCE,
 ) -> float:
-    """A lower bound of epsilon at 95%, from how often a membership test was right: the larger of
-    ln((1 - FNR - delta) / FPR) and its mirror image.
+    """A lower bound of epsilon, at 95% by default, from how often a membership test was right: the
+    larger of ln((1 - FNR - delta) / FPR) and its mirror image.
 
     FNR and FPR are the Clopper-Pearson upper ends at half of the significance each; the mirror
     image takes calling no member as the test, and the significance is halved again for having
@@ -25,7 +37,7 @@ def lower_bound(
 
     Source: Nasr et al., Adversary Instantiation, S&P 2021, as jax-privacy's `auditing.py` does it.
     """
-    level = SIGNIFICANCE / 2
+    level = significance / 2
     forward = _log_ratio(members - true_positives, members, false_positives, others, delta, level)
     mirror = _log_ratio(false_positives, others, members - true_positives, members, delta, level)
     return max(0.0, forward, mirror)
@@ -46,36 +58,65 @@ def _upper(hits: int, of: int, level: float) -> float:
     return 1.0 if hits == of else float(betaincinv(hits + 1, of - hits, 1 - level))
 
 
-def cross_fitted(score: Array, member: Array, half: Array, delta: float = 0.0) -> float:
-    """`lower_bound` of a threshold chosen on one half of the records and counted on the other.
-    All are [A].
+def bounds(score: Array, member: Array, delta: float = 0.0) -> dict[str, float | None]:
+    """All lower bounds, each at 95%. Shapes: score, member [A].
 
-    Chosen: the threshold with the best bound among the first half's scores (at most 200 of
-    them). Of records of one model it is a heuristic, since they are not independent runs; of
-    canaries it is what the literature does.
+    `epsilon_lower`: the larger of the two that hold for one training run whatever the mechanism
+    is, each at half of the significance. `epsilon_lower_clopper_pearson` takes the records for
+    independent runs; `gdp_mu_lower` and `epsilon_lower_gdp` (None without a delta) take the
+    mechanism for a Gaussian one.
     """
-    fit, count = half, ~half
-    if not all((on & (member == side)).any() for on in (fit, count) for side in (True, False)):
-        return 0.0
-    levels = np.unique(score[fit])
-    levels = levels[np.linspace(0, len(levels) - 1, min(len(levels), 200)).astype(int)]
-
-    def bound(on: Array, threshold: float) -> float:
-        called = score[on] >= threshold
-        inside = member[on]
-        return lower_bound(
-            int(called[inside].sum()),
-            int(inside.sum()),
-            int(called[~inside].sum()),
-            int((~inside).sum()),
-            delta,
-        )
-
-    best = max(levels, key=lambda level: bound(fit, level))
-    return bound(count, float(best))
+    half = SIGNIFICANCE / 2
+    steinke, f_dp = one_run(score, member, delta), f_dp_one_run(score, member, delta)
+    both = one_run(score, member, delta, half), f_dp_one_run(score, member, delta, half)
+    mu = gdp_mu(score, member)
+    return {
+        "epsilon_lower": max(both),
+        "epsilon_lower_one_run": steinke,
+        "epsilon_lower_f_dp": f_dp,
+        "epsilon_lower_clopper_pearson": clopper_pearson(score, member, delta),
+        "gdp_mu_lower": mu,
+        "epsilon_lower_gdp": epsilon_of_mu(mu, delta) if delta else None,
+    }
 
 
-def one_run(score: Array, member: Array, delta: float = 0.0) -> float:
+def clopper_pearson(
+    score: Array, member: Array, delta: float = 0.0, significance: float = SIGNIFICANCE
+) -> float:
+    """The largest `lower_bound` of eight thresholds from either end, each at a sixteenth of the
+    significance. They are quantiles of all scores, so that no record is spent on choosing.
+
+    Of the records of one model it is a heuristic, since they are not independent runs.
+    """
+    each = significance / (2 * len(CUTS))
+    counts = _counted(score, member)
+    return max(lower_bound(*count, delta, each) for count in counts)
+
+
+def _counted(score: Array, member: Array) -> list[tuple[int, int, int, int]]:
+    """(true positives, members, false positives, others) of each threshold."""
+    order = np.sort(score)
+    out = []
+    for share in (*CUTS, *(1 - cut for cut in CUTS)):
+        cut = order[min(int((1 - share) * len(order)), len(order) - 1)]
+        called = score >= cut
+        inside = int((called & member).sum())
+        out.append((inside, int(member.sum()), int(called.sum()) - inside, int((~member).sum())))
+    return out
+
+
+def _guesses(score: Array, member: Array) -> list[tuple[int, int]]:
+    """(guesses, right ones): the k highest scores are guessed "in", the k lowest "out"."""
+    order, out = np.argsort(score, kind="stable"), []
+    for share in SHARES:
+        if k := int(share * len(score)):
+            out.append((2 * k, int(member[order[-k:]].sum() + (~member[order[:k]]).sum())))
+    return out
+
+
+def one_run(
+    score: Array, member: Array, delta: float = 0.0, significance: float = SIGNIFICANCE
+) -> float:
     """A lower bound of epsilon, at 95%, from one training run in which each record was included
     by a fair coin.
 
@@ -88,14 +129,119 @@ def one_run(score: Array, member: Array, delta: float = 0.0) -> float:
 
     Departures: raymia includes exactly half of the records, not each by its own coin.
     """
-    order = np.argsort(score, kind="stable")
-    bounds = [0.0]
-    for share in SHARES:
-        k = int(share * len(score))
-        if k:
-            right = int(member[order[-k:]].sum() + (~member[order[:k]]).sum())
-            bounds.append(_one_run(len(score), 2 * k, right, delta, SIGNIFICANCE / len(SHARES)))
-    return max(bounds)
+    each = significance / len(SHARES)
+    found = [_one_run(len(score), *g, delta, each) for g in _guesses(score, member)]
+    return max([0.0, *found])
+
+
+def f_dp_one_run(
+    score: Array, member: Array, delta: float = 0.0, significance: float = SIGNIFICANCE
+) -> float:
+    """The same by the recursion for f-differential privacy, with the curve of (epsilon, delta).
+
+    Source: Mahloujifar, Melis & Chaudhuri, Auditing f-Differential Privacy in One Run, ICML 2025,
+    algorithm 3, and its code.
+
+    Departures: their curve is a Gaussian mechanism's (`gdp_mu`), which is more than is known of
+    training; this one is that of the claim itself.
+    """
+
+    def shrunk(epsilon: Array) -> Callable[[Array], Array]:
+        """The least probability of an event whose probability without the record is y."""
+        e = np.exp(epsilon)
+        return lambda y: np.maximum(0.0, np.maximum((y - delta) / e, 1 - delta - e * (1 - y)))
+
+    return _refuted(shrunk, MOST_EPSILON, len(score), _guesses(score, member), significance)
+
+
+def gdp_mu(score: Array, member: Array, significance: float = SIGNIFICANCE) -> float:
+    """A lower bound of mu, at 95%, if the mechanism is a Gaussian one: the larger of that by
+    f-DP's recursion and that by Clopper-Pearson, Phi^-1(TPR) - Phi^-1(FPR) with the ends of both
+    that say least, each at half of the significance.
+
+    Source: Mahloujifar et al. 2025 as above; Dong, Roth & Su, Gaussian Differential Privacy, 2022;
+    Nasr et al., Tight Auditing of Differentially Private Machine Learning, USENIX Security 2023.
+    """
+    from scipy.special import ndtr, ndtri
+
+    half = significance / 2
+
+    def shrunk(mu: Array) -> Callable[[Array], Array]:
+        return lambda y: np.asarray(ndtr(ndtri(y) - mu))
+
+    recursion = _refuted(shrunk, MOST_MU, len(score), _guesses(score, member), half)
+    level = half / (2 * len(CUTS)) / 2
+    counted = [
+        float(ndtri(1 - _upper(members - hits, members, level)) - ndtri(_upper(false, of, level)))
+        for hits, members, false, of in _counted(score, member)
+    ]
+    return max(0.0, recursion, *counted)
+
+
+def epsilon_of_mu(mu: float, delta: float) -> float:
+    """The epsilon at `delta` of a Gaussian mechanism with sensitivity / sigma = mu: delta =
+    Phi(mu/2 - e/mu) - exp(e) Phi(-mu/2 - e/mu), by halving.
+
+    Source: Balle & Wang, Improving the Gaussian Mechanism, ICML 2018, theorem 8.
+    """
+    from scipy.special import log_ndtr, ndtr
+
+    if mu <= 0:
+        return 0.0
+
+    def spent(e: float) -> float:
+        return float(ndtr(mu / 2 - e / mu) - np.exp(e + log_ndtr(-mu / 2 - e / mu)))
+
+    low, high = 0.0, mu * (mu / 2 + 40)  # beyond 40 deviations nothing is left
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if spent(middle) > delta else (low, middle)
+    return low
+
+
+def _refuted(
+    shrunk: Callable[[Array], Callable[[Array], Array]],
+    most: float,
+    records: int,
+    guesses: Sequence[tuple[int, int]],
+    significance: float,
+) -> float:
+    """The largest parameter of a family of curves under which one of the guesses, each at its
+    share of the significance, is too good; on a grid, and on a finer one between two of its
+    points.
+    """
+    each, best = significance / len(SHARES), 0.0
+    for made, right in guesses:
+        low, high = 0.0, most
+        for _ in range(3):
+            grid = np.linspace(low, high, GRID)
+            refused = ~_consistent(shrunk(grid), records, made, right, each)
+            first = int(np.argmin(refused)) if not refused.all() else GRID - 1
+            low, high = (grid[first - 1], grid[first]) if first else (0.0, grid[0])
+            if not first:
+                break
+        best = max(best, float(low))
+    return best
+
+
+def _consistent(
+    shrunk: Callable[[Array], Array], records: int, made: int, right: int, level: float
+) -> Array:
+    """Whether `right` of `made` guesses may be right with a probability of `level`, for each
+    parameter of the family.
+
+    With c guesses right of c' among m records: r_c = p c / m, h_c = p (c' - c) / m; down to 0,
+    h_i = max(h_{i+1}, shrunk(r_{i+1})), r_i = r_{i+1} + i / (c' - i) (h_i - h_{i+1}). More than
+    c' / m of r_0 + h_0 is a contradiction.
+    """
+    start = shrunk(np.full(1, 0.5))
+    r = np.full(start.shape, level * right / records)
+    h = np.full(start.shape, level * (made - right) / records)
+    for i in range(right - 1, -1, -1):
+        more = np.maximum(h, shrunk(np.minimum(r, 1.0)))
+        r = r + i / (made - i) * (more - h)
+        h = more
+    return np.asarray(r + h <= made / records)
 
 
 def _one_run(records: int, guesses: int, right: int, delta: float, level: float) -> float:

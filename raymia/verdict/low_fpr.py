@@ -140,7 +140,11 @@ def advantage(scores: Floats, member: Bools, fit: Bools, count: Bools) -> Counte
     """TPR - FPR on `count` of the threshold that is best on `fit`, both with members and
     non-members. Shapes: all [T, S].
     """
-    called = scores >= _best(scores[fit], member[fit])
+    return _at(_best(scores[fit], member[fit]), scores, member, count)
+
+
+def _at(threshold: float, scores: Floats, member: Bools, count: Bools) -> Counted:
+    called = scores >= threshold
     value, moved = 0.0, np.zeros(scores.shape)
     for side, sign in ((member, 1.0), (~member, -1.0)):
         here = count & side
@@ -148,6 +152,14 @@ def advantage(scores: Floats, member: Bools, fit: Bools, count: Bools) -> Counte
         value += sign * share
         moved += np.where(here, sign * (called - share) / here.sum(), 0.0)
     return Counted(value, moved.sum(0))
+
+
+def _by_threshold(scores: Floats, member: Bools, on: Bools) -> float:
+    """By how much choosing a threshold widens the interval of its advantage: as choosing an
+    attack does, with seven thresholds for the attacks.
+    """
+    cuts = np.quantile(scores[on], np.arange(1, 8) / 8)
+    return dependence(np.stack([_at(float(cut), scores, member, on).moved for cut in cuts]))
 
 
 def _best(score: Floats, member: Bools) -> float:
@@ -183,8 +195,8 @@ def _advantages(
             advantage(score, member, on[name] & here, on[name] & ~here) for here in sides
         )
         crossed[name] = first, second
-        mean = (first.value + second.value) / 2
-        rates[name] = _rate(mean, (first.moved + second.moved) / 2, on[name])
+        mean, wider = (first.value + second.value) / 2, _by_threshold(score, member, on[name])
+        rates[name] = _rate(mean, wider * (first.moved + second.moved) / 2, on[name])
     able = [name for name in counts if name in crossed]
     if not able or len(able) < len(counts):
         return rates, Largest(None, None)
