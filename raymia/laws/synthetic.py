@@ -56,6 +56,10 @@ def world(leak: float, drawn: Split | None = None, seed: int = 0) -> Signals:
         "augmented_right": 1 / (1 + np.exp(noise())),
         "sensitivity": np.exp(noise()[..., None] + rng.normal(size=logits.shape) / 2),
         "view_log_odds": odds.astype(np.float32),
+        "record": np.broadcast_to(
+            np.random.default_rng(seed + 1).normal(size=(records, 4)).astype(np.float32),
+            (models, records, 4),
+        ),
     }
     return Signals(drawn, labels, arrays)
 

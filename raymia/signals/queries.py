@@ -8,7 +8,7 @@ attack is white-box.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
 
 from raymia.records.split import Ints
 from raymia.signals import gradient_norms, perturb
@@ -30,6 +31,8 @@ from raymia.training.network import Network
 Array = np.ndarray[Any, Any]
 GRAD_CHUNK = 256  # records a backward pass
 DRAWS, STEP = 10, 1e-3  # of the sensitivity
+# of tensors that are still there: every model of a group, and every group, asks about the same
+_COMPONENTS: MutableMapping[Tensor, Array] = WeakIdKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +199,51 @@ def boundary_distance(subject: Subject) -> dict[str, Array]:
     return {"boundary_distance": distances}
 
 
+def record(subject: Subject) -> dict[str, Array]:
+    """`record` [S, up to 32]: the first principal components of the records themselves, which
+    whoever asks about them holds; of all of them, whoever trained on them.
+    """
+    if subject.x not in _COMPONENTS:
+        _COMPONENTS[subject.x] = components(subject.x)
+    return {"record": _COMPONENTS[subject.x]}
+
+
+def components(x: Tensor, most: int = 32, wide: int = 512) -> Array:
+    """Principal components [S, min(most, features, S)] of records [S, ...], float32, each with
+    its largest loading positive. Exact up to `wide` features; of more from 16 random directions
+    beyond `most` and two passes (Halko, Martinsson & Tropp, SIAM Review 2011).
+    """
+    n, features = len(x), x[0].numel()
+    kept = min(most, features, n)
+
+    def rows() -> Iterator[Tensor]:
+        for i in range(0, n, CHUNK):
+            yield pixels(x[i : i + CHUNK], torch.float32).flatten(1)
+
+    mean = torch.stack([part.double().sum(0) for part in rows()]).sum(0).float() / n
+
+    def times(directions: Tensor) -> Tensor:
+        """The covariance, times n, applied to directions [features, k], in float64."""
+        total = torch.zeros_like(directions, dtype=torch.float64)
+        for part in rows():
+            part = part - mean
+            total += (part.T @ (part @ directions)).double()
+        return total
+
+    if features <= wide:
+        whole = times(torch.eye(features, device=x.device))
+    else:
+        draw = np.random.default_rng(0).standard_normal((features, most + 16))
+        basis = torch.as_tensor(draw, dtype=torch.float32, device=x.device)
+        for _ in range(2):
+            basis = torch.linalg.qr(times(basis))[0].float()
+        whole = basis.double().T @ times(basis)
+    vectors = torch.linalg.eigh((whole + whole.T) / 2)[1].flip(1)[:, :kept].float()
+    axes = vectors if features <= wide else basis @ vectors
+    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+    return np.asarray(torch.cat([(part - mean) @ axes for part in rows()]).cpu().numpy())
+
+
 def _joined(parts: list[Tensor]) -> Array:
     return np.asarray(torch.cat(parts).detach().double().cpu().numpy())
 
@@ -211,6 +259,6 @@ QUERIES: dict[str, Callable[[Subject], dict[str, Array]]] = {
             confident_distance,
             adversarial_distance,
         ),
-        *(sensitivity, view_log_odds, augmented_right, boundary_distance),
+        *(sensitivity, view_log_odds, augmented_right, boundary_distance, record),
     )
 }

@@ -23,7 +23,8 @@ def mixed(leak: float, models: int = 12, seed: int = 0) -> Signals:
     """
     drawn, rng = split(records=500, models=models, seed=seed), np.random.default_rng(seed)
     shape = drawn.member.shape
-    label, kind = rng.integers(0, 5, shape[1]), rng.random(shape[1]) < 0.5
+    label: Array = np.asarray(rng.integers(0, 5, shape[1]))
+    kind = rng.random(shape[1]) < 0.5
     hard = 2 * rng.normal(size=shape[1])
     logits = rng.normal(size=(*shape, 5)) + (leak * drawn.member * ~kind)[..., None] * np.array(
         [2.0, 0, 0, 0, 0]
