@@ -71,7 +71,10 @@ def seams(part: Defense) -> dict[str, Any]:
     }
     if part.owns("release"):
         logits = np.random.default_rng(2).normal(size=(40, 3))
-        owned = Owned(logits, np.arange(10), np.arange(20, 32), stream("release"))
+        noise = np.random.default_rng(3).normal(size=(1000, 3))
+        owned = Owned(
+            logits, np.arange(10), np.arange(20, 32), stream("release"), lambda n: noise[:n]
+        )
         p = np.exp(part.release(owned)(logits))
         found["release"] = p / p.sum(-1, keepdims=True)
     return found

@@ -66,11 +66,17 @@ def train(
     return fit(defense, build, lesson(models, defense.traits().share), training, (0, 0), models)
 
 
+def noise(n: int) -> Array:
+    """What a network says of inputs that mean nothing."""
+    said: Array = np.random.default_rng(5).standard_normal((n, 3)).astype(np.float32)
+    return said
+
+
 def released(defense: Defense, model: Predictor) -> Array:
     """Logits [48, 3] as released, by model 0."""
     own = lesson((0,), defense.traits().share)
     logits = predict(model, own.x)
-    owned = Owned(logits, own.members[0], own.reference[0], np.random.default_rng(0))
+    owned = Owned(logits, own.members[0], own.reference[0], np.random.default_rng(0), noise)
     return defense.release(owned)(logits)
 
 
@@ -217,7 +223,7 @@ def the_label_is_released_as_it_is(name: str, knobs: Knobs) -> None:
     draw = np.random.default_rng(0)
     scale = np.linspace(0.01, 60, 48)[:, None].astype(np.float32)
     logits = draw.standard_normal((48, 3)).astype(np.float32) * scale
-    owned = Owned(logits, np.arange(20), np.arange(20, 40), np.random.default_rng(0))
+    owned = Owned(logits, np.arange(20), np.arange(20, 40), np.random.default_rng(0), noise)
     after = made.release(owned)(logits).astype(np.float32)
     moved = int((after.argmax(1) != logits.argmax(1)).sum())
     holds(not moved, f"{moved} of 48 labels")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from raymia.signals.world import World
 from raymia.streams import key, stream
 from raymia.training.defense import Defense, Lesson, Owned, Predictor, Release
 from raymia.training.fit import fit
-from raymia.training.model import Model, builder, restored
+from raymia.training.model import Model, builder, predict, restored
 from raymia.training.recipe import Recipe
 from raymia.training.teachers import TEACHERS
 
@@ -116,7 +117,8 @@ class Bench:
         release: Release = _as_is
         moves: dict[str, float] = {}
         if raw is not None:
-            owned = Owned(raw, self.split.members(m), self.split.reference(m), rng)
+            noise = partial(self._of_noise, model, stream(*self.key, "noise", m))
+            owned = Owned(raw, self.split.members(m), self.split.reference(m), rng, noise)
             release, moves = recipe.release_and_moves(owned)
         subject = Subject(
             model, release, self.x, self.y, stream(*self.key, "query", m), self.split.members(m)
@@ -129,6 +131,14 @@ class Bench:
             if need not in answers:
                 answers[need] = QUERIES[need](subject)
         return {name: np.asarray(a) for need in needs for name, a in answers[need].items()}
+
+    def _of_noise(self, model: Predictor, rng: np.random.Generator, n: int) -> Array:
+        """Logits [n, C] of inputs whose features are drawn one by one from the records' values."""
+        flat = self.x.flatten(1)
+        drawn = torch.as_tensor(
+            rng.integers(len(flat), size=(n, flat.shape[1])), device=flat.device
+        )
+        return predict(model, flat.gather(0, drawn).reshape(n, *self.x.shape[1:]))
 
 
 def _as_is(logits: Array) -> Array:

@@ -137,16 +137,21 @@ class Pass:
     owner: str = ""  # what the names of the extra parameters begin with that `moves: extra` moves
 
 
-@dataclass(frozen=True, eq=False)
+def _unasked(n: int) -> Array:
+    raise TypeError("no network is there to be asked about noise")
+
+
+@dataclass(frozen=True)
 class Owned:
     """What a release defense is fitted on: the model's logits [S, C] of all records, its
-    members and reference.
+    members and reference. `noise`: n -> its logits [n, C] of inputs that mean nothing.
     """
 
     logits: Array
     members: Ints
     reference: Ints
     rng: Rng
+    noise: Callable[[int], Array] = _unasked
 
 
 # how extra parameters are trained unless a part says

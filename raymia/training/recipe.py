@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,10 @@ WANTED = {
     "images": "records that are images",
     "convolutions": "a network with convolutions",
 }
+
+
+def _through(step: Release, noise: Callable[[int], Array], n: int) -> Array:
+    return step(noise(n))
 
 
 @dataclass(frozen=True)
@@ -255,7 +260,9 @@ class Recipe(Defense):
         for name, part in zip(self.names, self.parts, strict=True):
             step, before = part.release(owned), probabilities(owned.logits)
             steps.append(step)
-            owned = replace(owned, logits=step(owned.logits))
+            owned = replace(
+                owned, logits=step(owned.logits), noise=partial(_through, step, owned.noise)
+            )
             if part.owns("release"):
                 moved = abs(probabilities(owned.logits) - before).max(-1) > SEEN
                 moves[f"{name}.moved"] = float(moved.mean())

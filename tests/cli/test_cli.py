@@ -78,20 +78,36 @@ def test_scores_are_printed_as_csv(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     def found(row: Row, signals: Path, canaries: bool) -> Iterator[scores.Score]:
         seen.append((row.trial, signals, canaries))
         yield from (
-            scores.Score(0, 7, True, "blank", "loss", 0.25),
-            scores.Score(0, 8, False, "", "loss", -1.5),
+            scores.Score(0, 7, True, "blank", "loss", 0.25, 70, 0.9),
+            scores.Score(0, 8, False, "", "loss", -1.5, 81, 0.2),
         )
 
     monkeypatch.setattr(scores, "scores", found)
     Folder(tmp_path).write(ROWS[0])
     result = invoke("scores", str(tmp_path), "--trial", str(ROWS[0].trial), "--canaries")
     lines = [
-        "target,record,member,canary,attack,score",
-        "0,7,true,blank,loss,0.25",
-        "0,8,false,,loss,-1.5",
+        "target,record,member,canary,attack,score,row,calibrated",
+        "0,7,true,blank,loss,0.25,70,0.9",
+        "0,8,false,,loss,-1.5,81,0.2",
     ]
     assert (result.exit_code, result.stdout.splitlines()) == (0, lines), result.output
     assert seen == [(ROWS[0].trial, tmp_path / "signals", True)]
+
+    def exposed(row: Row, signals: Path, attack: str | None, canaries: bool) -> Any:
+        seen.append((row.trial, attack, canaries))
+        return [scores.Exposure(70, 7, "", "lira", 2, 1, 3.0, -1.0, 7.0, 20.5)]
+
+    monkeypatch.setattr(scores, "exposures", exposed)
+    number = str(ROWS[0].trial)
+    asked = ("scores", str(tmp_path), "--trial", number, "--records", "--attack", "lira")
+    result = invoke(*asked)
+    assert seen[-1] == (ROWS[0].trial, "lira", False) and result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "row,record,canary,attack,targets,as_member,evidence,evidence_lo,evidence_hi,ratio",
+        "70,7,,lira,2,1,3.0,-1.0,7.0,20.5",
+    ]
+    assert "100.0% of 1 records are told with a likelihood ratio of 10 or more" in result.stderr
+    assert invoke("scores", str(tmp_path), "--trial", number, "--attack", "lira").exit_code == 2
     result = invoke("scores", str(tmp_path), "--trial", "99")
     assert result.exit_code == 2 and "--trial: got 99" in result.stderr
 
