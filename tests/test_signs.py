@@ -203,7 +203,7 @@ def test_known_records_are_never_judged(name: str) -> None:
 
 
 def test_neither_the_number_nor_the_place_of_a_record_says_who_is_a_member() -> None:
-    """Under `official` the members come first in the data: what a view shows of a record is drawn."""
+    """Under `official` the members come first in the data: a view shows drawn numbers."""
     drawn: Split = catalog.made("protocols", Part("official", {"train": 400})).draw(800, 0, 0)
     signals, member = world(0.0, drawn), drawn.member[0]
     seen: list[Any] = []

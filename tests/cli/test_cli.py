@@ -93,7 +93,9 @@ def test_scores_are_printed_as_csv(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert (result.exit_code, result.stdout.splitlines()) == (0, lines), result.output
     assert seen == [(ROWS[0].trial, tmp_path / "signals", True)]
 
-    def exposed(row: Row, signals: Path, attack: str | None, canaries: bool) -> Any:
+    def exposed(
+        row: Row, signals: Path, attack: str | None, canaries: bool
+    ) -> list[scores.Exposure]:
         seen.append((row.trial, attack, canaries))
         return [scores.Exposure(70, 7, "", "lira", 2, 1, 3.0, -1.0, 7.0, 20.5)]
 
