@@ -39,7 +39,7 @@ from raymia.training.fit import fit
 from raymia.training.modules import Normalise
 from raymia.training.recipe import Recipe
 from raymia.trial import run as trial
-from raymia.verdict import maximum
+from raymia.verdict import low_fpr, maximum
 
 MODELS, TARGETS, RECORDS = 8, 2, 400
 # epochs in the null runs
@@ -60,6 +60,10 @@ VARIANTS = [
         for variance in ("per_example", "shrunken")
     ),
     *(Part("lira", knobs) for knobs in ({"views": 2}, {"views": 18, "mode": "online"})),
+    # what `standard` holds beside the defaults
+    Part("lira", {"mode": "online", "variance": "bayes"}),
+    Part("lira", {"mode": "online", "variance": "shrunken", "centre": "mean"}),
+    Part("rmia", {"mode": "online", "trim": 0.2}),
 ]
 
 
@@ -106,26 +110,34 @@ def hurried(part: Part) -> Attack:
 
 def judged(
     signals: Signals, attacks: dict[str, Attack], run: int
-) -> tuple[list[maximum.Summary], dict[str, list[Any]]]:
-    """What a row would say of these signals, of all attacks and of the defaults alone, and the
-    lines of attacks.csv.
+) -> tuple[list[maximum.Summary], low_fpr.Largest, dict[str, list[Any]]]:
+    """What a row would say of these signals, of all attacks and of the defaults alone, the
+    largest advantage of all, and the lines of attacks.csv.
     """
     split: Split = signals.split
-    scores, lines, smaller = {}, {}, {}
+    scores, common, lines, smaller = {}, {}, {}, {}
     for name, attack in attacks.items():
         verdicts = trial.verdicts(attack, name, signals, range(TARGETS), ("null", run))
         scores[name] = np.stack([v.scores for v in verdicts])
+        common[name] = np.stack([v.common for v in verdicts])
         lines[name] = [v.line for v in verdicts]
         if attack.traits().informed:
             smaller[name] = split.judged & ~split.known
     counts = [name for name, attack in attacks.items() if not attack.traits().informed]
     few = {name: score for name, score in scores.items() if "[" not in name}
-    return [
-        maximum.summarise(
-            some, split.member[split.targets], split.judged, split.half, counts, smaller
-        )
-        for some in (scores, few)
-    ], lines
+    on = {name: smaller.get(name, split.judged) for name in scores}
+    member = split.member[split.targets]
+    advantages = low_fpr.summarise(common, member, on, split.half, counts).largest["advantage"]
+    return (
+        [
+            maximum.summarise(
+                some, split.member[split.targets], split.judged, split.half, counts, smaller
+            )
+            for some in (scores, few)
+        ],
+        advantages,
+        lines,
+    )
 
 
 def null(runs: int, parts: Sequence[Part]) -> None:
@@ -141,12 +153,14 @@ def null(runs: int, parts: Sequence[Part]) -> None:
     aucs: dict[str, list[float]] = {name: [] for name in attacks}
     balanced: dict[str, list[float]] = {name: [] for name in attacks}
     maxima: tuple[list[maximum.Summary], list[maximum.Summary]] = ([], [])
+    advantages: list[Any] = []
     begin = time.process_time()
     for run in range(runs):
         signals = Signals(
             Coin(models=MODELS, targets=TARGETS).draw(RECORDS, run, 0), labels, arrays
         )
-        summaries, lines = judged(signals, attacks, run)
+        summaries, advantage, lines = judged(signals, attacks, run)
+        advantages.append(advantage)
         for name, mean in summaries[0].attacks.items():
             aucs[name].append(mean.rate.value)
             balanced[name].append(
@@ -188,6 +202,18 @@ def null(runs: int, parts: Sequence[Part]) -> None:
             "coverage of max_attack_auc's interval "
             f"{np.mean([r.lo <= 0.5 <= r.hi for r in rates]):.3f}"
         )
+
+    found_rates = [one.rate for one in advantages]
+    values = np.array([rate.value for rate in found_rates])
+    print(
+        f"\nadvantage of all: mean {values.mean():.4f} +- {error(values):.4f}, its interval covers "
+        f"{np.mean([rate.lo <= 0 <= rate.hi for rate in found_rates]):.3f}"
+    )
+    print(
+        "above the upper end: max AUC "
+        f"{np.mean([(s.upper or 1) < 0.5 for s in maxima[0]]):.4f}, advantage "
+        f"{np.mean([one.upper < 0 for one in advantages]):.4f}"
+    )
 
 
 def error(values: Any) -> float:
