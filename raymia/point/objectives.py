@@ -37,6 +37,8 @@ MAXIMA = {
 CANARY, EPSILON = "canary_tpr_at_fpr_0.01", "epsilon_lower"
 # what `search.objective.privacy` may be, less of each being better
 PRIVACY = (*MAXIMA, CANARY, EPSILON)
+# how many non-members each half of the records (of canaries: all) must hold for them
+LEAST_OTHERS = {TPR.column: 1_000, "max_tpr_at_fpr_0.001": 10_000, CANARY: 100}
 # what guessing gives, of what does not give 0
 GUESSING = {AUC.column: 0.5, TPR.column: 0.01, CANARY: 0.01, "max_tpr_at_fpr_0.001": 0.001}
 

@@ -16,6 +16,7 @@ from raymia.attack import attack
 from raymia.errors import SweepError
 from raymia.point import catalog, columns
 from raymia.point.columns import word
+from raymia.point.objectives import CANARY, LEAST_OTHERS
 from raymia.point.point import plain
 from raymia.point.space import Choice, Part, Range
 from raymia.records import account, canaries
@@ -59,6 +60,7 @@ def check(sweep: Sweep, data: Data) -> Split:
             f"dataset.{sweep.dataset.name}: got {len(data)} records; more{fewer} are allowed: "
             f"{said}"
         )
+    _check_objective(sweep, split, planted)
     for i, arm in enumerate(sweep.arms):
         if said := reading.problem(partial(_check_carved, sweep, split, planted), arm):
             knobs = [recipe([reading.corner(part, "low")]).traits().share_knob for part in arm]
@@ -66,6 +68,22 @@ def check(sweep: Sweep, data: Data) -> Split:
             value = plain(arm[j].knobs[knob])
             raise SweepError(f"defenses.{i}.{j}.{arm[j].name}.{knob}: got {show(value)}; {said}")
     return split
+
+
+def _check_objective(sweep: Sweep, split: Split, planted: Bools) -> None:
+    """Whether there are enough non-members for the rate that the search goes by."""
+    name = sweep.search.objective["privacy"]
+    outside = split.judged & ~split.member[split.targets]
+    halves = [int((outside & ~planted & half).sum()) for half in (split.half, ~split.half)]
+    there = int((outside & planted).sum()) if name == CANARY else min(halves)
+    least = LEAST_OTHERS.get(name, 0)
+    if there < least:
+        of = "planted non-members" if name == CANARY else "non-members on each half of the records"
+        more = "canaries or targets" if name == CANARY else "records or targets"
+        raise SweepError(
+            f"search.objective.privacy: got {name!r}; it needs {least} {of}, all targets together, "
+            f"and there are {there}: more {more} are allowed"
+        )
 
 
 def _check_network(sweep: Sweep, data: Data) -> None:
