@@ -54,7 +54,8 @@ class Attack:
     """Scores the asked records of a view; every file of `attacks/` extends this.
 
     `standard`: part of `attacks: standard`; `beside`: further arguments with which `standard`
-    and `all` hold it, each where it applies; `fused`: scores all targets in one call.
+    and `all` hold it, each where it applies; `fused`: scores all targets in one call; `log_odds`:
+    the score is the log-odds of "member", whatever the target.
     """
 
     revision: ClassVar[int] = 1
@@ -62,6 +63,7 @@ class Attack:
     standard: ClassVar[bool] = False
     beside: ClassVar[tuple[Mapping[str, object], ...]] = ()
     fused: ClassVar[bool] = False
+    log_odds: ClassVar[bool] = False
 
     def traits(self) -> Traits:
         """What it asks for and is shown; its arguments may decide."""
@@ -79,7 +81,7 @@ class Attack:
         """The threshold: a score at or above it says member. None takes the best threshold on
         the first shadow, as if that were the target.
         """
-        return None
+        return 0.0 if self.log_odds else None
 
     def numbers(self, score: Array, member: Array) -> dict[str, float]:
         """Further columns, for the judge: from the scores [A] and the truth [A]."""

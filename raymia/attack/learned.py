@@ -53,6 +53,7 @@ class Learned(Attack):
 
     revision: ClassVar[int] = 3
     fused: ClassVar[bool] = True
+    log_odds: ClassVar[bool] = True
     scaled: ClassVar[bool] = (
         False  # features less their mean, by their standard deviation over the drawn pairs
     )
@@ -91,9 +92,6 @@ class Learned(Attack):
 
     def score(self, view: View, rng: Rng) -> Array:
         return self.score_all([view], [rng])[0].scores
-
-    def cut(self, view: View) -> float:
-        return 0.0
 
     def score_all(self, views: Sequence[View], rngs: Sequence[Rng]) -> list[Scored]:
         """The log-odds of "member" for each target's asked records."""

@@ -58,6 +58,7 @@ class Ensemble(Attack):
         "journal={Neural Networks}, volume={5}, number={2}, pages={241--259}, year={1992}}"
     )
     standard: ClassVar[bool] = True
+    log_odds: ClassVar[bool] = True
 
     stand_ins: Annotated[int, Range(1, 16, least=1)] = 8
     pairs: Pairs = 20_000
@@ -70,8 +71,7 @@ class Ensemble(Attack):
         from threadpoolctl import threadpool_limits
 
         online = bool(view.member[:, view.asked].any())
-        pairs = [view.as_target(k) for k in range(min(self.stand_ins, len(view.member)))]
-        able = [(v, m) for v, m in pairs if v.out.any() and m.any() and not m.all()]
+        able = self._stand_ins(view)
         own = _numbers(view, online, rng)
         if not able:  # no shadow is left for one that stands in: the likelihood ratio must do
             return own[:, 0]
@@ -85,6 +85,14 @@ class Ensemble(Attack):
             trees = HistGradientBoostingClassifier(**TREES, random_state=0).fit(x, member)
             grown = trees.decision_function(z)
         return np.asarray((odds(z, logistic(x, member)) + grown) / 2)
+
+    def cut(self, view: View) -> float | None:
+        return super().cut(view) if self._stand_ins(view) else None
+
+    def _stand_ins(self, view: View) -> list[tuple[View, Array]]:
+        """Shadows as targets, with their membership: those that leave shadows to compare with."""
+        pairs = (view.as_target(k) for k in range(min(self.stand_ins, len(view.member))))
+        return [(v, m) for v, m in pairs if v.out.any() and m.any() and not m.all()]
 
 
 def _numbers(view: View, online: bool, rng: Rng) -> Array:

@@ -165,13 +165,13 @@ def _seen(attack: Attack, view: View, score: Array, rng: np.random.Generator) ->
     its scores on a common scale already.
 
     The log-likelihood ratio is linear in the normal quantile of the place: a logistic regression
-    on the stand-in, less its prior odds. A network's score is one already.
+    on the stand-in, less its prior odds. Log-odds are one already.
     """
     from scipy.special import ndtri
 
     cut = attack.cut(view)
     if cut is not None or not len(view.member):
-        return _Seen(cut, None, score if isinstance(attack, Learned) else None)
+        return _Seen(cut, None, score if attack.log_odds else None)
     stand_in, known = view.as_target(0)
     # with four models no shadow is left for the one that stands in: the decision stays unknown
     if not len(stand_in.member) and attack.traits().wants & SHADOWS:

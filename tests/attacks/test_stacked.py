@@ -81,6 +81,9 @@ def test_with_nobody_to_stand_in_it_is_the_likelihood_ratio() -> None:
     score = make(Part("ensemble", {})).score(view, stream(0))
     ratio = make(Part("lira", {})).score(view, stream(0))
     np.testing.assert_array_equal(score, ratio)
+    # of which nobody knows from where on it says member
+    assert make(Part("ensemble", {})).cut(view) is None
+    assert make(Part("ensemble", {})).cut(mixed(1.0).view(0, {"logits"})) == 0.0
 
 
 # ---- few shadows -------------------------------------------------------------------------------
