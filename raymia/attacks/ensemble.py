@@ -9,19 +9,13 @@ from raymia.attack.learned import Pairs
 from raymia.point.space import Part, Range
 from raymia.signals.view import View
 
-ONLINE: tuple[Part, ...] = (
-    Part("lira", {"mode": "online"}),
-    Part("lira", {"mode": "online", "variance": "bayes"}),
-    Part("rmia", {"mode": "online", "trim": 0.2}),
-)
 OTHERS = (
-    Part("lira", {}),
-    Part("lira", {"variance": "bayes"}),
+    *(Part("lira", {"variance": variance}) for variance in ("fixed", "bayes")),
     *(Part("rmia", {"a": a}) for a in (0.0, 0.3, 1.0)),
-    Part("reference", {}),
-    Part("probability", {}),
-    Part("entropy", {}),
-    *ONLINE,
+    *(Part(name, {}) for name in ("reference", "probability", "entropy")),
+    # where shadows have seen the judged records
+    *(Part("lira", {"mode": "online", "variance": v}) for v in ("fixed", "bayes")),
+    Part("rmia", {"mode": "online", "trim": 0.2}),
 )
 TREES = {
     "max_iter": 80,
