@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch as torch
     import torch.nn.functional as F
 
+    from raymia.training import convolutions as convolutions
     from raymia.training import modules as modules
     from raymia.training import network as network
 else:
@@ -25,7 +26,8 @@ else:
 
     torch = _Lazy("torch")
     F = _Lazy("torch.nn.functional")
+    convolutions = _Lazy("raymia.training.convolutions")
     modules = _Lazy("raymia.training.modules")
     network = _Lazy("raymia.training.network")
 
-__all__ = ["F", "modules", "network", "torch"]
+__all__ = ["F", "convolutions", "modules", "network", "torch"]

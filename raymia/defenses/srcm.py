@@ -53,7 +53,7 @@ class Srcm(Defense):
         return {"r1": Range(3.0 * scale, 30.0 * scale, log=True)}
 
     def network(self, network: Network) -> Network:
-        nn, (width, classes) = torch.nn, (network.features, network.classes)
+        nn, (width, classes) = torch.nn, (_last(network.head).in_features, network.classes)
         if self.design == "a":
             return network.with_head(
                 lambda head: nn.Sequential(head, modules.SphereClip(self.r1, self.d))
@@ -74,6 +74,11 @@ class Srcm(Defense):
         hook.remove()
         outside = (norms[0] < self.r1) | (norms[0] > self.r1 + self.d)
         return {"clipped": float(outside.double().mean())}
+
+
+def _last(head: torch.nn.Module) -> torch.nn.Linear:
+    """The last linear layer of a head."""
+    return [m for m in head.modules() if isinstance(m, torch.nn.Linear)][-1]
 
 
 def _before(head: torch.nn.Module) -> torch.nn.Module:

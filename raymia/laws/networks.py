@@ -37,7 +37,7 @@ def shapes(architecture: Architecture) -> list[tuple[int, ...]]:
     """Shapes of records that the network must take: images from the least side on, or vectors."""
     if not architecture.images:
         return [(1,), (7,), (40,)]
-    side = architecture.least_side
+    side = architecture.smallest()
     return [(1, side, side), (3, side + 1, side + 3), (3, 2 * side + 1, 2 * side)]
 
 

@@ -102,8 +102,9 @@ def _check_network(sweep: Sweep, data: Data) -> None:
             f"network: got {name!r}; {', '.join(flat)} is allowed: the records of {where} are no "
             "images"
         )
-    if network.images and min(data.shape[1:]) < network.least_side:
-        least, (_, height, width) = network.least_side, data.shape
+    least = catalog.made("networks", sweep.network).smallest()
+    if network.images and min(data.shape[1:]) < least:
+        _, height, width = data.shape
         seen = f"those of {where} have {width}x{height}"
         raise SweepError(
             f"network: got {name!r}; it is for images of at least {least}x{least} pixels, {seen}"

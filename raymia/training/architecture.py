@@ -20,6 +20,10 @@ class Architecture:
     images: ClassVar[bool] = False
     least_side: ClassVar[int] = 1
 
+    def smallest(self) -> int:
+        """The least side that it takes with these arguments."""
+        return self.least_side
+
     def build(self, shape: tuple[int, ...], classes: int) -> Network:
         """A fresh Network; initial weights come from torch's global generator, which the caller
         seeds.

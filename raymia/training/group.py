@@ -226,7 +226,7 @@ class Group:
             masks = np.stack(
                 [g.integers(0, 1 << 16, shape, np.uint16) >= floor for g in self.streams["dropout"]]
             )
-            if counted:
+            if counted and layer.part:
                 dropped = (~masks.reshape(len(masks), -1)).sum(1) / max(1, masks[0].size)
                 self.tally.add({f"{layer.part}.dropped": torch.as_tensor(dropped)})
             self.backend.mask(

@@ -52,7 +52,7 @@ class Dropout(nn.Module):
     never share a mask.
 
     `channels` drops whole channels (spatial dropout). The trainer calls `mask_shape` and fills
-    `mask` before each step. `part`: the defense that it is of.
+    `mask` before each step. `part`: the defense that it is of, empty for the network's own.
     """
 
     mask: Tensor

@@ -68,9 +68,10 @@ def test_features_stay_the_backbones() -> None:
 @pytest.mark.parametrize("name", catalog.names("networks"))
 @pytest.mark.parametrize("design", ["a", "b", "c"])
 def test_on_a_real_network_it_reads_the_heads_input(name: str, design: str) -> None:
-    plain = catalog.make("networks", name, {"width": 8}).build((1, 8, 8), 3)
+    small = {"width": 8} if "width" in catalog.knobs(catalog.find("networks", name)) else {}
+    plain = catalog.make("networks", name, small).build((1, 32, 32), 3)
     net = Srcm(r1=2.0, d=1.0, design=design).network(plain).eval()
-    x = 5 * torch.rand((6, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    x = 5 * torch.rand((6, 1, 32, 32), generator=torch.Generator().manual_seed(0))
     given: list[torch.Tensor] = []
     plain.eval().head.register_forward_pre_hook(lambda _, args: given.append(args[0]))
     said, before = net(x), plain(x)
@@ -81,8 +82,8 @@ def test_on_a_real_network_it_reads_the_heads_input(name: str, design: str) -> N
     )
     assert not any(module is plain.head for module in net.modules()) or design == "a"
     if design != "a":
-        _, first, clip, last = net.head
-        onto = first(given[0])
+        in_front, first, clip, last = net.head
+        onto = first(in_front(given[0]))
         radius = onto.norm(dim=1, keepdim=True)
         weight = last.weight / last.weight.norm() if design == "b" else last.weight
         assert torch.allclose(

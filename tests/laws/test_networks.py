@@ -12,6 +12,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"width": 8},
     "cnn": {"width": 4},
     "resnet18": {"width": 4},
+    "resnet20": {"width": 4},
+    "resnet110": {"width": 4},
+    "vgg11": {"width": 4},
+    "vgg16": {"width": 4},
+    "alexnet": {"width": 4},
+    "densenet_bc": {"depth": 10, "growth": 4},
+    "kaya_vgg": {"layers": 4},
 }
 
 
