@@ -73,7 +73,9 @@ HOMES: dict[str, Callable[[str], bool]] = {
     "yaml": lambda path: path.startswith("raymia/study/"),
     "opacus": lambda path: path == "raymia/defenses/dpsgd.py",
     "dp_accounting": lambda path: path == "raymia/training/privacy.py",
-    "torchvision": lambda path: path.startswith(("raymia/datasets/", "raymia/networks/")),
+    "torchvision": lambda path: path.startswith(
+        ("raymia/datasets/", "raymia/networks/", "raymia/readers/")
+    ),
     # attacks that learn train networks, a worker sets its threads and devices, tensorboard's
     # writer comes with torch
     "torch": lambda path: (

@@ -115,7 +115,9 @@ KINDS = {
     "protocols": protocol,
     "datasets": dataset,
 }
-OWN_FILES = {"arrays", "cifar10", "image_folder", "table"}  # no numbers of their own without a file
+# no numbers of their own without a file
+OWN_FILES = {"arrays", "image_folder", "table", "cifar10", "cifar100", "svhn", "mnist"}
+OWN_FILES |= {"fashion_mnist", "purchase100", "texas100", "location30"}
 CASES = [(kind, name) for kind in KINDS for name in catalog.names(kind) if name not in OWN_FILES]
 
 

@@ -1,12 +1,12 @@
 """CIFAR-10 in the files of its authors, as torchvision reads and downloads them."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from raymia.errors import EnvironmentFault, SweepError
 from raymia.point.schedule import Training
+from raymia.readers import published
 from raymia.records.data import Data, Dataset
 
 
@@ -35,23 +35,12 @@ class Cifar10(Dataset):
     download: bool = False
 
     def read(self) -> Data:
-        reader = _reader()
-        try:
-            parts = [
-                reader(self.root, train=train, download=self.download) for train in (True, False)
-            ]
-        except RuntimeError:  # torchvision's word for "not found or corrupted"
-            raise SweepError(
-                f"dataset cifar10: {self.root!r} does not hold a whole and undamaged "
-                "cifar-10-batches-py; set cifar10.root, or cifar10.download: true (folders of "
-                "images are read by image_folder)"
-            ) from None
-        except OSError as error:
-            raise EnvironmentFault(
-                f"dataset cifar10: cannot read or download into {self.root!r}: {error}"
-            ) from None
-        pixels = np.concatenate([p.data for p in parts])  # [N, H, W, C]
-        labels = np.concatenate([np.asarray(p.targets, dtype=np.int64) for p in parts])
+        sets = [{"train": train} for train in (True, False)]
+        held = published.parts(
+            "cifar10", "CIFAR10", "cifar-10-batches-py", self.root, self.download, sets
+        )
+        pixels = np.concatenate([p.data for p in held])  # [N, H, W, C]
+        labels = np.concatenate([np.asarray(p.targets, dtype=np.int64) for p in held])
         x = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
         return Data(
             "cifar10",
@@ -65,18 +54,3 @@ class Cifar10(Dataset):
 
     def training(self, records: int) -> Training:
         return Training(epochs=100, batch_size=256, lr=0.01, milestones=((0.5, 0.1), (0.8, 0.01)))
-
-
-def _reader() -> Any:
-    try:
-        from torchvision.datasets import CIFAR10
-    except (
-        ImportError,
-        RuntimeError,
-    ) as error:
-        # RuntimeError: a torchvision that was built for another torch
-        raise EnvironmentFault(
-            f"dataset cifar10: torchvision does not import ({error}); install the one that belongs "
-            "to this torch"
-        ) from None
-    return CIFAR10
