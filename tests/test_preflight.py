@@ -100,7 +100,7 @@ REFUSED = [
     (
         FLAT,
         ["protocol.coin.reserve=0.001"],
-        "attacks: got 'quantile'; it cannot apply: no population is",
+        "attacks: got 'rmia'; it cannot apply: no population is",
     ),
     (
         FLAT,

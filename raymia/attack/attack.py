@@ -53,14 +53,16 @@ class Traits:
 class Attack:
     """Scores the asked records of a view; every file of `attacks/` extends this.
 
-    `standard`: part of `attacks: standard`; `beside`: further arguments with which `standard`
-    and `all` hold it, each where it applies; `fused`: scores all targets in one call; `log_odds`:
-    the score is the log-odds of "member", whatever the target.
+    `standard`: part of `attacks: standard`; `without_shadows`: only where a protocol has none,
+    since what uses them is far stronger; `beside`: further arguments with which `standard` and
+    `all` hold it, each where it applies; `fused`: scores all targets in one call; `log_odds`: the
+    score is the log-odds of "member", whatever the target.
     """
 
     revision: ClassVar[int] = 1
     cite: ClassVar[str] = ""
     standard: ClassVar[bool] = False
+    without_shadows: ClassVar[bool] = False
     beside: ClassVar[tuple[Mapping[str, object], ...]] = ()
     fused: ClassVar[bool] = False
     log_odds: ClassVar[bool] = False

@@ -35,6 +35,7 @@ class Quantile(Attack):
         "year={2023}}"
     )
     standard: ClassVar[bool] = True
+    without_shadows: ClassVar[bool] = True
 
     trees: Annotated[int, Range(10, 500, log=True, least=1)] = 60
 

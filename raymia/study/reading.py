@@ -1,7 +1,7 @@
 """How the sweep file spells parts and their knobs, checked against the catalogue."""
 
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, replace
 from functools import partial
 from math import isfinite
@@ -249,7 +249,7 @@ def attacks(
     names = [
         n
         for n in catalog.names("attacks")
-        if node.value == "all" or catalog.find("attacks", n).standard
+        if node.value == "all" or _standard(catalog.find("attacks", n), offers)
     ]
     every = [
         attack.unasked(Part(name, {**plain_part.knobs, **knobs}))
@@ -262,6 +262,10 @@ def attacks(
     if not parts:
         raise node.refuse("no attack applies; name some")
     return parts, {name: reason for name, reason in why.items() if reason}
+
+
+def _standard(cls: type[attack.Attack], offers: Collection[str]) -> bool:
+    return cls.standard and not (cls.without_shadows and "out_shadows" in offers)
 
 
 def milestones(node: Node) -> None:

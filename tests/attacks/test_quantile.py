@@ -12,6 +12,7 @@ from raymia.point.space import Part
 from raymia.signals.queries import QUERIES, Subject, components
 from raymia.signals.view import Signals
 from raymia.streams import stream
+from raymia.study import sweep
 from raymia.verdict import metrics
 
 Array = np.ndarray[Any, Any]
@@ -95,3 +96,14 @@ def test_bytes_are_read_as_pixels_and_each_data_set_once() -> None:
     assert first is second and first.shape == (50, 16)
     other = QUERIES["record"](subject(x.flip(0)))["record"]
     assert not np.allclose(other, first)
+
+
+def test_standard_holds_it_where_there_are_no_shadows() -> None:
+    text = "{name: q, dataset: digits, network: mlp, defenses: [[]], protocol: %s, attacks: %s}"
+
+    def names(protocol: str, attacks: str) -> set[str]:
+        return {part.name for part in sweep.parse(text % (protocol, attacks)).attacks}
+
+    alone = "{official: {train: 900, reserve: 0.2}}"
+    assert "quantile" in names(alone, "standard") and "lira" not in names(alone, "standard")
+    assert "quantile" not in names("coin", "standard") and "quantile" in names("coin", "all")
