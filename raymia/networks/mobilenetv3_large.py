@@ -1,7 +1,8 @@
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from raymia.lazy import convolutions, modules, network, torch
+from raymia.point.space import Range
 from raymia.training.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Mobilenetv3Large(Architecture):
 
     The feature is that of the hidden layer of 1280 (`feature: hidden`, as SRCM reads it), or the
     960 pooled channels before it (`pooled`, as CRL does; the head is then that layer, hard swish,
-    dropout 0.2 and the last one). 4.21 M parameters, 20 MMAC at 32x32 and 10 classes.
+    dropout 0.2 and the last one). `width` multiplies all channels; at 1 it has 4.21 M parameters,
+    20 MMAC at 32x32 and 10 classes.
 
     Source: Howard et al., Searching for MobileNetV3, ICCV 2019, table 1; stem as in SRCM.
     """
@@ -48,6 +50,7 @@ class Mobilenetv3Large(Architecture):
     )
 
     feature: Literal["hidden", "pooled"] = "hidden"
+    width: Annotated[float, Range(0.25, 2.0, least=0.05)] = 1.0
     norm: Literal["batch", "group"] = "batch"
 
     def build(self, shape: tuple[int, ...], classes: int) -> "Network":
@@ -63,22 +66,27 @@ class Mobilenetv3Large(Architecture):
                 *(norm(after), nn.Hardswish()),
             ]
 
-        layers, before = conv(shape[0], 16, 3), 16
+        def wide(channels: int) -> int:
+            adjusted: int = blocks.InvertedResidualConfig.adjust_channels(channels, self.width)
+            return adjusted
+
+        layers, before = conv(shape[0], wide(16), 3), 16
         for kernel, expanded, after, squeeze, act, stride in TABLE:
             block = blocks.InvertedResidualConfig(
-                before, kernel, expanded, after, squeeze, act, stride, 1, 1.0
+                before, kernel, expanded, after, squeeze, act, stride, 1, self.width
             )
             made = blocks.InvertedResidual(block, norm)
             # its own sum overwrites what Opacus keeps
             layers.append(convolutions.Sum(made.block) if made.use_res_connect else made.block)
             before = after
-        layers += [*conv(before, 6 * before, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        hidden = [nn.Linear(6 * before, CLIP), nn.Hardswish(), modules.Dropout(DROP, part="")]
+        last, clip = 6 * wide(before), wide(CLIP)
+        layers += [*conv(wide(before), last, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        hidden = [nn.Linear(last, clip), nn.Hardswish(), modules.Dropout(DROP, part="")]
         if self.feature == "hidden":
-            net = network.classifier(nn.Sequential(*layers, *hidden), CLIP, classes)
+            net = network.classifier(nn.Sequential(*layers, *hidden), clip, classes)
         else:
-            head = nn.Sequential(*hidden, nn.Linear(CLIP, classes))
-            net = network.Network(nn.Sequential(*layers), head, 6 * before, classes)
+            head = nn.Sequential(*hidden, nn.Linear(clip, classes))
+            net = network.Network(nn.Sequential(*layers), head, last, classes)
         for module in net.modules():
             if isinstance(module, nn.ReLU | nn.Hardswish | nn.Hardsigmoid):
                 module.inplace = False

@@ -4,7 +4,7 @@ import torch
 
 from raymia.defenses.hamp import DONORS, Hamp, confidence
 from raymia.laws.defenses import noise
-from raymia.training.defense import Batch, Clock, Owned, Step, cross_entropy
+from raymia.training.defense import Array, Batch, Clock, Owned, Step, cross_entropy
 from raymia.training.losses import probabilities
 from raymia.training.network import Outputs
 from raymia.training.recipe import Recipe
@@ -80,6 +80,21 @@ def test_asking_again_averages_nothing_out() -> None:
 def test_ties_keep_the_label() -> None:
     tied = np.array([[1.0, 1.0, 0.0], [0.0, 2.0, 2.0]], np.float32)
     assert (Hamp().release(owned())(tied).argmax(-1) == tied.argmax(-1)).all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-7, 1e-6, 1e-5])
+def test_donors_that_are_all_but_tied_keep_the_label(spread: float) -> None:
+    """Signals are kept in float32, where two probabilities of a flat answer are one number."""
+
+    def flat(n: int) -> Array:
+        return noise(n) * np.float32(spread)
+
+    own = Owned(LOGITS, np.arange(100), np.arange(100, 200), np.random.default_rng(1), flat)
+    released = Hamp().release(own)(LOGITS)
+    assert (released.astype(np.float32).argmax(-1) == LOGITS.argmax(-1)).all()
+    # nothing is added beyond that
+    even = np.sort(probabilities(flat(DONORS)), -1)
+    assert np.ptp(probabilities(released), -1).max() <= np.ptp(even, -1).max() + 1e-5
 
 
 def test_without_randomise_and_beside_another_release() -> None:

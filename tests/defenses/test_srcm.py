@@ -68,7 +68,9 @@ def test_features_stay_the_backbones() -> None:
 @pytest.mark.parametrize("name", catalog.names("networks"))
 @pytest.mark.parametrize("design", ["a", "b", "c"])
 def test_on_a_real_network_it_reads_the_heads_input(name: str, design: str) -> None:
-    small = {"width": 8} if "width" in catalog.knobs(catalog.find("networks", name)) else {}
+    widths = {"mobilenetv3_large": 0.25}
+    knobs = catalog.knobs(catalog.find("networks", name))
+    small = {"width": widths.get(name, 8)} if "width" in knobs else {}
     plain = catalog.make("networks", name, small).build((1, 32, 32), 3)
     net = Srcm(r1=2.0, d=1.0, design=design).network(plain).eval()
     x = 5 * torch.rand((6, 1, 32, 32), generator=torch.Generator().manual_seed(0))

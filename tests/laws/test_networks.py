@@ -19,6 +19,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "alexnet": {"width": 4},
     "densenet_bc": {"depth": 10, "growth": 4},
     "kaya_vgg": {"layers": 4},
+    "mobilenetv3_large": {"width": 0.25},
 }
 
 
