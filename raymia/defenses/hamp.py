@@ -39,8 +39,7 @@ class Hamp(Defense):
     prediction. Release (`randomise`): the sorted probabilities of an input of noise, in the order
     that the query's own probabilities have; a query gets the same noise whenever it is asked.
 
-    Source: Chen & Pattabiraman, Overconfidence is a Dangerous Thing, NDSS 2024, sections IV-B to
-    IV-D, and its code.
+    Source: Chen & Pattabiraman, NDSS 2024, sections IV-B to IV-D, and its code.
 
     Neutral: gamma 0, alpha 0, without randomise.
 
@@ -52,11 +51,8 @@ class Hamp(Defense):
     of a draw is all but tied, the label stays first by one part in 100,000.
     """
 
-    neutral: ClassVar[Mapping[str, object] | None] = {
-        "gamma": 0.0,
-        "alpha": 0.0,
-        "randomise": False,
-    }
+    neutral: ClassVar[Mapping[str, object] | None] = dict(gamma=0.0, alpha=0.0, randomise=False)
+    unreleased: ClassVar[Mapping[str, object] | None] = {"randomise": False}
     cite: ClassVar[str] = (
         "@inproceedings{chen2024hamp, title={Overconfidence is a Dangerous Thing: Mitigating "
         "Membership Inference Attacks by Enforcing Less Confident Prediction}, author={Chen, Zitao "

@@ -25,6 +25,7 @@ from raymia.point.space import Choice, Part, Range
 from raymia.records.data import load
 from raymia.signals import world
 from raymia.signals.ask import Bench
+from raymia.signals.view import log_softmax
 from raymia.study import sweep
 from raymia.training.defense import Defense, Facts, Lesson, Owned, Predictor
 from raymia.training.fit import fit
@@ -229,6 +230,18 @@ def the_label_is_released_as_it_is(name: str, knobs: Knobs) -> None:
     holds(not moved, f"{moved} of 48 labels")
 
 
+def training_does_not_wait_for_the_release(name: str, knobs: Knobs) -> None:
+    """Models are trained once for all that release them differently: a part that does both says
+    at which knobs it only trains.
+    """
+    made = arm((name, knobs)).parts[0]
+    if made.owns("release") and any(map(made.owns, ("batch", "criterion", "penalty", "teach"))):
+        holds(made.unreleased is not None, "it trains and releases, and has no `unreleased`")
+        bare, logits = arm((name, {**knobs, **(made.unreleased or {})})), noise(20)
+        owned = Owned(logits, np.arange(9), np.arange(9, 18), np.random.default_rng(0), noise)
+        holds(np.allclose(bare.release(owned)(logits), log_softmax(logits)), "it still releases")
+
+
 def every_knob_does_something(name: str, knobs: Knobs) -> None:
     """Each knob, moved across its declared range, changes the trained model or what is released."""
     dead = [
@@ -372,6 +385,7 @@ LAWS = (
     file_to_object_to_file_is_the_identity,
     it_names_its_source_and_ranges,
     the_label_is_released_as_it_is,
+    training_does_not_wait_for_the_release,
     every_knob_does_something,
     its_ranges_hold_on_any_data,
     it_acts_at_its_defaults,

@@ -75,7 +75,11 @@ class World:
         them differently.
         """
         parts = zip(self.point.recipe, self.recipe.parts, strict=True)
-        kept = tuple(spelled for spelled, part in parts if not part.owns("release"))
+        kept = tuple(
+            Part(spelled.name, {**spelled.knobs, **(part.unreleased or {})})
+            for spelled, part in parts
+            if not part.owns("release") or part.unreleased is not None
+        )
         return (
             self if kept == self.point.recipe else of(replace(self.point, recipe=kept), self.units)
         )

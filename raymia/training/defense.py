@@ -214,6 +214,9 @@ class Defense:
     neutral: ClassVar[Mapping[str, object] | None] = (
         None  # knobs at which it is no defense; None where there are none
     )
+    # knobs at which a part that releases trains as it does and releases what there is; None: it
+    # does nothing but release
+    unreleased: ClassVar[Mapping[str, object] | None] = None
 
     @classmethod
     def ranges(cls, facts: Facts) -> Mapping[str, Range]:

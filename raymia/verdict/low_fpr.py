@@ -3,6 +3,15 @@ highest advantage, pooled over targets; and their maxima over attacks, which luc
 
 Scores come calibrated, so that one threshold serves all targets. Records are clusters: what one
 record says at several targets is drawn, and counted, together.
+
+Source: TPR at low FPR: Carlini et al., Membership Inference Attacks From First Principles, 2022.
+Advantage: Yeom et al. 2018. Drawing clusters for a ROC: Pang et al., Nonparametric bootstrap
+methods for interval estimation of the area under the ROC curve, 2023.
+
+Departures: Carlini et al. take the ROC point whose FPR is below the rate, of one target; here it
+is at most the rate, as in Privacy Meter, and over all targets. One threshold for all records
+holds the FPR over records, not that of each record (Jaelkoe et al. 2026). Pang et al. take the
+quantiles of the draws; here it is their standard error, on the logit scale.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +24,7 @@ from raymia.point import columns
 from raymia.point.objectives import upper as upper_of
 from raymia.streams import stream
 from raymia.verdict.maximum import dependence, largest_upper
-from raymia.verdict.metrics import RATES, Bools, Floats, Rate, cells, interval
+from raymia.verdict.metrics import RATES, Bools, Floats, Rate, ScoreError, cells, interval
 
 DRAWS = 400  # of the cluster bootstrap: its standard error is known to 4%
 LEAST = 10  # non-members above the threshold, or nothing is said
@@ -158,7 +167,7 @@ def _by_threshold(scores: Floats, member: Bools, on: Bools) -> float:
     """By how much choosing a threshold widens the interval of its advantage: as choosing an
     attack does, with seven thresholds for the attacks.
     """
-    cuts = np.quantile(scores[on], np.arange(1, 8) / 8)
+    cuts = np.quantile(scores[on], np.arange(1, 8) / 8, method="lower")
     return dependence(np.stack([_at(float(cut), scores, member, on).moved for cut in cuts]))
 
 
@@ -181,12 +190,13 @@ def _advantages(
     """The advantage of every attack, its threshold from one half and counted on the other; and
     the largest, for which the attack is chosen there, too.
 
-    A threshold from one half is a little off, so that the estimates are a little low: the upper
-    end is that of the best thresholds on all records, which are as much too good.
+    A threshold from one half is a little off, so that the estimates are a little low, and with
+    them an upper end. It is that of the best thresholds on all records, which are too good.
     """
     sides = (half, ~half)
     rates: dict[str, Rate | None] = dict.fromkeys(scores)
     crossed: dict[str, tuple[Counted, Counted]] = {}
+    plain: dict[str, Counted] = {}
     for name, score in scores.items():
         parts = [on[name] & here & who for here in sides for who in (member, ~member)]
         if not all(part.any() for part in parts):
@@ -194,25 +204,35 @@ def _advantages(
         first, second = (
             advantage(score, member, on[name] & here, on[name] & ~here) for here in sides
         )
-        crossed[name] = first, second
-        mean, wider = (first.value + second.value) / 2, _by_threshold(score, member, on[name])
-        rates[name] = _rate(mean, wider * (first.moved + second.moved) / 2, on[name])
+        crossed[name], plain[name] = (first, second), advantage(score, member, on[name], on[name])
+        wider = _by_threshold(score, member, on[name])
+        rates[name] = _between(_mean(crossed[name], wider), plain[name], on[name])
     able = [name for name in counts if name in crossed]
     if not able or len(able) < len(counts):
         return rates, Largest(None, None)
-    value, moved = 0.0, np.zeros(half.size)
-    for i, here in enumerate(sides):
+    best = []
+    for here in sides:
         there = {
             name: advantage(scores[name], member, on[name] & here, on[name] & here).value
             for name in able
         }
-        found = crossed[max(there, key=lambda name: there[name])][i]
-        value, moved = value + found.value / 2, moved + found.moved / 2
-    moved = moved * dependence(np.stack([sum(part.moved for part in crossed[n]) for n in able]))
-    ends = [
-        _rate(*advantage(scores[name], member, on[name], on[name]), on[name]).hi for name in able
-    ]
-    return rates, Largest(_rate(value, moved, on[able[0]]), largest_upper(ends))
+        best.append(max(there, key=lambda name: there[name]))
+    wider = dependence(np.stack([_mean(crossed[name]).moved for name in able]))
+    found = _mean([crossed[name][i] for i, name in enumerate(best)], wider)
+    most = _between(found, _mean([plain[name] for name in best]), on[best[0]])
+    return rates, Largest(most, largest_upper([rate.hi for n in able if (rate := rates[n])]))
+
+
+def _mean(found: Sequence[Counted], wider: float = 1.0) -> Counted:
+    """Of two, with influences `wider` times as large."""
+    first, second = found
+    return Counted((first.value + second.value) / 2, wider * (first.moved + second.moved) / 2)
+
+
+def _between(crossed: Counted, plain: Counted, on: Bools) -> Rate:
+    """The crossed value and its lower end; the upper end is the larger of both."""
+    low, high = _rate(*crossed, on), _rate(*plain, on)
+    return Rate(low.value, low.lo, max(low.hi or -1.0, high.hi or -1.0))
 
 
 def _rate(value: float, moved: Floats, on: Bools) -> Rate:
@@ -251,8 +271,7 @@ def _largest_tpr(
         value += own / 2
         error += float(pool.tprs(fpr, weights).var()) / 4
     factor = dependence(np.stack([moved for _, moved in whole.values()]))
-    judged = next(iter(on.values())) & member
-    return Largest(Rate(value, *_ends(value, factor * error**0.5, judged)), upper)
+    return Largest(Rate(value, *_ends(value, factor * error**0.5, on[best] & member)), upper)
 
 
 def summarise(
@@ -266,9 +285,13 @@ def summarise(
     that count.
 
     Shapes: scores {attack: [T, S]}, calibrated, NaN outside the judged; member [T, S], judged
-    {attack: [T, S]}, half [S].
+    {attack: [T, S]}, half [S]. Of equal attacks the first by name is chosen. Raises: ScoreError
+    where a judged score is NaN.
     """
-    named = [name for name in scores if name in counts]
+    for name, score in scores.items():
+        if bad := int(np.isnan(score[judged[name]]).sum()):
+            raise ScoreError(f"{name}: {bad} of {judged[name].sum()} calibrated scores are NaN")
+    named = sorted(name for name in scores if name in counts)
     weights, others = drawn(half.size), max(int((on & ~member).sum()) for on in judged.values())
     rates: dict[str, dict[str, Rate | None]] = {}
     largest: dict[str, Largest] = {}

@@ -4,10 +4,14 @@ import torch
 
 from raymia.defenses.hamp import DONORS, Hamp, confidence
 from raymia.laws.defenses import noise
+from raymia.records.data import load
+from raymia.signals import world
+from raymia.study import sweep
 from raymia.training.defense import Array, Batch, Clock, Owned, Step, cross_entropy
 from raymia.training.losses import probabilities
 from raymia.training.network import Outputs
 from raymia.training.recipe import Recipe
+from raymia.trial import run as trial
 
 CLOCK = Clock(0, 1, 0)
 LOGITS = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32) * 4
@@ -111,3 +115,29 @@ def test_without_randomise_and_beside_another_release() -> None:
 def test_noise_is_asked_of_the_network_itself() -> None:
     with pytest.raises(TypeError, match="no network"):
         Hamp().release(Owned(LOGITS, np.arange(3), np.arange(3), np.random.default_rng(0)))
+
+
+TINY = """
+name: hamp
+dataset: {digits: {records: 120}}
+network: {mlp: {width: 16}}
+protocol: {coin: {models: 4, targets: 2}}
+defenses: [[hamp: {gamma: 0.9, alpha: 0.01}], [], [hamp: {gamma: 0.9, alpha: 0.01, randomise: false}]]
+attacks: [baseline, loss]
+training: {epochs: 30, lanes: 4}
+"""
+
+
+def test_a_trial_trains_by_it_and_releases_by_it() -> None:
+    """Models are kept before their release: the soft targets must be in them already."""
+    file = sweep.parse(TINY)
+    data = load(file.dataset, 0)
+    rows = [trial.run(file.point(arm, {}, 0, data), data).numbers for arm in range(3)]
+    both, plain, trained = rows
+    assert both["acted.hamp.changed"] == trained["acted.hamp.changed"] == 1.0
+    assert 0 < (both["acted.hamp.penalised"] or 0) < 1 and both["acted.hamp.moved"] == 1.0
+    assert both["train_accuracy"] == trained["train_accuracy"]  # labels are released as they are
+    assert trained["auc.loss"] != plain["auc.loss"] != both["auc.loss"]
+    assert world.of(file.point(0, {}, 0, data), len(data)).base.point == (
+        file.point(2, {}, 0, data)
+    )
