@@ -24,8 +24,10 @@ class Quantile(Attack):
     via Quantile Regression, NeurIPS 2023.
 
     Departures: the paper learns one quantile for each FPR, with a network on images and boosted
-    trees on tables; here one score, a mean over three of them, ranks for all FPRs, and trees see
-    principal components of whatever the records are.
+    trees on tables, and its code can fit a Gaussian and take them from there; here one score, a
+    mean over three of them, ranks for all FPRs, and trees, not tuned, see principal components
+    of whatever the records are. The paper's code takes z_y - max_c z_c, c != y, of images and phi
+    of tables; here it is phi of both.
     """
 
     cite: ClassVar[str] = (

@@ -31,8 +31,9 @@ from raymia.training.network import Network
 Array = np.ndarray[Any, Any]
 GRAD_CHUNK = 256  # records a backward pass
 DRAWS, STEP = 10, 1e-3  # of the sensitivity
-# of tensors that are still there: every model of a group, and every group, asks about the same
-_COMPONENTS: MutableMapping[Tensor, Array] = WeakIdKeyDictionary()
+# of tensors that are still there, with torch's count of changes to them, so that none is stale:
+# every model of a group, and every group, asks about the same
+_COMPONENTS: MutableMapping[Tensor, tuple[int, Array]] = WeakIdKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,9 +204,13 @@ def record(subject: Subject) -> dict[str, Array]:
     """`record` [S, up to 32]: the first principal components of the records themselves, which
     whoever asks about them holds; of all of them, whoever trained on them.
     """
-    if subject.x not in _COMPONENTS:
-        _COMPONENTS[subject.x] = components(subject.x)
-    return {"record": _COMPONENTS[subject.x]}
+    changes = subject.x._version
+    held = _COMPONENTS.get(subject.x)
+    if held is None or held[0] != changes:
+        held = changes, components(subject.x)
+        held[1].setflags(write=False)
+        _COMPONENTS[subject.x] = held
+    return {"record": held[1]}
 
 
 def components(x: Tensor, most: int = 32, wide: int = 512) -> Array:

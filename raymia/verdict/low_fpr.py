@@ -231,14 +231,14 @@ def _mean(found: Sequence[Counted], wider: float = 1.0) -> Counted:
 
 def _between(crossed: Counted, plain: Counted, on: Bools) -> Rate:
     """The crossed value and its lower end; the upper end is the larger of both."""
-    low, high = _rate(*crossed, on), _rate(*plain, on)
-    return Rate(low.value, low.lo, max(low.hi or -1.0, high.hi or -1.0))
+    low, high = _around(crossed, on)
+    return Rate(crossed.value, low, max(high, _around(plain, on)[1]))
 
 
-def _rate(value: float, moved: Floats, on: Bools) -> Rate:
-    """With its interval: that of (1 + advantage) / 2, a balanced accuracy."""
-    low, high = interval((1 + value) / 2, moved / 2, fewest=int(on.any(0).sum()))
-    return Rate(value, 2 * low - 1, 2 * high - 1)
+def _around(found: Counted, on: Bools) -> tuple[float, float]:
+    """The interval of an advantage: that of (1 + advantage) / 2, a balanced accuracy."""
+    low, high = interval((1 + found.value) / 2, found.moved / 2, fewest=int(on.any(0).sum()))
+    return 2 * low - 1, 2 * high - 1
 
 
 def _largest_tpr(
