@@ -23,7 +23,7 @@ class Distillation(Defense):
     `form: kaya`: -sum_c softmax(z_T / t)_c log softmax(z_S)_c, the student at temperature 1, no
     hard labels, no t^2. `form: squared`: weight t^2 KL(softmax(z_T / t) || softmax(z_S / t))
     averaged over records and classes, plus (1 - weight) times the cross-entropy of the label;
-    it replaces the criterion, and is refused beside what mixes targets (`mixup`,
+    it replaces the criterion, and is refused beside what mixes targets (`mixup`, `hamp`,
     `label_smoothing`), whose labels it would read unmixed.
 
     Source: Kaya, Hong & Dumitras 2020, section 3 (t 1 to 100), and the authors' later code;

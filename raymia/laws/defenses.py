@@ -208,7 +208,7 @@ def it_names_its_source_and_ranges(name: str, knobs: Knobs) -> None:
         why = [one for one in get_args(hints[key])[1:] if isinstance(one, str)]
         holds(knob.domain or any(one.startswith("no range: ") for one in why), f"{key}: no range")
     ranges = {key: knob for key, knob in known.items() if isinstance(knob.domain, Range)}
-    holds(ranges, "nothing to search")
+    holds(ranges or cls.neutral == {}, "nothing to search")
     for key, knob in ranges.items():
         assert isinstance(knob.domain, Range)
         inside = knob.default is None or knob.domain.low <= knob.default <= knob.domain.high
@@ -231,9 +231,7 @@ def the_label_is_released_as_it_is(name: str, knobs: Knobs) -> None:
 
 
 def training_does_not_wait_for_the_release(name: str, knobs: Knobs) -> None:
-    """Models are trained once for all that release them differently: a part that does both says
-    at which knobs it only trains.
-    """
+    """Models are trained once for all releases: a part that does both says how it only trains."""
     made = arm((name, knobs)).parts[0]
     if made.owns("release") and any(map(made.owns, ("batch", "criterion", "penalty", "teach"))):
         holds(made.unreleased is not None, "it trains and releases, and has no `unreleased`")
@@ -363,6 +361,8 @@ defenses: [[%s]]
 
 def it_acts_at_its_defaults(name: str, knobs: Knobs) -> None:
     """Left as it comes, on digits by their own recipe, it says what it did, and did something."""
+    if catalog.find("defenses", name).neutral == {}:
+        return  # neutral as it comes
     there = [{"images", "convolutions"} & catalog.made("defenses", Part(name, {})).traits().wants]
     network = "{cnn: {width: 8}}" if there[0] else "mlp"
     file = sweep.parse(ACTING % (network, name))

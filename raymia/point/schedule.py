@@ -30,7 +30,7 @@ class Training:
 
     epochs: Annotated[int, Range(1, 1000, least=1)] = 60
     batch_size: Annotated[int, Range(1, 4096, least=1)] = 64
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "amsgrad"] = "sgd"
     lr: Annotated[float, Range(1e-5, 1.0, log=True, least=0.0)] = 0.1
     momentum: Annotated[float, Range(0.0, 1.0, least=0.0, most=1.0)] = 0.9
     weight_decay: Annotated[float, Range(0.0, 0.5, least=0.0)] = 5e-4

@@ -18,7 +18,7 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 
 
 class Optimizer:
-    """SGD with momentum, or Adam; weight decay is added to the gradient in both, as in torch.
+    """SGD with momentum, Adam or AMSGrad; weight decay is added to the gradient, as in torch.
 
     Shapes: tensors and gradients [K, ...]; mask bool [K].
     """
@@ -26,8 +26,11 @@ class Optimizer:
     def __init__(self, tensors: Sequence[Tensor], training: Training) -> None:
         self.tensors, self.training = list(tensors), training
         self.first = [torch.zeros_like(t) for t in self.tensors]
-        adam = training.optimizer == "adam"
+        adam = training.optimizer in ("adam", "amsgrad")
         self.second = [torch.zeros_like(t) for t in self.tensors] if adam else []
+        largest = training.optimizer == "amsgrad"
+        self.largest = [torch.zeros_like(t) for t in self.tensors] if largest else []
+        self.states = [s for s in (self.first, self.second, self.largest) if s]
         models = len(self.tensors[0]) if self.tensors else 0
         self.count = torch.zeros(
             models, dtype=torch.float64, device=self.tensors[0].device if self.tensors else None
@@ -47,14 +50,14 @@ class Optimizer:
                 if self.training.weight_decay
                 else grad
             )
-            old = [s[i].clone() for s in (self.first, self.second) if s] if mask is not None else []
+            old = [s[i].clone() for s in self.states] if mask is not None else []
             move = self._adam(i, grad) if self.second else self._sgd(i, grad)
             if mask is None:
                 tensor.sub_(move, alpha=lr)
                 continue
             on = mask.view(-1, *(1,) * (tensor.ndim - 1))
             tensor.sub_(move * on, alpha=lr)
-            for state, before in zip([s for s in (self.first, self.second) if s], old, strict=True):
+            for state, before in zip(self.states, old, strict=True):
                 state[i].copy_(torch.where(on, state[i], before))
 
     def _sgd(self, i: int, grad: Tensor) -> Tensor:
@@ -63,5 +66,7 @@ class Optimizer:
     def _adam(self, i: int, grad: Tensor) -> Tensor:
         m = self.first[i].mul_(BETA1).add_(grad, alpha=1 - BETA1)
         v = self.second[i].mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+        if self.largest:  # Reddi et al., On the Convergence of Adam and Beyond, ICLR 2018
+            v = self.largest[i].copy_(torch.maximum(self.largest[i], v))
         t = self.count.clamp(min=1).to(grad.dtype).view(-1, *(1,) * (grad.ndim - 1))
         return (m / (1 - BETA1**t)) / ((v / (1 - BETA2**t)).sqrt() + EPS)

@@ -122,7 +122,10 @@ name: hamp
 dataset: {digits: {records: 120}}
 network: {mlp: {width: 16}}
 protocol: {coin: {models: 4, targets: 2}}
-defenses: [[hamp: {gamma: 0.9, alpha: 0.01}], [], [hamp: {gamma: 0.9, alpha: 0.01, randomise: false}]]
+defenses:
+  - [hamp: {gamma: 0.9, alpha: 0.01}]
+  - []
+  - [hamp: {gamma: 0.9, alpha: 0.01, randomise: false}]
 attacks: [baseline, loss]
 training: {epochs: 30, lanes: 4}
 """

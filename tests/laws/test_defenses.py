@@ -77,6 +77,10 @@ def test_law(law: Callable[..., None], name: str, knobs: dict[str, Any]) -> None
 def test_every_knob_does_something(name: str, knob: str) -> None:
     # of so unsure a classifier a query crosses in its first step, or never
     quick = {"memguard.iterations": {"steps": 10, "iterations": 1}}
+    if catalog.find("defenses", name).neutral == {}:
+        pytest.skip(
+            "its knobs are texts and left out by default: tests/defenses has their equations"
+        )
     assert defenses.acts(name, knob, quick.get(f"{name}.{knob}", QUICK.get(name, {})))
 
 
@@ -95,7 +99,7 @@ def test_any_two_compose_or_are_refused_naming_both(pair: tuple[str, str]) -> No
 def test_every_defense_has_equations_and_a_sweep(name: str) -> None:
     root = Path(__file__).parents[2]
     assert (root / "tests" / "defenses" / f"test_{name}.py").exists()
-    sweeps = [sweep.load(path) for path in (root / "sweeps").glob("*.yaml")]
+    sweeps = [sweep.load(path) for path in (root / "sweeps").rglob("*.yaml")]
     used = {part.name for each in sweeps for parts in each.arms for part in parts}
     assert name in used, "no sweep uses it"
 
@@ -142,7 +146,7 @@ REFUSED = {
     *(
         tuple(sorted(("stacking", n)))
         for n in set(NAMES)
-        - {"stacking", "early_stopping", "weight_decay", "memguard"}
+        - {"stacking", "early_stopping", "weight_decay", "training", "memguard"}
         - {"rounding", "temperature", "top_k"}
     ),
 }
