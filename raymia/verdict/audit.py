@@ -2,13 +2,15 @@
 accountant claims it is at most.
 
 All bounds are of scores of records of which each is a member by a fair coin of its own, each
-record once.
+record once, in whatever order; higher means member.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from raymia.streams import stream
 
 Array = np.ndarray[Any, Any]
 
@@ -62,16 +64,15 @@ def bounds(score: Array, member: Array, delta: float = 0.0) -> dict[str, float |
     """All lower bounds, each at 95%. Shapes: score, member [A].
 
     `epsilon_lower`: the larger of the two that hold for one training run whatever the mechanism
-    is, each at half of the significance. `epsilon_lower_clopper_pearson` takes the records for
-    independent runs; `gdp_mu_lower` and `epsilon_lower_gdp` (None without a delta) take the
-    mechanism for a Gaussian one.
+    is. Both bound the probability of the same event, so many right guesses of so many, and the
+    smaller of two bounds is one too: neither needs a share of the other's significance.
+    `epsilon_lower_clopper_pearson` takes the records for independent runs; `gdp_mu_lower` and
+    `epsilon_lower_gdp` (None without a delta) take the mechanism for a Gaussian one.
     """
-    half = SIGNIFICANCE / 2
     steinke, f_dp = one_run(score, member, delta), f_dp_one_run(score, member, delta)
-    both = one_run(score, member, delta, half), f_dp_one_run(score, member, delta, half)
     mu = gdp_mu(score, member)
     return {
-        "epsilon_lower": max(both),
+        "epsilon_lower": max(steinke, f_dp),
         "epsilon_lower_one_run": steinke,
         "epsilon_lower_f_dp": f_dp,
         "epsilon_lower_clopper_pearson": clopper_pearson(score, member, delta),
@@ -90,24 +91,28 @@ def clopper_pearson(
     """
     each = significance / (2 * len(CUTS))
     counts = _counted(score, member)
-    return max(lower_bound(*count, delta, each) for count in counts)
+    return max([0.0, *(lower_bound(*count, delta, each) for count in counts)])
 
 
 def _counted(score: Array, member: Array) -> list[tuple[int, int, int, int]]:
-    """(true positives, members, false positives, others) of each threshold."""
-    order = np.sort(score)
-    out = []
-    for share in (*CUTS, *(1 - cut for cut in CUTS)):
-        cut = order[min(int((1 - share) * len(order)), len(order) - 1)]
-        called = score >= cut
-        inside = int((called & member).sum())
-        out.append((inside, int(member.sum()), int(called.sum()) - inside, int((~member).sum())))
+    """(true positives, members, false positives, others) of each threshold: the k highest are
+    called members, or all but the k lowest.
+    """
+    order, out = np.sort(score), []
+    for k in filter(None, (int(cut * len(score)) for cut in CUTS)):
+        for called in (score >= order[-k], score > order[k - 1]):
+            hits, false = int((called & member).sum()), int((called & ~member).sum())
+            out.append((hits, int(member.sum()), false, int((~member).sum())))
     return out
 
 
 def _guesses(score: Array, member: Array) -> list[tuple[int, int]]:
-    """(guesses, right ones): the k highest scores are guessed "in", the k lowest "out"."""
-    order, out = np.argsort(score, kind="stable"), []
+    """(guesses, right ones): the k highest scores are guessed "in", the k lowest "out".
+
+    Ties are broken by a draw: records may stand in the order of their membership.
+    """
+    draw = stream("ties", len(score)).random(len(score))
+    order, out = np.lexsort((draw, score)), []
     for share in SHARES:
         if k := int(share * len(score)):
             out.append((2 * k, int(member[order[-k:]].sum() + (~member[order[:k]]).sum())))
@@ -137,13 +142,15 @@ def one_run(
 def f_dp_one_run(
     score: Array, member: Array, delta: float = 0.0, significance: float = SIGNIFICANCE
 ) -> float:
-    """The same by the recursion for f-differential privacy, with the curve of (epsilon, delta).
+    """The same by the recursion for f-differential privacy, with the curve of (epsilon, delta),
+    f(x) = max(0, 1 - delta - e^epsilon x, (1 - delta - x) / e^epsilon): what is refuted is that
+    training is (epsilon, delta)-private, of whatever kind it is.
 
     Source: Mahloujifar, Melis & Chaudhuri, Auditing f-Differential Privacy in One Run, ICML 2025,
     algorithm 3, and its code.
 
     Departures: their curve is a Gaussian mechanism's (`gdp_mu`), which is more than is known of
-    training; this one is that of the claim itself.
+    training; this one is that of the claim itself. Guesses and shares are those of `one_run`.
     """
 
     def shrunk(epsilon: Array) -> Callable[[Array], Array]:
@@ -158,6 +165,10 @@ def gdp_mu(score: Array, member: Array, significance: float = SIGNIFICANCE) -> f
     """A lower bound of mu, at 95%, if the mechanism is a Gaussian one: the larger of that by
     f-DP's recursion and that by Clopper-Pearson, Phi^-1(TPR) - Phi^-1(FPR) with the ends of both
     that say least, each at half of the significance.
+
+    What is refuted is that training is m-GDP for an m below it. Of another mechanism that says
+    nothing of epsilon: one that is not m-GDP can still be private with a smaller epsilon than a
+    Gaussian's of that m. Clopper-Pearson takes the records for independent runs besides.
 
     Source: Mahloujifar et al. 2025 as above; Dong, Roth & Su, Gaussian Differential Privacy, 2022;
     Nasr et al., Tight Auditing of Differentially Private Machine Learning, USENIX Security 2023.
