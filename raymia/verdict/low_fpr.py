@@ -5,15 +5,14 @@ Scores come calibrated, so that one threshold serves all targets. Records are cl
 record says at several targets is drawn, and counted, together.
 
 Source: TPR at low FPR: Carlini et al., Membership Inference Attacks From First Principles, 2022.
-Advantage: Yeom et al. 2018. Drawing clusters for a ROC: Pang et al., Nonparametric bootstrap
-methods for interval estimation of the area under the ROC curve, 2023.
+Advantage: Yeom et al. 2018. Clusters drawn for what a ROC gives: Pang et al., Nonparametric
+bootstrap methods for interval estimation of the area under the ROC curve, 2023.
 
 Departures: Carlini et al. take the ROC point whose FPR is below the rate, of one target; here it
 is at most the rate, as in Privacy Meter, and over all targets. One threshold for all records
-holds the FPR over records, not that of each record (Jaelkoe et al. 2026). Pang et al. take the
-quantiles of the draws; here it is their standard error, on the logit scale: where two members of
-a thousand are found, the truth lies above the quantiles in 0.038 of runs, above this upper end
-in none.
+holds the FPR over records, not that of each record (Jaelkoe et al. 2026). Of the draws it is the
+standard error that counts, on the logit scale, not the quantiles: where two members of a thousand
+are found, the truth lies above the upper quantile in 0.038 of runs, above this end in none.
 """
 
 from collections.abc import Collection, Mapping, Sequence
