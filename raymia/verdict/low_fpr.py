@@ -168,7 +168,7 @@ def _by_threshold(scores: Floats, member: Bools, on: Bools) -> float:
     """By how much choosing a threshold widens the interval of its advantage: as choosing an
     attack does, with seven thresholds for the attacks.
     """
-    cuts = np.quantile(scores[on], np.arange(1, 8) / 8, method="lower")
+    cuts = np.quantile(scores[on], np.arange(1, 8) / 8)
     return dependence(np.stack([_at(float(cut), scores, member, on).moved for cut in cuts]))
 
 
