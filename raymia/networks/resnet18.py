@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from raymia.lazy import modules, network, torch
+from raymia.lazy import convolutions, network, torch
 from raymia.point.space import Range
 from raymia.training.architecture import Architecture
 
@@ -32,27 +32,11 @@ class Resnet18(Architecture):
 
     def build(self, shape: tuple[int, ...], classes: int) -> "Network":
         nn, w = torch.nn, self.width
-        layers: list[torch.nn.Module] = [_conv(shape[0], w, 1), nn.BatchNorm2d(w), nn.ReLU()]
+        layers: list[torch.nn.Module] = convolutions.normed(shape[0], w)
         before = w
         for stage in range(4):
-            after = w << stage
-            layers += [_block(before, after, 1 if stage == 0 else 2), _block(after, after, 1)]
-            before = after
+            for stride in (2 if stage else 1, 1):
+                layers.append(convolutions.basic_block(before, w << stage, stride))
+                before = w << stage
         backbone = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         return network.classifier(backbone, before, classes)
-
-
-def _conv(before: int, after: int, stride: int, kernel: int = 3) -> "torch.nn.Module":
-    return torch.nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False)
-
-
-def _block(before: int, after: int, stride: int) -> "torch.nn.Module":
-    nn = torch.nn
-    body = nn.Sequential(
-        *(_conv(before, after, stride), nn.BatchNorm2d(after), nn.ReLU()),
-        *(_conv(after, after, 1), nn.BatchNorm2d(after)),
-    )
-    shortcut: torch.nn.Module = nn.Identity()
-    if stride > 1 or before != after:
-        shortcut = nn.Sequential(_conv(before, after, stride, kernel=1), nn.BatchNorm2d(after))
-    return modules.Residual(body, shortcut)
