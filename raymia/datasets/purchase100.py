@@ -3,15 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from raymia.point.schedule import Training
-from raymia.readers import published
-from raymia.records.data import Data, Dataset
-
-SOURCE = "dataset_purchase.tgz of github.com/privacytrustlab/datasets"
+from raymia.readers.published import Bits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Purchase100(Dataset):
+class Purchase100(Bits):
     """197,324 purchase histories as 600 zeros and ones, 100 classes of customers.
 
     `path`: the published archive, a folder or the table of it, or the .npz with `features` and
@@ -23,23 +19,11 @@ class Purchase100(Dataset):
     missing or holds other records.
     """
 
-    image: ClassVar[bool | None] = False
-    known: ClassVar[bool] = True
-    cite: ClassVar[str] = """@inproceedings{shokri2017membership,
-  title = {Membership Inference Attacks Against Machine Learning Models},
-  author = {Shokri, Reza and Stronati, Marco and Song, Congzheng and Shmatikov, Vitaly},
-  booktitle = {IEEE Symposium on Security and Privacy},
-  year = {2017}
-}"""
+    name: ClassVar[str] = "purchase100"
+    tables: ClassVar[tuple[str, ...]] = ("dataset_purchase",)
+    size: ClassVar[tuple[int, int]] = (197_324, 600)
+    classes: ClassVar[int] = 100
+    origin: ClassVar[str] = "dataset_purchase.tgz of github.com/privacytrustlab/datasets"
+    batch: ClassVar[int] = 256
 
     path: str = "data/purchase100.tgz"
-
-    def read(self) -> Data:
-        x, y = published.bits("purchase100", self.path, ("dataset_purchase",), 600, SOURCE)
-        published.expected("purchase100", x, y, (197_324, 600), 100)
-        return Data("purchase100", x, y, 100, image=False)
-
-    def training(self, records: int) -> Training:
-        return Training(
-            epochs=100, batch_size=256, lr=0.1, milestones=((0.5, 0.1), (0.8, 0.01)), scale="none"
-        )

@@ -7,13 +7,16 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from raymia.errors import EnvironmentFault, SweepError
+from raymia.point.schedule import Training
+from raymia.records.data import Data, Dataset
 
 Array = npt.NDArray[Any]
 MOST_BYTES = 4 * 2**30  # of one file of an archive, unpacked
@@ -120,6 +123,37 @@ def bits(
         tables = [tables[0][:, 1:], tables[0][:, :1]]
     x, y = tables[0].astype(np.float32), tables[1].reshape(-1).astype(np.int64) - 1
     return _zeros_and_ones(dataset, place, x, features), y
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bits(Dataset):
+    """A published table of zeros and ones, read by `bits`: how many of which, and from whom."""
+
+    image: ClassVar[bool | None] = False
+    known: ClassVar[bool] = True
+    cite: ClassVar[str] = """@inproceedings{shokri2017membership,
+  title = {Membership Inference Attacks Against Machine Learning Models},
+  author = {Shokri, Reza and Stronati, Marco and Song, Congzheng and Shmatikov, Vitaly},
+  booktitle = {IEEE Symposium on Security and Privacy},
+  year = {2017}
+}"""
+    name: ClassVar[str]
+    tables: ClassVar[tuple[str, ...]]
+    size: ClassVar[tuple[int, int]]
+    classes: ClassVar[int]
+    origin: ClassVar[str]
+    batch: ClassVar[int]
+
+    path: str = ""
+
+    def read(self) -> Data:
+        x, y = bits(self.name, self.path, self.tables, self.size[1], self.origin)
+        expected(self.name, x, y, self.size, self.classes)
+        return Data(self.name, x, y, self.classes, image=False)
+
+    def training(self, records: int) -> Training:
+        steps = ((0.5, 0.1), (0.8, 0.01))
+        return Training(100, self.batch, lr=0.1, milestones=steps, scale="none")
 
 
 def _content(dataset: str, place: Path, name: str) -> bytes:
