@@ -15,7 +15,7 @@ from raymia.lazy import modules, network, torch
 from raymia.point.schedule import Training
 from raymia.point.space import Range
 from raymia.signals.view import View, log_odds, log_softmax
-from raymia.training.defense import Batch, Clock, Defense, Lesson
+from raymia.training.defense import Batch, Clock, Defense, Lesson, cross_entropy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,6 +61,7 @@ class Learned(Attack):
     squared: ClassVar[bool] = (
         False  # squared error of the probability in place of the cross-entropy
     )
+    twice: ClassVar[bool] = False  # the cross-entropy of the softmax of its softmax
 
     pairs: Pairs = 20_000
 
@@ -216,7 +217,7 @@ def _learn(
         reference=(NOTHING,) * len(tasks),
         classes=2,
     )
-    recipe = _Squared() if attack.squared else Defense()
+    recipe = _Squared() if attack.squared else _Twice() if attack.twice else Defense()
     models = fit(
         recipe,
         lambda: attack.network(tasks[0].x.shape[1]),
@@ -245,6 +246,13 @@ class _Squared(Defense):
 
     def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
         return (outputs.logits.softmax(-1)[..., 1] - batch.target[..., 1]).square()
+
+
+class _Twice(Defense):
+    """Cross-entropy with the softmax of the network's probabilities."""
+
+    def criterion(self, outputs: Outputs, batch: Batch, clock: Clock) -> Tensor:
+        return cross_entropy(outputs.logits.softmax(-1), batch.target)
 
 
 def draw_pairs(view: View, most: int, rng: Rng) -> tuple[Array, Array]:

@@ -34,6 +34,7 @@ VARIANTS = [
     ),
     *(Part("rmia", knobs) for knobs in ({"mode": "online"}, {"likelihood": "taylor"})),
     *(Part("nn", {"optimizer": optimizer}) for optimizer in ("sgd", "sgd_cifar")),
+    Part("class_vector", {"classifier": "network", "epochs": 10, "pairs": 1500}),
     *(
         Part(name, {"norm": norm})
         for name, norm in (("grad_x", "l1"), ("grad_w", "l1"), ("adversarial_distance", "linf"))
