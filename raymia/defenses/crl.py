@@ -38,23 +38,22 @@ class Crl(Defense):
     + (1 - u_i) |q_n,i|^2] with u_i = clamp(p_y, 0, upper_rcl). Epochs count from 1.
 
     `centre: fraction` takes alpha_rcl as a share of what the centre loss is where features are
-    0, D / (2 (1 + tau_rcl sqrt(D))^2) for D features: the centres start as N(0, I), so that the
-    absolute thresholds of the paper (0 to 5) lie far below what the loss ever reaches (it floors
-    near half of that share), and relax it in no step. `centre: absolute` is the paper's.
+    0, D / (2 (1 + tau_rcl sqrt(D))^2) for D features: centres start as N(0, I), so the loss
+    floors near half of that, and the `absolute` thresholds of the paper (0 to 5) relax it never.
+    `form: code` moves centres by the gradient of the total loss (with lam in it): SGD 0.001,
+    momentum 0.9, weight decay 5e-4; `paper` by 0.001 times that of the centre loss (line 24).
 
-    The paper's ablations are knobs: lam 0 is ImpRelaxLoss alone; tau_rce = tau_rcl = 0 is
-    without normalisation. The cross-entropy is relaxed only where alpha_rce lies above the
-    floor of the normalised loss (10 classes: 0.0002, 0.045, 0.74, 1.42 at tau 0.1, 0.2, 0.5,
-    1). L_ct stays below 2 / tau_rcl^2: an absolute alpha_rcl there or above would relax the
-    centre loss in every step, and is refused.
+    The paper's ablations: lam 0 is ImpRelaxLoss alone, tau_rce = tau_rcl = 0 not normalised.
+    alpha_rce relaxes above the floor of the normalised loss (10 classes: 0.0002, 0.045, 0.74,
+    1.42 at tau 0.1, 0.2, 0.5, 1). An absolute alpha_rcl from 2 / tau_rcl^2 on, which L_ct never
+    reaches, is refused.
 
     Source: Fang & Kim, UAI 2024, algorithm 1 and equations 3 to 9; its code.
 
     Neutral: lam = alpha_rce = tau_rce = 0.
 
-    Departures: where paper and code differ, the code: centre loss with a plus sign, u and t not
-    detached, centres moved by the gradient of the total loss (so scaled by lam) with SGD 0.001,
-    momentum 0.9, weight decay 5e-4.
+    Departures: where paper and code differ in the loss, the code: centre loss with a plus sign,
+    u and t not detached, tau_rce in the cross-entropy (line 20 passes tau_rcl).
     """
 
     revision: ClassVar[int] = 2
@@ -69,6 +68,7 @@ class Crl(Defense):
     alpha_rce: Annotated[float, Range(0.0, 1.5, least=0.0)] = 0.5
     alpha_rcl: Annotated[float, Range(0.0, 1.0, least=0.0)] = 0.7
     centre: Literal["fraction", "absolute"] = "fraction"
+    form: Literal["code", "paper"] = "code"
     tau_rce: Annotated[float, "no range: a sweep may look at 0, 0.01, 0.05 and 0.1"] = 0.05
     tau_rcl: Annotated[float, "no range: a sweep may look at 0, 0.01, 0.05 and 0.1"] = 0.05
     upper_rce: Annotated[float, "no range: as RelaxLoss's, published runs fix it"] = 1.0
@@ -81,12 +81,9 @@ class Crl(Defense):
         for name in ("upper_rce", "upper_rcl"):
             if not 0 < (got := getattr(self, name)) <= 1:
                 raise ValueError(f"{name}: got {got}; more than 0 and at most 1 is allowed")
-        bounded = self.centre == "absolute" and self.lam and self.tau_rcl
-        if bounded and self.alpha_rcl >= 2 / self.tau_rcl**2:
-            raise ValueError(
-                f"alpha_rcl: got {self.alpha_rcl}; less than 2 / tau_rcl^2 = "
-                f"{2 / self.tau_rcl**2:g} is allowed: above it is always relaxed"
-            )
+        if self.centre == "absolute" and self.lam and self.alpha_rcl * self.tau_rcl**2 >= 2:
+            most = f"less than 2 / tau_rcl^2 = {2 / self.tau_rcl**2:g} is allowed"
+            raise ValueError(f"alpha_rcl: got {self.alpha_rcl}; {most}: above it is always relaxed")
 
     @classmethod
     def ranges(cls, facts: Facts) -> Mapping[str, Range]:
@@ -114,8 +111,7 @@ class Crl(Defense):
         right = outputs.logits.softmax(-1).gather(-1, batch.label[:, None])[:, 0]
         keep = right.clamp(0.0, self.upper_rcl)
         flat = (keep * apart + (1 - keep) * q.square().sum(-1)).mean() / 2
-        threshold = self._threshold(q.shape[-1])
-        return self.lam * relax(apart.mean() / 2, threshold, _even(clock), flat)
+        return self.lam * relax(apart.mean() / 2, self._threshold(q.shape[-1]), _even(clock), flat)
 
     def _apart(
         self, outputs: Outputs, batch: Batch, extra: Mapping[str, Tensor]
@@ -145,7 +141,11 @@ class Crl(Defense):
         return {"centres": torch.as_tensor(drawn)}
 
     def extra_training(self) -> Mapping[str, Training]:
-        return {"": Training(lr=1e-3, momentum=0.9, weight_decay=5e-4, milestones=())}
+        if self.form == "code":
+            return {"": Training(lr=1e-3, momentum=0.9, weight_decay=5e-4, milestones=())}
+        # what moves them is the gradient of the total loss, which has lam in it
+        lr = 1e-3 / (self.lam or 1.0)
+        return {"": Training(lr=lr, momentum=0.0, weight_decay=0.0, milestones=())}
 
 
 def _even(clock: Clock) -> bool:

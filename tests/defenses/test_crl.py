@@ -7,8 +7,10 @@ import torch
 from raymia.defenses.crl import Crl
 from raymia.errors import SweepError
 from raymia.point.catalog import make
-from raymia.training.defense import Step
-from raymia.training.network import Outputs
+from raymia.point.schedule import Training
+from raymia.training.defense import Lesson, Step
+from raymia.training.group import Group
+from raymia.training.network import Outputs, classifier
 
 # logits and features (3, 4), norm 5; at tau 1 both shrink to (3, 4) / 6 = (0.5, 2/3)
 SAID = Outputs(torch.tensor([[3.0, 4.0]]).double(), torch.tensor([[3.0, 4.0]]).double())
@@ -91,3 +93,35 @@ def test_it_says_which_losses_were_relaxed(labelled, at):  # type: ignore[no-unt
         done = crl(alpha_rce=rce, alpha_rcl=rcl).acted(step)
         assert float(done["relaxed_rce"]) == (rce > CE)
         assert float(done["relaxed_rcl"]) == (rcl > apart)
+
+
+@pytest.mark.parametrize("form", ["code", "paper"])
+@pytest.mark.parametrize("lam", [0.25, 2.0])
+def test_the_centres_move_as_the_form_says(form, lam):  # type: ignore[no-untyped-def]
+    """Without normalisation and threshold, and a network that stands still, n records of class k
+    in a batch of B move c_k by -lr (n c_k - sum q) / B: of the paper by 0.001, with nothing else;
+    of the code by 0.001 lam, with weight decay 5e-4 and momentum 0.9.
+    """
+    x, steps = torch.rand((6, 3), generator=torch.Generator().manual_seed(1)).double(), 3
+    y = torch.tensor([0, 0, 0, 1, 1, 0])  # none of class 2
+    whole = Lesson(x, y, (np.arange(6),), (np.arange(0),), 3)
+    still = Training(epochs=steps, batch_size=6, lr=0.0, weight_decay=0.0, precision="float64")
+    part = Crl(lam=lam, tau_rcl=0.0, alpha_rcl=0.0, centre="absolute", form=form)
+    net = classifier(torch.nn.Identity(), 3, 3).double()
+    group = Group(part, [net], whole, still, ("x",), [0])
+    centres = group.extra["centres"][0].detach().numpy().copy()
+    start, pace = centres.copy(), np.zeros_like(centres)
+    group.train()
+    counts, sums = np.array([4, 2, 0]), np.stack([x[y == k].numpy().sum(0) for k in range(3)])
+    for _ in range(steps):
+        grad = (counts[:, None] * centres - sums) / 6
+        pace = grad if form == "paper" else 0.9 * pace + lam * grad + 5e-4 * centres
+        centres = centres - 1e-3 * pace
+    found = group.extra["centres"][0].detach().numpy()
+    assert np.allclose(found, centres, atol=1e-13, rtol=0)
+    assert abs(found[:2] - start[:2]).min() > 1e-6
+    assert np.array_equal(found[2], start[2]) == (form == "paper")
+
+
+def test_the_paper_does_not_divide_by_a_lam_of_0() -> None:
+    assert np.isfinite(Crl(lam=0.0, form="paper").extra_training()[""].lr)
