@@ -56,6 +56,8 @@ def world(leak: float, drawn: Split | None = None, seed: int = 0) -> Signals:
         "augmented_right": 1 / (1 + np.exp(noise())),
         "sensitivity": np.exp(noise()[..., None] + rng.normal(size=logits.shape) / 2),
         "view_log_odds": odds.astype(np.float32),
+        # of random inputs: the same whatever is a member
+        "random_confidence": -np.random.default_rng(seed + 2).exponential(size=(models, records)),
         "record": np.broadcast_to(
             np.random.default_rng(seed + 1).normal(size=(records, 4)).astype(np.float32),
             (models, records, 4),

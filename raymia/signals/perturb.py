@@ -36,6 +36,13 @@ def shifted(x: Tensor, by: Iterable[int]) -> Iterator[Tensor]:
             yield copy.flip(-1)
 
 
+def scattered(x: Tensor, n: int, rng: np.random.Generator) -> Tensor:
+    """Random inputs [n, ...]: each feature is that of one of the records [S, ...], drawn anew."""
+    flat = x.flatten(1)
+    drawn = torch.as_tensor(rng.integers(len(flat), size=(n, flat.shape[1])), device=flat.device)
+    return flat.gather(0, drawn).reshape(n, *x.shape[1:])
+
+
 def confident(logits: Logits, x: Tensor, y: Tensor, loss: float) -> Tensor:
     """The l_inf distance [B] that sign steps of 0.001 (1 at least, 100 at most) take a record
     to a loss below `loss`.

@@ -21,7 +21,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from raymia.records.split import Ints
 from raymia.signals import gradient_norms, perturb
-from raymia.signals.view import log_odds
+from raymia.signals.view import log_odds, log_softmax
 from raymia.training.batches import pixels
 from raymia.training.defense import Predictor, Release
 from raymia.training.losses import CHUNK
@@ -200,6 +200,18 @@ def boundary_distance(subject: Subject) -> dict[str, Array]:
     return {"boundary_distance": distances}
 
 
+def random_confidence(subject: Subject) -> dict[str, Array]:
+    """`random_confidence` [S]: log max_c p_c of as many random inputs as there are records.
+
+    From a stream of its own: what else is asked stays as it is.
+    """
+    (rng,), n = subject.rng.spawn(1), len(subject.x)
+    sizes = [min(CHUNK, n - i) for i in range(0, n, CHUNK)]
+    inputs = (perturb.scattered(subject.x, size, rng) for size in sizes)
+    said = [log_softmax(subject.released(x)).max(-1) for x in inputs]
+    return {"random_confidence": np.concatenate(said)}
+
+
 def record(subject: Subject) -> dict[str, Array]:
     """`record` [S, up to 32]: the first principal components of the records themselves, which
     whoever asks about them holds; of all of them, whoever trained on them.
@@ -264,6 +276,13 @@ QUERIES: dict[str, Callable[[Subject], dict[str, Array]]] = {
             confident_distance,
             adversarial_distance,
         ),
-        *(sensitivity, view_log_odds, augmented_right, boundary_distance, record),
+        *(
+            sensitivity,
+            view_log_odds,
+            augmented_right,
+            boundary_distance,
+            random_confidence,
+            record,
+        ),
     )
 }

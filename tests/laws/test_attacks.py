@@ -22,6 +22,7 @@ VARIANTS = [
         for name in NAMES
         if "per_class" in catalog.knobs(catalog.find("attacks", name))
     ),
+    Part("confidence", {"threshold": "percentile"}),
     *(Part("loss", {"threshold": threshold}) for threshold in ("mean_loss", "known")),
     *(
         Part("lira", {"mode": mode, "variance": v})
