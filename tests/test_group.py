@@ -26,23 +26,27 @@ from raymia.training.optimizer import Optimizer
 from raymia.training.recipe import Recipe
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam"])
-def test_optimizer_is_torchs(kind: str) -> None:
+@pytest.mark.parametrize("strided", [False, True])
+@pytest.mark.parametrize("kind", ["sgd", "adam", "amsgrad"])
+def test_optimizer_is_torchs(kind: str, strided: bool) -> None:
     training = Training(optimizer=kind, momentum=0.9, weight_decay=0.01)
     start = torch.randn(3, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     ours = start.clone()
+    if strided:  # in memory another way round than its gradient
+        ours = ours.transpose(0, 2).contiguous().transpose(0, 2)
     optimizer = Optimizer([ours], training)
     theirs = start.clone().requires_grad_()
     cls = {
         "sgd": lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=0.01),
         "adam": lambda p: torch.optim.Adam(p, 0.1, weight_decay=0.01),
+        "amsgrad": lambda p: torch.optim.Adam(p, 0.1, weight_decay=0.01, amsgrad=True),
     }
     reference = cls[kind]([theirs])
     for step in range(5):
         grad = torch.sin(theirs.detach() * (step + 1))
         theirs.grad = grad
         reference.step()
-        optimizer.step([torch.sin(ours * (step + 1))], 0.1)
+        optimizer.step([torch.sin(ours * (step + 1)).contiguous()], 0.1)
     assert torch.allclose(ours, theirs.detach(), atol=1e-12)
 
 
@@ -55,7 +59,9 @@ def test_a_masked_model_does_not_move_nor_remember(kind: str) -> None:
         both.step([torch.full((2, 3), 7.0)], 0.1, torch.tensor([True, False]))
         both.step([torch.full((2, 3), grad)], 0.1)
         single.step([torch.full((1, 3), grad)], 0.1)
-    assert torch.equal(stack[1], alone[0]) and not torch.equal(stack[0], alone[0])
+    # to rounding: a stack of which no step left a model out goes through other kernels
+    assert torch.allclose(stack[1], alone[0], rtol=1e-6, atol=0)
+    assert not torch.allclose(stack[0], alone[0], rtol=1e-3)
 
 
 def lesson(
@@ -262,7 +268,8 @@ class Gated(Defense):
 
 def test_a_gate_closes_a_pass_for_single_models() -> None:
     plain, gated = weights(Recipe(), [0, 1]), weights(Recipe((Gated([True, False]),)), [0, 1])
-    assert torch.equal(plain[1], gated[1]) and not torch.equal(plain[0], gated[0])
+    assert torch.allclose(plain[1], gated[1], rtol=1e-9, atol=1e-12)
+    assert not torch.allclose(plain[0], gated[0], rtol=1e-3)
     alone = weights(Recipe((Gated([True]),)), [0])
     assert torch.allclose(gated[0], alone[0], atol=1e-9, rtol=0)
 

@@ -51,7 +51,7 @@ class Learned(Attack):
     out, and only a constant counts as collapsed.
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     fused: ClassVar[bool] = True
     log_odds: ClassVar[bool] = True
     scaled: ClassVar[bool] = (

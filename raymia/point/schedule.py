@@ -21,11 +21,13 @@ class Training:
     are really run (None: all), without rescaling the schedule. `scale`: by which constants
     features are standardised: those of the defender's reference records, of each model's own
     members, or given ones; `auto`: reference where it has 30 records or more, else members, and
-    none for images, which have constants of their own.
+    none for images, which have constants of their own. `precision: bf16`: a network's layers are
+    multiplied in bfloat16 (torch's autocast) while it is trained; weights, losses, DP-SGD's
+    gradients and all queries stay in float32.
     """
 
     revision: ClassVar[int] = (
-        3  # of how a group takes its steps; raised when the bits of a trained model change
+        4  # of how a group takes its steps; raised when the bits of a trained model change
     )
 
     epochs: Annotated[int, Range(1, 1000, least=1)] = 60
@@ -37,7 +39,7 @@ class Training:
     milestones: tuple[tuple[float, float], ...] = ((0.5, 0.1), (0.8, 0.01))
     stop: Annotated[int | None, Range(1, 1000, least=1)] = None
     augment: Literal["none", "crop_flip", "crop_flip_shared"] = "none"
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64", "bf16"] = "float32"
     scale: Scale = "auto"
 
     def lr_at(self, epoch: int) -> float:
@@ -56,6 +58,11 @@ class Training:
         if image:
             return "none"
         return "reference" if reference >= ENOUGH else "members"
+
+    @property
+    def dtype(self) -> str:
+        """Of weights and losses."""
+        return "float64" if self.precision == "float64" else "float32"
 
     @property
     def run_epochs(self) -> int:

@@ -161,4 +161,4 @@ def load(folder: Path) -> Model:
         tuple(scale["mean"]),
         tuple(scale["std"]),
     )
-    return restored(content, recipes.recipe(point.recipe), build, point.training.precision)
+    return restored(content, recipes.recipe(point.recipe), build, point.training.dtype)

@@ -99,7 +99,7 @@ class Bench:
 
     def load(self, content: bytes) -> Model:
         return restored(
-            content, self.recipe, self.build, self.point.training.precision, self.x.device
+            content, self.recipe, self.build, self.point.training.dtype, self.x.device
         )
 
     def ask(

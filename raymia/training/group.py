@@ -44,7 +44,7 @@ class Group:
         models: Sequence[int],
     ) -> None:
         self.recipe, self.schedule = recipe, training
-        self.device, self.dtype = lesson.x.device, getattr(torch, training.precision)
+        self.device, self.dtype = lesson.x.device, getattr(torch, training.dtype)
         self.streams = {name: [stream(*key, name, m) for m in models] for name in _STREAMS}
         self.batch_streams = [Stream((*key, "batch"), m) for m in models]
         self.batches = Batches(
@@ -54,6 +54,8 @@ class Group:
         self.step, self.tally, self._counted = 0, Tally(len(models)), -1
         nets = [net.to(self.device, self.dtype) for net in nets]
         self._spread = _spread(nets) if recipe.owns("batch") and lesson.x.ndim != 4 else None
+        for net in nets:
+            net.rounded = training.precision == "bf16" and not recipe.owns("privatise")
         self.backend = backend(nets)
         self.template = self.backend.template
         self.optimizer = Optimizer(self.backend.tensors, training)
@@ -103,7 +105,12 @@ class Group:
         return self._finish()
 
     def _finish(self) -> list[Network]:
-        return [net.eval().requires_grad_(False) for net in self.backend.nets()]
+        nets = self.backend.nets()
+        for net in nets:
+            if net.rounded:  # as they come back from a file
+                net.rounded = False
+                net.to(memory_format=torch.contiguous_format)
+        return [net.eval().requires_grad_(False) for net in nets]
 
     def acted(self) -> list[dict[str, float]]:
         """What the recipe did in the training of each model."""

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from raymia.errors import SweepError
@@ -32,8 +33,21 @@ class Network(nn.Module):
         self.backbone, self.head = backbone, head
         self.features, self.classes = features, classes
         self.normalise: nn.Module = nn.Identity()
+        self.rounded = False  # whether its layers are multiplied in bfloat16
 
     def forward(self, x: Tensor) -> Outputs:
+        return self.outputs(x, self._outputs)
+
+    def outputs(self, x: Tensor, call: Callable[[Tensor], Outputs]) -> Outputs:
+        """What `call` makes of x in this network's precision, in the dtype of x."""
+        if not self.rounded:
+            return call(x)
+        # each weight is met once a call: a cache would only hold on to its copies
+        with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):
+            said = call(x)
+        return Outputs(said.logits.to(x.dtype), said.features.to(x.dtype))
+
+    def _outputs(self, x: Tensor) -> Outputs:
         features = self.backbone(self.normalise(x))
         return Outputs(self.head(features), features)
 

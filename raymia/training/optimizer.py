@@ -1,8 +1,8 @@
 """SGD and Adam on stacks of parameters [K, ...], with a mask that leaves single models out of a
 step.
 
-torch's own optimizers do the same arithmetic, but share one step count and cannot skip one
-model of a stack.
+torch's own kernels do the arithmetic until a step leaves a model out: they share one step count
+and cannot skip one model of a stack.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Optimizer:
         largest = training.optimizer == "amsgrad"
         self.largest = [torch.zeros_like(t) for t in self.tensors] if largest else []
         self.states = [s for s in (self.first, self.second, self.largest) if s]
+        self._even = True  # whether all models have taken every step
+        self.steps = torch.zeros((), device=self.tensors[0].device if self.tensors else None)
         models = len(self.tensors[0]) if self.tensors else 0
         self.count = torch.zeros(
             models, dtype=torch.float64, device=self.tensors[0].device if self.tensors else None
@@ -44,12 +46,13 @@ class Optimizer:
         if mask is not None and bool(mask.all()):
             mask = None
         self.count += 1 if mask is None else mask
+        self._even = self._even and mask is None
+        if self._even:
+            self._fused(_in_the_order_of(self.tensors, grads), lr)
+            return
         for i, (tensor, grad) in enumerate(zip(self.tensors, grads, strict=True)):
-            grad = (
-                grad.add(tensor, alpha=self.training.weight_decay)
-                if self.training.weight_decay
-                else grad
-            )
+            if self.training.weight_decay:
+                grad = grad.add(tensor, alpha=self.training.weight_decay)
             old = [s[i].clone() for s in self.states] if mask is not None else []
             move = self._adam(i, grad) if self.second else self._sgd(i, grad)
             if mask is None:
@@ -59,6 +62,42 @@ class Optimizer:
             tensor.sub_(move * on, alpha=lr)
             for state, before in zip(self.states, old, strict=True):
                 state[i].copy_(torch.where(on, state[i], before))
+
+    def _fused(self, grads: list[Tensor], lr: float) -> None:
+        """A step of all models, which took every step before: torch's kernels, which read and
+        write each number once.
+        """
+        t, decay = self.training, self.training.weight_decay
+        if self.second:
+            self.steps += 1
+            torch._fused_adam_(
+                self.tensors,
+                grads,
+                self.first,
+                self.second,
+                self.largest,
+                [self.steps] * len(grads),
+                lr=lr,
+                beta1=BETA1,
+                beta2=BETA2,
+                weight_decay=decay,
+                eps=EPS,
+                amsgrad=bool(self.largest),
+                maximize=False,
+            )
+        else:
+            torch._fused_sgd_(
+                self.tensors,
+                grads,
+                self.first,
+                weight_decay=decay,
+                momentum=t.momentum,
+                lr=lr,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+                is_first_step=False,
+            )
 
     def _sgd(self, i: int, grad: Tensor) -> Tensor:
         return self.first[i].mul_(self.training.momentum).add_(grad)
@@ -70,3 +109,11 @@ class Optimizer:
             v = self.largest[i].copy_(torch.maximum(self.largest[i], v))
         t = self.count.clamp(min=1).to(grad.dtype).view(-1, *(1,) * (grad.ndim - 1))
         return (m / (1 - BETA1**t)) / ((v / (1 - BETA2**t)).sqrt() + EPS)
+
+
+def _in_the_order_of(tensors: Sequence[Tensor], grads: Sequence[Tensor]) -> list[Tensor]:
+    """The gradients in memory as the tensors are: the fused kernels walk along the memory."""
+    return [
+        g if g.stride() == t.stride() else torch.empty_like(t).copy_(g)
+        for t, g in zip(tensors, grads, strict=True)
+    ]

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from raymia.training.backends.backend import Loss, called, with_reference
 from raymia.training.defense import Batch
 from raymia.training.modules import Dropout
-from raymia.training.network import Network
+from raymia.training.network import Network, Outputs
 
 
 class Loop:
     """A backend of one network."""
 
     def __init__(self, net: Network) -> None:
+        if net.rounded:  # bfloat16's convolutions are made for this order
+            net.to(memory_format=torch.channels_last)
         self.template = net
         self.params: dict[str, Tensor] = dict(net.named_parameters())
         self.tensors = [p.data.unsqueeze(0) for p in self.params.values()]
@@ -28,8 +31,14 @@ class Loop:
     ) -> Any:
         one = [Batch(*(t[0] for t in b)) for b in with_reference(batch, reference)]
         own = {name: tensor[0] for name, tensor in extra.items()}
-        found = called(loss, [self.template(b.x) for b in one], one, own)
+        found = called(loss, [self._said(b.x) for b in one], one, own)
         return tree_map(lambda scalar: scalar.unsqueeze(0), found)
+
+    def _said(self, x: Tensor) -> Outputs:
+        if self.template.rounded and x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        said: Outputs = self.template(x)
+        return said
 
     def stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
         return [g.unsqueeze(0) for g in grads]

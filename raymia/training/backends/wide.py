@@ -34,7 +34,9 @@ class Wide(Stacked):
         self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
     ) -> Any:
         batches = with_reference(batch, reference)
-        return each(loss, [self._outputs(b.x) for b in batches], batches, extra)
+        return each(
+            loss, [self.template.outputs(b.x, self._outputs) for b in batches], batches, extra
+        )
 
     def _outputs(self, x: Tensor) -> Outputs:
         net = self.template
