@@ -29,7 +29,10 @@ class Mmd(Defense):
     and reference differ by less than `gate` (3 points), and in the last epoch if `skip_last`.
     `form: paper`: weight times the norm (not squared) is added to the loss of every step, the
     mean over the classes in the batch of the norm within each (`batches: class`), or that of the
-    whole batch, which is 1.7 (10 classes) to 2.0 times (100) smaller (`whole`).
+    whole batch, which is 1.7 (10 classes) to 2.0 times (100) smaller (`whole`), or the norm
+    between half a batch of members and half a batch of reference records "in the same class",
+    as the paper writes it (`one_class`): that of the first record of the shuffled batch, on
+    which the cross-entropy stays.
 
     Source: Li, Li & Ribeiro, CODASPY 2021, equation 2 and section 4; its code for `authors`.
 
@@ -38,8 +41,10 @@ class Mmd(Defense):
     Departures: the reference is half of the protocol's `reserve`, one for targets and shadows
     alike, and disjoint from all that is judged (the paper's is as large as the training set,
     its code's overlaps the shadows' pool); the gate's accuracies are measured in evaluation
-    mode without augmentation; the pass is not augmented. The paper draws batches of one class;
-    here a batch holds all, and each class is compared with itself.
+    mode without augmentation; the pass is not augmented. The paper says neither how large its
+    batches of one class are nor which class has its turn; both halves of `one_class` are drawn
+    with replacement and not augmented. In `class` a batch holds all classes,
+    and each is compared with itself.
     """
 
     revision: ClassVar[int] = 2
@@ -52,7 +57,7 @@ class Mmd(Defense):
 
     weight: Annotated[float, Range(0.0, 20.0, least=0.0)] = 1.0
     form: Literal["authors", "paper"] = "authors"
-    batches: Literal["class", "whole"] = "class"
+    batches: Literal["class", "whole", "one_class"] = "class"
     sigma: Annotated[float, "no range: the published code fixes it"] = 1.0
     gate: Annotated[float, "no range: the published code fixes it"] = 0.03
     skip_last: bool = True
@@ -66,7 +71,8 @@ class Mmd(Defense):
             )
 
     def traits(self) -> Traits:
-        beside = "by_class" if self.form == "paper" and self.weight else None
+        kind = "one_class" if self.batches == "one_class" else "by_class"
+        beside = kind if self.form == "paper" and self.weight else None
         return Traits(couples=True, wants={"reference"}, beside=beside)
 
     def penalty(
@@ -82,6 +88,11 @@ class Mmd(Defense):
         # rounding makes a square of 0 negative, and the root has no gradient at 0
         if self.batches == "whole":
             return self.weight * (self._square(outputs, reference).clamp(min=0.0) + 1e-12).sqrt()
+        if self.batches == "one_class":
+            said = reference.outputs.logits.softmax(-1)
+            half = (len(said) + 1) // 2  # the members beside the batch
+            square = mmd(said[:half], said[half:].detach(), self.sigma)
+            return self.weight * (square.clamp(min=0.0) + 1e-12).sqrt()
         squares, there = mmd_by_class(
             outputs.logits.softmax(-1),
             batch.label,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,8 @@ class Batches:
 
     def reference(self, idx: Ints, how: str) -> Batch:
         """As many reference records, with replacement: "uniform", or "by_class", as many of
-        each class as the batch has.
+        each class as the batch has, or "one_class": half of them are members (one more where the
+        batch is odd), which come first, and all are of the class of the batch's first record.
 
         Raises RaymiaError where a class has none.
         """
@@ -69,11 +71,24 @@ class Batches:
             if how == "uniform":
                 own = self.lesson.reference[k]
                 out[k] = own[(u * len(own)).astype(np.int64)]
+            elif how == "one_class":
+                out[k] = self._one_class(k, self._labels[idx[k, 0]], u)
             else:
                 start, count, order = self._pools[k]
                 wanted = self._labels[idx[k]]
                 out[k] = order[start[wanted] + (u * count[wanted]).astype(np.int64)]
         return self.gather(out)
+
+    def _one_class(self, k: int, label: int, u: np.ndarray[Any, Any]) -> Ints:
+        """Members of model k of a class, then its reference records of it, as u in [0, 1) says."""
+        if len(u) < 2:
+            raise RaymiaError("members and reference of a class need batches of 2 records or more")
+        start, count, order = self._pools[k]
+        members, half = self.lesson.members[k], (len(u) + 1) // 2
+        own = members[self._labels[members] == label]
+        other = order[start[label] : start[label] + count[label]]
+        sides = ((own, u[:half]), (other, u[half:]))
+        return np.concatenate([pool[(draw * len(pool)).astype(np.int64)] for pool, draw in sides])
 
     @cached_property
     def _labels(self) -> Ints:

@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from raymia.defenses.mmd import Mmd
+from raymia.errors import RaymiaError
 from raymia.point.catalog import make
 from raymia.point.schedule import Training
-from raymia.training.defense import Batch, Clock, Gap, Reference
+from raymia.training.batches import Batches
+from raymia.training.defense import Batch, Clock, Gap, Lesson, Reference
 from raymia.training.fit import fit
 from raymia.training.network import Outputs
 from raymia.training.recipe import Recipe
@@ -117,3 +119,46 @@ def test_batchnorm_learns_in_the_pass_only_if_asked(mode, forwards, lesson):  # 
         if isinstance(m, torch.nn.BatchNorm2d)
     }
     assert seen == {2 * 2 * forwards}  # epochs, steps
+
+
+def test_one_class_compares_the_halves_beside_the_batch(labelled, at):  # type: ignore[no-untyped-def]
+    """Members (1, 0), (1, 0), (0, 1) and reference (0, 1), (0, 1) of class 1: with k = exp(-1)
+    between unlike ones, means 5/9 + 4/9 k, 1, and 1/3 + 2/3 k across.
+    """
+    part = Mmd(form="paper", weight=3.0, batches="one_class")
+    assert part.traits().beside == "one_class" and Mmd(batches="one_class").traits().beside is None
+    said = torch.cat([SURE, SURE, OTHER, OTHER, OTHER]).requires_grad_()
+    beside = Reference(Outputs(said, said), labelled([1] * 5, 2))
+    batch = torch.randn(5, 2).double().requires_grad_()
+    loss = part.penalty(Outputs(batch, batch), beside, labelled([0, 1, 0, 0, 1], 2), {}, at(0))
+    k = exp(-1)
+    assert loss.item() == pytest.approx(3 * sqrt(5 / 9 + 4 / 9 * k + 1 - 2 * (1 / 3 + 2 / 3 * k)))
+    soft = torch.randn(5, 2, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    loss = part.penalty(
+        Outputs(batch, batch), Reference(Outputs(soft, soft), beside.batch), beside.batch, {}, at(0)
+    )
+    grads = torch.autograd.grad(loss, [soft, batch], allow_unused=True)
+    assert (grads[0][:3] != 0).all() and not grads[0][3:].any() and grads[1] is None
+
+
+def test_beside_a_batch_stand_members_and_reference_of_the_class_of_its_first_record() -> None:
+    x = torch.arange(40.0)[:, None]
+    lesson = Lesson(x, torch.arange(40) % 4, (np.arange(24),), (np.arange(24, 40),), 4)
+    batches = Batches(lesson, torch.float64, [], [np.random.default_rng(0)])
+    seen: set[tuple[int, ...]] = set()
+    for turn in range(200):
+        drawn = batches.reference(np.array([[turn % 4, 0, 1, 2, 3]]), "one_class")
+        assert drawn.label.tolist() == [[turn % 4] * 5]
+        row = drawn.x[0, :, 0].int().tolist()
+        assert max(row[:3]) < 24 <= min(row[3:])
+        seen |= {(r,) for r in row}
+    assert len(seen) == 40, "every member and every reference record has its turn"
+    with pytest.raises(RaymiaError, match="batches of 2 records or more"):
+        batches.reference(np.array([[0]]), "one_class")
+
+
+def test_of_one_class_it_trains_beside_dropout_whose_masks_are_as_long_as_the_batch(lesson):  # type: ignore[no-untyped-def]
+    net, training = make("networks", "mlp", {"width": 8}), Training(epochs=2, batch_size=7)
+    parts = (make("defenses", "dropout", {}), Mmd(form="paper", batches="one_class"))
+    (model,) = fit(Recipe(parts), lambda: net.build((1, 8, 8), 3), lesson(), training, (0,), [0])
+    assert 0 < model.acted["mmd.norm"] < sqrt(2)

@@ -37,6 +37,7 @@ FORMS: list[
     ("srcm", {"design": "a"}),
     ("srcm", {"design": "c"}),
     ("mmd", {"form": "paper"}),
+    ("mmd", {"form": "paper", "batches": "one_class"}),
     ("dropout", {"where": "convs"}),
     ("distillation", {"form": "squared"}),
     ("dmp", {"source": "synthetic", "pictures": 12, "gan_epochs": 1, "gan_width": 2}),
