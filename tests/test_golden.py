@@ -117,7 +117,7 @@ KINDS = {
 }
 # no numbers of their own without a file
 OWN_FILES = {"arrays", "image_folder", "table", "cifar10", "cifar100", "svhn", "mnist"}
-OWN_FILES |= {"fashion_mnist", "purchase100", "texas100", "location30"}
+OWN_FILES |= {"fashion_mnist", "purchase100", "texas100", "location30", "ch_mnist"}
 CASES = [(kind, name) for kind in KINDS for name in catalog.names(kind) if name not in OWN_FILES]
 
 
