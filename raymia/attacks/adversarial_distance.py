@@ -8,7 +8,7 @@ from raymia.signals.view import View
 @dataclass(frozen=True)
 class AdversarialDistance(Attack):
     """How far the record must be moved for the target to predict something else: 0 where it is
-    wrong already.
+    wrong already. `norm`: what the distance is in; the search takes the least steps in it.
 
     Source: Del Grosso et al., Leveraging Adversarial Examples to Quantify Membership
     Information Leakage, CVPR 2022.
@@ -24,11 +24,13 @@ class AdversarialDistance(Attack):
         "year={2022}}"
     )
 
-    norm: Literal["l2", "linf"] = "l2"
+    norm: Literal["l2", "linf", "l1"] = "l2"
 
     def traits(self) -> Traits:
-        return Traits(needs={"adversarial_distance"}, wants={"white_box"})
+        need = "adversarial_l1_distance" if self.norm == "l1" else "adversarial_distance"
+        return Traits(needs={need}, wants={"white_box"})
 
     def score(self, view: View, rng: Rng) -> Array:
-        scores: Array = view.target[f"adversarial_distance_{self.norm}"][view.asked].astype(float)
+        of = "adversarial_l1_distance" if self.norm == "l1" else f"adversarial_distance_{self.norm}"
+        scores: Array = view.target[of][view.asked].astype(float)
         return scores

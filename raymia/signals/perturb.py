@@ -4,7 +4,7 @@ else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,8 +69,8 @@ def adversarial(logits: Logits, x: Tensor, y: Tensor, norm: str) -> Tensor:
     """The distance [B] in that norm to where another class is predicted; 0 where one is already.
 
     Steps to where the margin between the label and the strongest other class would be 0 if it
-    were linear (DeepFool: Moosavi-Dezfooli, Fawzi & Frossard, CVPR 2016), then halves the last
-    line between.
+    were linear (DeepFool: Moosavi-Dezfooli, Fawzi & Frossard, CVPR 2016, with its step of the
+    least size in that norm), then halves the last line between.
     """
     y = y.to(x.device)
     with torch.no_grad():
@@ -90,8 +90,12 @@ def adversarial(logits: Logits, x: Tensor, y: Tensor, norm: str) -> Tensor:
         step = (margin.clamp(min=0) + 1e-4) * OVERSHOOT
         if norm == "l2":
             flat = -flat * (step / flat.square().sum(1).clamp(min=1e-12))[:, None]
-        else:
+        elif norm == "linf":
             flat = -flat.sign() * (step / flat.abs().sum(1).clamp(min=1e-12))[:, None]
+        else:  # l1: the one feature that counts most
+            size, first = flat.abs().max(1)
+            own = -flat.sign() * (step / size.clamp(min=1e-12))[:, None]
+            flat = own * F.one_hot(first, flat.shape[1])
         moved[at] += flat.view_as(grad).clamp(-1e3, 1e3)
         with torch.no_grad():
             active[at] = logits(x[at] + moved[at]).argmax(-1) == y[at]
@@ -127,12 +131,21 @@ def _wide(a: Tensor, like: Tensor) -> Tensor:
 
 def _length(x: Tensor, norm: str) -> Tensor:
     flat = x.flatten(1).double()
-    return flat.square().sum(1).sqrt() if norm == "l2" else flat.abs().amax(1)
+    if norm == "l2":
+        return flat.square().sum(1).sqrt()
+    return flat.abs().sum(1) if norm == "l1" else flat.abs().amax(1)
 
 
 def boundary(labels: Labels, x: Tensor, y: Array, rng: np.random.Generator) -> Array:
-    """The l2 distance [S] from each record to the nearest point found that gets another label,
-    from labels alone; 0 for a record that is classified wrongly.
+    """The l2 distance [S] from each record to the nearest point found that gets another label."""
+    return boundaries(labels, x, y, rng, ("l2",))["l2"]
+
+
+def boundaries(
+    labels: Labels, x: Tensor, y: Array, rng: np.random.Generator, norms: Sequence[str]
+) -> dict[str, Array]:
+    """The distance [S], in each norm, from each record to the point found that gets another label
+    and is the nearest in l2, from labels alone; 0 for a record that is classified wrongly.
 
     HopSkipJump (Chen, Jordan & Wainwright, S&P 2020). It starts on the line to a record with
     another predicted label, at the boundary. Each round estimates the boundary's normal from
@@ -140,17 +153,17 @@ def boundary(labels: Labels, x: Tensor, y: Array, rng: np.random.Generator) -> A
     """
     said = labels(x)
     at = np.flatnonzero(said == y)
-    distance = np.zeros(len(x))
     others = {c: np.flatnonzero(said != c) for c in np.unique(y[at])}
     if not len(at) or not all(map(len, others.values())):
-        return np.where(said == y, 1e6, 0.0)  # one label everywhere: there is no boundary
+        nowhere = np.where(said == y, 1e6, 0.0)  # one label everywhere: there is no boundary
+        return dict.fromkeys(norms, nowhere)
     place = rng.random(len(at))
     start = np.array(
         [others[c][int(u * len(others[c]))] for c, u in zip(y[at], place, strict=True)]
     )
     own, label = x[at], y[at]
     here = _halved(labels, own, x[start], label)
-    best = _length(here - own, "l2")
+    nearest, best = here, _length(here - own, "l2")
     size = float(np.sqrt(own[0].numel()))
     for turn in range(1, ROUNDS + 1):
         apart = _wide(_length(here - own, "l2").float(), own)
@@ -173,9 +186,13 @@ def boundary(labels: Labels, x: Tensor, y: Array, rng: np.random.Generator) -> A
             step = torch.where(_wide(bad, own), step / 2, step)
         bad = torch.as_tensor(labels(here + step * normal) == label)
         here = _halved(labels, own, torch.where(_wide(bad, own), here, here + step * normal), label)
-        best = torch.minimum(best, _length(here - own, "l2"))
-    distance[at] = best.numpy()
-    return distance
+        apart_now = _length(here - own, "l2")
+        nearest = torch.where(_wide(apart_now < best, own), here, nearest)
+        best = torch.minimum(best, apart_now)
+    found_in = {norm: np.zeros(len(x)) for norm in norms}
+    for norm, distance in found_in.items():
+        distance[at] = _length(nearest - own, norm).numpy()
+    return found_in
 
 
 def _halved(labels: Labels, inside: Tensor, outside: Tensor, label: Array) -> Tensor:

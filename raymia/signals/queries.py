@@ -22,6 +22,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from raymia.records.split import Ints
 from raymia.signals import gradient_norms, perturb
 from raymia.signals.view import log_odds, log_softmax
+from raymia.streams import stream
 from raymia.training.batches import pixels
 from raymia.training.defense import Predictor, Release
 from raymia.training.losses import CHUNK
@@ -61,6 +62,11 @@ class Subject:
     @cached_property
     def label(self) -> Array:
         return np.asarray(self.y.cpu().numpy())
+
+    def own(self, name: str) -> np.random.Generator:
+        """A stream that no other query draws from."""
+        seeds: Any = self.rng.bit_generator.seed_seq
+        return stream(seeds.entropy, name)
 
     def released(self, x: Tensor) -> Array:
         """Logits [S, C] of other records, as released."""
@@ -135,12 +141,19 @@ def adversarial_distance(subject: Subject) -> dict[str, Array]:
     """`adversarial_distance_l2`, `adversarial_distance_linf` [S]: how far a record is moved to
     be predicted otherwise.
     """
+    return {f"adversarial_distance_{norm}": _fooled(subject, norm) for norm in ("l2", "linf")}
+
+
+def adversarial_l1_distance(subject: Subject) -> dict[str, Array]:
+    """`adversarial_l1_distance` [S]: the same in l1."""
+    return {"adversarial_l1_distance": _fooled(subject, "l1")}
+
+
+def _fooled(subject: Subject, norm: str) -> Array:
     model = subject.network
-    found = {
-        n: [perturb.adversarial(lambda x: model(x).logits, x, y, n) for x, y in subject.chunks()]
-        for n in ("l2", "linf")
-    }
-    return {f"adversarial_distance_{norm}": _joined(parts) for norm, parts in found.items()}
+    return _joined(
+        [perturb.adversarial(lambda x: model(x).logits, x, y, norm) for x, y in subject.chunks()]
+    )
 
 
 def sensitivity(subject: Subject) -> dict[str, Array]:
@@ -193,11 +206,26 @@ def boundary_distance(subject: Subject) -> dict[str, Array]:
     """`boundary_distance` [S]: the l2 distance to the decision boundary, from the released
     labels alone.
     """
-    x = pixels(subject.x, torch.float32)
-    distances = perturb.boundary(
-        lambda at: subject.released(at).argmax(-1), x.cpu(), subject.label, subject.rng
+    return {"boundary_distance": _crossed(subject, subject.rng, ("l2",))["l2"]}
+
+
+def boundary_norms(subject: Subject) -> dict[str, Array]:
+    """`boundary_norms_l1`, `boundary_norms_linf` [S]: the same distance in other norms, of the
+    point that is the nearest in l2.
+
+    From a stream of its own: what else is asked stays as it is.
+    """
+    found = _crossed(subject, subject.own("boundary_norms"), ("l1", "linf"))
+    return {f"boundary_norms_{norm}": distance for norm, distance in found.items()}
+
+
+def _crossed(
+    subject: Subject, rng: np.random.Generator, norms: tuple[str, ...]
+) -> dict[str, Array]:
+    x = pixels(subject.x, torch.float32).cpu()
+    return perturb.boundaries(
+        lambda at: subject.released(at).argmax(-1), x, subject.label, rng, norms
     )
-    return {"boundary_distance": distances}
 
 
 def random_confidence(subject: Subject) -> dict[str, Array]:
@@ -205,7 +233,7 @@ def random_confidence(subject: Subject) -> dict[str, Array]:
 
     From a stream of its own: what else is asked stays as it is.
     """
-    (rng,), n = subject.rng.spawn(1), len(subject.x)
+    rng, n = subject.own("random_confidence"), len(subject.x)
     sizes = [min(CHUNK, n - i) for i in range(0, n, CHUNK)]
     inputs = (perturb.scattered(subject.x, size, rng) for size in sizes)
     said = [log_softmax(subject.released(x)).max(-1) for x in inputs]
@@ -268,21 +296,8 @@ def _joined(parts: list[Tensor]) -> Array:
 QUERIES: dict[str, Callable[[Subject], dict[str, Array]]] = {
     ask.__name__: ask
     for ask in (
-        *(
-            logits,
-            input_grad,
-            weight_grad_l1,
-            weight_grad_l2,
-            confident_distance,
-            adversarial_distance,
-        ),
-        *(
-            sensitivity,
-            view_log_odds,
-            augmented_right,
-            boundary_distance,
-            random_confidence,
-            record,
-        ),
+        *(logits, input_grad, weight_grad_l1, weight_grad_l2, confident_distance),
+        *(adversarial_distance, adversarial_l1_distance, sensitivity, view_log_odds),
+        *(augmented_right, boundary_distance, boundary_norms, random_confidence, record),
     )
 }

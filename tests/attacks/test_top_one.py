@@ -84,7 +84,7 @@ def test_random_confidence_is_the_largest_released_probability() -> None:
     before = asked.rng.bit_generator.state
     found = queries.random_confidence(asked)["random_confidence"]
     assert asked.rng.bit_generator.state == before, "what is asked after it is as without it"
-    draws = stream("test").spawn(1)[0]
+    draws = asked.own("random_confidence")
     inputs = torch.cat([perturb.scattered(x, n, draws) for n in (1024, 476)]).numpy()
     weight, bias = network.head.weight.numpy(), network.head.bias.numpy()
     z = 3.0 * (inputs.astype(float) @ weight.T.astype(float) + bias)

@@ -38,7 +38,10 @@ VARIANTS = [
     Part("class_vector", {"classifier": "network", "epochs": 10, "pairs": 1500}),
     *(
         Part(name, {"norm": norm})
-        for name, norm in (("grad_x", "l1"), ("grad_w", "l1"), ("adversarial_distance", "linf"))
+        for name, norm in (
+            *(("grad_x", "l1"), ("grad_w", "l1"), ("boundary", "l1"), ("boundary", "linf")),
+            *(("adversarial_distance", "linf"), ("adversarial_distance", "l1")),
+        )
     ),
 ]
 CASES = [*(Part(name, {}) for name in NAMES), *VARIANTS]
