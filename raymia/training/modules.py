@@ -108,11 +108,12 @@ class LinearNorm(nn.Linear):
         return nn.functional.linear(x, self.normed(self.weight), self.bias)
 
 
-def group_norm(module: nn.Module) -> nn.Module:
-    """GroupNorm of 32 groups in place of BatchNorm: fewer where 32 does not divide the
-    channels, or would leave one a group.
+def group_norm(module: nn.Module, groups: int = 32) -> nn.Module:
+    """GroupNorm in place of BatchNorm, of so many groups: fewer where they do not divide the
+    channels, or would leave one a group. 0 groups: one for each channel.
     """
     if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
         channels = module.num_features
-        return nn.GroupNorm(min(gcd(32, channels), max(1, channels // 2)), channels)
+        fitting = min(gcd(groups, channels), max(1, channels // 2)) if groups else channels
+        return nn.GroupNorm(fitting, channels)
     return module

@@ -34,6 +34,21 @@ def poisson(rate: float) -> Callable[[int, Rng], Bools]:
     return lambda n, rng: rng.random(n) < rate
 
 
+def shuffled(size: int) -> Callable[[int, Rng], Bools]:
+    """Draws batches of `size` of n records: bool [n], each record once in as many batches as it
+    takes to go over all, then in another order. The last of them may be smaller.
+    """
+    left: list[Bools] = []
+
+    def draw(n: int, rng: Rng) -> Bools:
+        if not left:
+            place = rng.permutation(n)
+            left.extend((start <= place) & (place < start + size) for start in range(0, n, size))
+        return left.pop(0)
+
+    return draw
+
+
 FINE = 1e-4  # the step of the grid of privacy losses, or 1/100,000 of what RDP says is spent
 
 

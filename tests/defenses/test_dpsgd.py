@@ -315,6 +315,49 @@ def test_a_group_has_two_channels_wherever_there_are_two(channels: int) -> None:
         assert channels % 64 or made.num_groups == 32
 
 
+def test_as_many_groups_as_asked_or_as_channels() -> None:
+    """y = (x - mean) / sd over the pixels of each channel, where each is a group of its own."""
+    for channels, groups, made in ((64, 16, 16), (64, 1, 1), (24, 16, 8), (6, 0, 6), (1, 0, 1)):
+        norm = modules.group_norm(nn.BatchNorm2d(channels), groups)
+        assert isinstance(norm, nn.GroupNorm) and norm.num_groups == made
+    plain = classifier(nn.Sequential(nn.BatchNorm2d(6), nn.Flatten()), 24, 3)
+    net = Dpsgd(groups=0).network(plain).double()
+    x = torch.rand((2, 6, 2, 2), generator=torch.Generator().manual_seed(0)).double()
+    apart = x - x.mean((2, 3), keepdim=True)
+    expected = apart / (apart.square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
+    assert torch.allclose(net(x).features, expected.flatten(1), atol=1e-12, rtol=0)
+    with pytest.raises(SweepError, match="groups: got -1"):
+        make("defenses", "dpsgd", {"groups": -1})
+
+
+def test_uniform_batches_are_a_shuffled_order_cut_up_and_claim_no_epsilon(lesson) -> None:  # type: ignore[no-untyped-def]
+    """20 members in batches of 6: 6, 6, 6 and 2, each record once an epoch, in fresh orders;
+    the divisor is 6 for all.
+    """
+    seen: list[tuple[int, ...]] = []
+
+    class Spy(Defense):
+        def batch(self, batch, rngs, clock):  # type: ignore[no-untyped-def]
+            rows = (batch.x[0, :, None] == lesson().x[None]).flatten(2).all(-1)
+            seen.append(tuple(rows.int().argmax(1).tolist()))
+            return batch
+
+    arm = Recipe((Dpsgd(sampling="uniform"), Spy()))
+    fit(arm, build, lesson(), replace(TRAINING, epochs=50), (0,), [0])
+    assert [len(batch) for batch in seen] == [6, 6, 6, 2] * 50
+    epochs = [sum(seen[i : i + 4], ()) for i in range(0, 200, 4)]
+    assert all(sorted(epoch) == sorted(lesson().members[0]) for epoch in epochs)
+    assert len(set(seen[::4])) > 45 and {m for batch in seen[::4] for m in batch} == set(epochs[0])
+    facts = arm.facts(20, TRAINING)
+    assert facts == {"epsilon": None, "delta": 1e-5, "sample_rate": None}
+    assert "Poisson" in arm.traits().voids_epsilon and not Dpsgd().traits().voids_epsilon
+    net, x = build(), torch.rand((2, 1, 8, 8), dtype=torch.float64)
+    mean = torch.autograd.grad(losses(net, x)().sum() / TRAINING.batch_size, list(net.parameters()))
+    part = Dpsgd(sigma=0.0, max_grad_norm=1e4, sampling="uniform")
+    found = private(part, net).gradients(losses(net, x), 2)
+    assert all(torch.allclose(f, m, atol=1e-9, rtol=1e-6) for f, m in zip(found, mean, strict=True))
+
+
 def test_a_narrow_network_tells_records_apart(lesson) -> None:  # type: ignore[no-untyped-def]
     """At one pixel, groups of one channel would be normalised to a constant, and refuse a batch
     of one record.
