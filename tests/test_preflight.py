@@ -130,6 +130,11 @@ REFUSED = [
     ),
     (
         FLAT,
+        ["protocol={overlap: {members: 100}}"],
+        "protocol.overlap: got members=100; of 96 audited records 8 are judged, 16 are",
+    ),
+    (
+        FLAT,
         ["protocol={official: {train: 500}}"],
         "protocol.official.train: got 500; the data set has 120 records",
     ),

@@ -118,6 +118,69 @@ def test_overlap_has_the_papers_sizes() -> None:
     ).any()  # targets and shadows: other pools
 
 
+PAPERS = {
+    "cifar": (60_000, 10_000, 10_000, 7_500),
+    "purchase": (197_324, 20_000, 147_324, 17_500),
+    "figure 5": (60_000, 30_000, 27_500, 27_500),
+}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_overlap_in_counts_has_the_papers_sizes(name: str) -> None:
+    n, members, pool, each = PAPERS[name]
+    counts = {"members": members, "judged": 5_000, "pool": pool}
+    split = draw("overlap", n=n, reserve=0.0, targets=8, shadows=12, **counts)
+    evaluation, own = split.judged[0], split.member & ~split.judged[0]
+    assert split.judged.sum(1).tolist() == [5_000] * 8 and not split.role.any()
+    assert (split.member & evaluation).sum(1).tolist() == [2_500] * 20
+    assert own.sum(1).tolist() == [each] * 20 and members == 2_500 + each
+    inner, outer = own[:8].any(0), own[8:].any(0)
+    assert not (inner & outer).any()
+    assert inner.sum() <= pool and outer.sum() <= n - 5_000 - pool
+
+
+def test_counts_equal_to_the_fractions_draw_what_the_fractions_draw() -> None:
+    counts = {"members": 100, "judged": 50, "pool": 100, "reference": 60}
+    for knob, count in counts.items():
+        same, today = (
+            draw("overlap", n=720, reserve=1 / 6, **{knob: count}),
+            draw("overlap", n=720, reserve=1 / 6),
+        )
+        assert (same.member == today.member).all() and (same.judged == today.judged).all()
+        assert (same.role == today.role).all()
+
+
+@pytest.mark.parametrize(("reserve", "population"), [(0.0, 0), (0.1, 0), (0.5, 200)])
+def test_the_reference_has_exactly_its_count_and_the_population_the_rest(
+    reserve: float, population: int
+) -> None:
+    split = draw("overlap", reserve=reserve, reference=100)
+    assert (split.role == REFERENCE).sum() == 100
+    assert (split.role == POPULATION).sum() == population
+    made = catalog.make("protocols", "overlap", {"reserve": reserve, "reference": 100})
+    assert ("population" in made.offers) == (reserve > 0) and "reference" in made.offers
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (
+            {"members": 200, "judged": 60},
+            "got members=200, judged=60; of 600 audited records 60 are judged, 100 are the "
+            "targets' pool and 440 the shadows': a model takes 170 of its side's pool, 0 to 100 "
+            "are allowed",
+        ),
+        ({"members": 20, "judged": 50}, "got members=20, judged=50; .* a model takes -5 of"),
+        ({"pool": 500}, "got pool=500; .* 50 the shadows': a model takes 75 .* 0 to 50 are"),
+        ({"judged": 580}, "got judged=580; .* 0 the shadows': a model takes 75 .* 0 to 0 are"),
+        ({"reference": 600}, "got reference=600; of 0 audited records 0 are judged"),
+    ],
+)
+def test_counts_that_do_not_fit_are_refused(counts: dict[str, int], said: str) -> None:
+    with pytest.raises(SweepError, match=f"^protocol.overlap: {said}"):
+        draw("overlap", reserve=0.0, **counts)
+
+
 def test_slices_are_five_equal_ones() -> None:
     split = draw("slices", n=1_000)
     order = np.random.RandomState(1000).permutation(1_000)

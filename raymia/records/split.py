@@ -143,14 +143,18 @@ def drawn(protocol: Protocol, units: Units, seed: int, replicate: int) -> Split:
     return over(units, protocol.draw(count(units), seed, replicate))
 
 
-def reserve(n: int, share: float, *key: object) -> npt.NDArray[np.int8]:
+def reserve(
+    n: int, share: float, *key: object, reference: int | None = None
+) -> npt.NDArray[np.int8]:
     """Roles [n]: `share` of the records set aside, half of it the defender's reference, half
-    the attacker's population.
+    the attacker's population; with `reference` that many are the defender's, and the attacker
+    has what the share leaves.
     """
-    role = np.zeros(n, np.int8)
-    aside = stream(*key, "reserve").permutation(n)[: 2 * round(share * n / 2)]
-    role[aside[: len(aside) // 2]] = REFERENCE
-    role[aside[len(aside) // 2 :]] = POPULATION
+    role, most = np.zeros(n, np.int8), 2 * round(share * n / 2)
+    own = most // 2 if reference is None else reference
+    aside = stream(*key, "reserve").permutation(n)[: max(most, own)]
+    role[aside[:own]] = REFERENCE
+    role[aside[own:]] = POPULATION
     return role
 
 
