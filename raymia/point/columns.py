@@ -91,6 +91,11 @@ def reference(attack: str) -> str:
     return f"auc_reference.{attack}"
 
 
+def advantage_reference(attack: str = "") -> str:
+    """`advantage_reference.lira`; without an attack, of the strongest one."""
+    return "advantage_reference" + (f".{attack}" if attack else "")
+
+
 def acted(what: str) -> str:
     """`acted.relaxloss.relaxed`: what a defense did, 0 where nothing."""
     return f"{ACTED}{what}"

@@ -17,7 +17,7 @@ from raymia.errors import RaymiaError
 from raymia.records.split import Ints, Split
 from raymia.signals.view import Signals, View
 from raymia.streams import stream
-from raymia.verdict import metrics
+from raymia.verdict import low_fpr, metrics
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +27,8 @@ class Verdict:
     """Of one attack and target: scores [S] (NaN where nothing was asked), the line of
     attacks.csv, what of it is the attack's own, and what a reader must know. `reference_auc`:
     how well it tells the records that the defense held out from non-members; None where there
-    are none, or it cannot be made on them. `calibrated` [S]: the same scores in the same order on
+    are none, or it cannot be made on them; `reference_advantage`: the same by the advantage, on
+    either half of the records. `calibrated` [S]: the same scores in the same order on
     a scale that all targets share; `log_ratio` [S]: the logarithm of how much more probable they
     are of a member than of a non-member. None where no shadow could teach that.
     """
@@ -39,6 +40,7 @@ class Verdict:
     extra: dict[str, float]
     note: str
     reference_auc: float | None = None
+    reference_advantage: low_fpr.Halves | None = None
     calibrated: Array | None = None
     log_ratio: Array | None = None
 
@@ -98,9 +100,15 @@ def verdicts(
         outside = own & ~member
         if len(rows) and not learned:
             of_held, score = _on(attack, view, rows, rng(t))
-        area = _area(of_held, score[outside]) if len(rows) and len(score) == len(own) else None
-        found_here = {**line, **extra}
-        out.append(Verdict(column, t, scores, found_here, extra, note, area, calibrated, log_ratio))
+        area, advantage = None, None
+        if len(rows) and len(score) == len(own):
+            area = _area(of_held, score[outside])
+        if area is not None:
+            half = signals.split.half[np.concatenate([order[rows], asked_of[outside]])]
+            both = np.concatenate([of_held, score[outside]])
+            advantage = low_fpr.halves(both, np.arange(len(both)) < len(rows), half)
+        about = {**line, **extra}, extra, note, area, advantage
+        out.append(Verdict(column, t, scores, *about, calibrated, log_ratio))
     return out
 
 

@@ -23,7 +23,7 @@ from raymia.results.row import Row
 from raymia.signals.world import World
 from raymia.streams import stream
 from raymia.trial.judge import Verdict
-from raymia.verdict import audit, learning, low_fpr, maximum, metrics, planted
+from raymia.verdict import audit, learning, low_fpr, maximum, metrics, planted, utility
 
 Array = np.ndarray[Any, Any]
 LIBRARIES = ("raymia", "torch", "numpy", "scikit-learn", "opacus", "optuna", "ray")
@@ -57,13 +57,14 @@ def finished(
     if numbers.get("epsilon") is not None and _scaled_by_members(world, data):
         voids, numbers["epsilon"] = _BY_MEMBERS, None
     numbers |= learning.numbers(data.y, right, member, split.judged)
+    numbers |= utility.numbers(logits[split.targets], data.y, member, split.judged)
     numbers |= low_fpr.summarise(said.common, member, judged, split.half, counts).numbers()
     audited = said.judged_on(world.split)
     numbers |= planted.numbers(said.common, member, audited, kinds, summary.worst_attack)
     if counts and (numbers.get("epsilon") is not None or kinds.any()):
         on = {c: audited[c] & (kinds > 0 if kinds.any() else kinds == 0) for c in counts}
         numbers |= _epsilon_bounds(said.common, member, on, split.half, numbers.get("delta") or 0.0)
-    numbers |= _reference(verdicts, counts)
+    numbers |= _reference(verdicts, counts) | _reference_advantages(verdicts, counts)
     numbers |= _means(verdicts) | _records_spent(world) | dict(acted)
     return replace(
         unfinished(world.point, world.key, "done", "", split.models, len(split.targets)),
@@ -183,6 +184,20 @@ def _reference(verdicts: Sequence[Verdict], counts: Sequence[str]) -> dict[str, 
     numbers = {columns.reference(name): area for name, area in means.items()}
     counted = [area for name, area in means.items() if name in counts]
     return numbers | ({columns.MAX_REFERENCE: max(counted)} if counted else {})
+
+
+def _reference_advantages(verdicts: Sequence[Verdict], counts: Sequence[str]) -> dict[str, float]:
+    """`advantage_reference.<attack>`: the same by the advantage, and the cross-fitted largest of
+    those that count.
+    """
+    found: dict[str, list[low_fpr.Halves]] = {}
+    for v in verdicts:
+        if v.reference_advantage is not None:
+            found.setdefault(v.column, []).append(v.reference_advantage)
+    name = columns.advantage_reference
+    numbers = {name(attack): low_fpr.mean_of_halves(own) for attack, own in found.items()}
+    counted = {attack: own for attack, own in found.items() if attack in counts}
+    return numbers | ({name(): low_fpr.largest_of_halves(counted)} if counted else {})
 
 
 def _means(verdicts: Sequence[Verdict]) -> dict[str, float | None]:

@@ -224,6 +224,46 @@ def _advantages(
     return rates, Largest(most, largest_upper([rate.hi for n in able if (rate := rates[n])]))
 
 
+class Halves(NamedTuple):
+    """On each half of the records the largest TPR - FPR, `there` that of its threshold on the
+    other half.
+    """
+
+    here: tuple[float, float]
+    there: tuple[float, float]
+
+
+def halves(score: Floats, member: Bools, half: Bools) -> Halves | None:
+    """Of one target. Shapes: all [N]. None where a half lacks members or non-members."""
+    sides = (half, ~half)
+    if not all((here & who).any() for here in sides for who in (member, ~member)):
+        return None
+
+    def value(fit: Bools, count: Bools) -> float:
+        return advantage(score[None], member[None], fit[None], count[None]).value
+
+    first, second = sides
+    return Halves(
+        (value(first, first), value(second, second)), (value(first, second), value(second, first))
+    )
+
+
+def mean_of_halves(found: Sequence[Halves]) -> float:
+    """The advantage, its threshold from one half and counted on the other: the mean over
+    targets.
+    """
+    return float(np.mean([one.there for one in found]))
+
+
+def largest_of_halves(found: Mapping[str, Sequence[Halves]]) -> float:
+    """The largest of those means: the attack is chosen where the threshold is, too."""
+    value, named = 0.0, sorted(found)
+    for side in (0, 1):
+        best = max(named, key=lambda name: float(np.mean([one.here[side] for one in found[name]])))
+        value += float(np.mean([one.there[side] for one in found[best]])) / 2
+    return value
+
+
 def _mean(found: Sequence[Counted], wider: float = 1.0) -> Counted:
     """Of two, with influences `wider` times as large."""
     first, second = found
