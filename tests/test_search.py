@@ -297,3 +297,17 @@ def test_it_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
         run(toy(lag=2), 16, 2, random.Random(0))
     assert capfd.readouterr() == ("", "")
     assert optuna.logging.get_verbosity() == before
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+@pytest.mark.parametrize("crash", [0.0, 0.15])
+def test_every_point_is_repeated_one_replicate_after_the_other(workers: int, crash: float) -> None:
+    sweep = toy(trials=30, lag=4, repeats=3)
+    made = run(sweep, 30, workers, random.Random(workers), crash)
+    assert made == run(sweep, 30, 1, random.Random(0))
+    for i in range(0, 30, 3):
+        first, *rest = made[i : i + 3]
+        assert [(s.arm, s.knobs) for s in rest] == [(first.arm, first.knobs)] * 2
+        assert [s.replicate for s in rest] == [first.replicate + 1, first.replicate + 2]
+    assert [s.arm for s in made[: 3 * len(ARMS) : 3]] == [0, 1, 2, 3]
+    assert len({str(s.knobs) for s in made[3 * len(ARMS) :: 3]}) > 3

@@ -9,7 +9,7 @@ import click
 from raymia.cluster.progress import Progress
 from raymia.point.origins import Cargo
 from raymia.records import data
-from raymia.report import page, query, terminal
+from raymia.report import compare, page, query, terminal
 from raymia.report.commands import write_page
 from raymia.results.folder import Folder
 from raymia.results.remote import Location, storage
@@ -91,7 +91,7 @@ def confirm(folder: Path | Location, seeds: int) -> None:
         records = data.load(sweep.dataset, sweep.search.seed)
         with everywhere(sweep.resources, folder, records, Cargo.of(sweep.foreign)) as run:
             found = again.run(results, records, seeds, run, digests, Progress().say)
-        page.write(results, digests)
+        page.write(results, digests, compare.of(results))
     seen, rows = {row.digest: row for row in results.rows()}, []
     for row in again.best_first(found):
         both = (seen[row.digest].numbers, row.numbers)

@@ -10,7 +10,7 @@ import click
 from raymia.errors import SweepError
 from raymia.point import columns
 from raymia.point.objectives import ACCURACY, AUC, TPR, upper
-from raymia.report import page, query, terminal
+from raymia.report import compare, page, query, terminal
 from raymia.report.export import tools
 from raymia.results.folder import Folder
 from raymia.results.remote import Location, storage
@@ -103,7 +103,7 @@ def write_page(folder: Path | Location) -> Path | Location:
     with results.lock():
         digests = current(results)
         results.derive(digests)
-        return page.write(results, digests)
+        return page.write(results, digests, compare.of(results))
 
 
 @click.command()

@@ -15,7 +15,7 @@ from raymia.point import columns
 from raymia.point.objectives import ACCURACY, AUC, COLUMNS
 from raymia.point.point import strength
 from raymia.records.account import sentences
-from raymia.report import remarks
+from raymia.report import compare, remarks
 from raymia.report.plot import CAPTION, plot
 from raymia.results.folder import Folder
 from raymia.results.remote import Location
@@ -68,10 +68,12 @@ _COLUMNS = {
 
 
 def write(
-    folder: Folder | Path | str | Location, digests: Sequence[str] | None = None
+    folder: Folder | Path | str | Location,
+    digests: Sequence[str] | None = None,
+    printed: Sequence[compare.Compared] = (),
 ) -> Path | Location:
     """Write `report.html`; its path. `digests`: the points of the current sweep (None: every
-    row there is).
+    row there is). `printed`: what a paper published, beside it.
 
     The caller holds the folder's lock. Raises EnvironmentFault where a row does not verify or
     the disk is in the way.
@@ -83,6 +85,7 @@ def write(
         folder.confirmed(),
         folder.read_sweep() or "",
         folder.read_json("account.json"),
+        printed,
     )
     folder.put("report.html", text.encode())
     return folder.path / "report.html"
@@ -94,6 +97,7 @@ def page(
     confirmed: Sequence[Row],
     sweep: str,
     read: Mapping[str, Any] | None = None,
+    printed: Sequence[compare.Compared] = (),
 ) -> str:
     """The HTML of a report."""
     front, found = best(rows), {row.digest: row for row in confirmed}
@@ -106,6 +110,7 @@ def page(
         _front_table(rows, front, found),
         _help(),
         _limits(rows, front, found),
+        _published(printed),
         "<h2>All trials</h2>" + _trials_table(rows),
         "<h2>AUC of every attack</h2>" + _attacks_table(rows),
         _account(read or {}),
@@ -125,6 +130,15 @@ def _account(read: Mapping[str, Any]) -> str:
     """What was read of the data."""
     lines = "".join(f"<li>{escape(line)}</li>" for line in sentences(read)) if read else ""
     return f"<h2>What was read</h2><ul>{lines}</ul>" if lines else ""
+
+
+def _published(printed: Sequence[compare.Compared]) -> str:
+    """Beside what a paper printed."""
+    if not printed:
+        return ""
+    return "<h2>Beside the published numbers</h2>" + _table(
+        compare.SHOWN, map(compare.shown, printed)
+    )
 
 
 def _count(trials: int) -> str:

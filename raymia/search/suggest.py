@@ -92,8 +92,12 @@ class Suggestions:
             raise LookupError(
                 f"suggestion {index} needs the rows 0 to {index - self._sweep.search.lag}"
             )
-        if index < len(self._sweep.arms):
-            arm, knobs = index, self._sweep.default(index)
+        number, again = divmod(index, self._sweep.search.repeats)
+        if again:
+            before = self._made[index - again]
+            arm, knobs = before.arm, dict(before.knobs)
+        elif number < len(self._sweep.arms):
+            arm, knobs = number, self._sweep.default(number)
         else:
             arm, knobs = self._sample(index, outcomes)
         recipe = self._sweep.recipe(arm, knobs)

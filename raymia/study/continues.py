@@ -9,7 +9,7 @@ from raymia.study.strict_yaml import show
 from raymia.study.sweep import Sweep
 
 _GROWS = re.compile(r"search\.trials|protocol\.\w+\.(models|shadows)")
-_CHANGES = re.compile(r"(attacks|resources|keep_signals)(\..*)?")
+_CHANGES = re.compile(r"(attacks|resources|keep_signals|published)(\..*)?")
 
 
 def changed(old: Any, new: Any, at: str = "") -> list[str]:
@@ -43,7 +43,7 @@ def check_continues(old: Mapping[str, Any], sweep: Sweep) -> None:
     if bad:
         allowed = (
             "search.trials (up), models (up), attacks, resources (on the same kind of device), "
-            "keep_signals"
+            "keep_signals, published"
         )
         said = "; ".join(bad)
         raise SweepError(

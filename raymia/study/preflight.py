@@ -229,6 +229,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             for name, why in sweep.left_out.items()
         },
         "trials": trials,
+        "repeats": sweep.search.repeats,
         "lag": sweep.search.lag,
         "models": models,
         "targets": targets,
@@ -321,10 +322,11 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         lines.append(
             "           that is more than this machine has: it needs a cluster (RAY_ADDRESS)"
         )
-    if found["trials"] < len(found["arms"]):
+    repeats = found["repeats"]
+    if found["trials"] < len(found["arms"]) * repeats:
         lines.append(
             f"note:      {found['trials']} trials do not reach each of the {len(found['arms'])} "
-            "arms"
+            "arms" + (f", {repeats} times each" if repeats > 1 else "")
         )
     return lines
 

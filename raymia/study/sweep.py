@@ -6,13 +6,14 @@ from dataclasses import MISSING, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from raymia.attack.attack import column
 from raymia.point import catalog, columns, origins
 from raymia.point.objectives import ACCURACY, AUC, CANARY, EPSILON
 from raymia.point.point import Point as Point
 from raymia.point.point import plain
 from raymia.point.schedule import Training
 from raymia.point.space import Choice, Domain, Part, Range, Scalar
-from raymia.study import lanes, reading, strict_yaml
+from raymia.study import lanes, published, reading, strict_yaml
 from raymia.study.strict_yaml import Node
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REQUIRED = ("name", "dataset", "network", "defenses")
 _KEYS = tuple(
     "name dataset network protocol defenses attacks attacker training search resources "
-    "keep_signals canaries".split()
+    "keep_signals canaries published".split()
 )
 # keys of `search` that this version leaves empty
 _LATER: dict[str, Any] = {"race": None, "from": [], "constraints": {}}
@@ -32,7 +33,10 @@ _MOST = {"models": 4096, "trainings": 10_000_000, "epochs": 100_000, "batch_size
 @dataclass(frozen=True)
 class Search:
     """How points are suggested: each sees the rows `lag` or more before it, so at most `lag`
-    trials run at once. `objective`: the columns of the front, more `accuracy` for less `privacy`.
+    trials run at once. `repeats`: so many trials of every point, one after the other, each a
+    replicate of its own (where the protocol keeps its split: other initial weights and batches,
+    the papers' mean and deviation of five runs). `objective`: the columns of the front, more
+    `accuracy` for less `privacy`.
     """
 
     trials: Annotated[int, Range(1, 1000, least=1, most=100_000)] = 24
@@ -45,6 +49,7 @@ class Search:
     objective: Mapping[str, str] = field(
         default_factory=lambda: {"accuracy": ACCURACY.column, "privacy": AUC.column}
     )
+    repeats: Annotated[int, Range(1, 10, least=1, most=1000)] = 1
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ class Sweep:
     canaries: Mapping[str, int]
     # attack -> why it was not taken
     left_out: Mapping[str, str] = field(default_factory=dict, compare=False)
+    # what a paper printed of it: decides nothing
+    published: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -272,6 +279,7 @@ def _sweep(tree: Node) -> Sweep:
             .refuse(f"none is allowed: the records of {dataset.name} are no images")
         )
     canaries = reading.canaries(node("canaries"), drawn.shape[1])
+    arms = reading.arms(node("defenses"), offers | net_offers(network, image, words))
     search = _search(node("search"), canaries)
     if search.trials * drawn.shape[0] > _MOST["trainings"]:
         raise (
@@ -284,7 +292,7 @@ def _sweep(tree: Node) -> Sweep:
         dataset=dataset,
         network=network,
         protocol=protocol,
-        arms=reading.arms(node("defenses"), offers | net_offers(network, image)),
+        arms=arms,
         attacks=attacks,
         attacker=reading.one_of(node("attacker", "adaptive"), ("adaptive", "plain")),
         training=training,
@@ -294,6 +302,9 @@ def _sweep(tree: Node) -> Sweep:
         keep_signals=reading.one_of(node("keep_signals", "all"), ("all", "front", "none")),
         canaries=canaries,
         left_out=left_out,
+        published=published.published(
+            node("published"), network.name, len(arms), [column(part) for part in attacks]
+        ),
     )
 
 

@@ -36,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         Folder(out).derive()
         return int(seen.code)
 
-    def write(folder: Folder, digests: list[str] | None) -> Path:
+    def write(folder: Folder, digests: list[str] | None, printed: Any = ()) -> Path:
         return folder.path / "report.html"
 
     driver: Any = ModuleType("raymia.cluster.driver")
