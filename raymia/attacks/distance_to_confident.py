@@ -10,11 +10,11 @@ class DistanceToConfident(Attack):
     """Minus the l_inf distance to where the target is as sure as on its median member (the
     search: `signals.perturb`).
 
-    `dtc_gap` beside it is (mean over non-members - mean over members) / mean over non-members
-    of that distance. The median loss is one number of the target's training set, so the attack
-    is of those that know some members.
+    Beside it `dtc_members` and `dtc_nonmembers`, the mean of that distance over either (the
+    paper's C_S and C_D, there times 1,000), and `dtc_gap`, (C_D - C_S) / C_D. The median loss
+    is one number of the target's training set, so the attack is of those that know some members.
 
-    Source: Kaya, Hong & Dumitras, arXiv:2006.05336, section on distance-to-confident (DtC).
+    Source: Kaya, Hong & Dumitras, arXiv:2006.05336, section 6, tables 7 and 8.
 
     Departures: the paper describes a measure; ranking by it, and so its AUC, is ours. A record
     that is confident already takes one step, as the paper's stated range (0.001 to 0.1) says.
@@ -38,5 +38,6 @@ class DistanceToConfident(Attack):
         return scores
 
     def numbers(self, score: Array, member: Array) -> dict[str, float]:
-        outside = -float(score[~member].mean())
-        return {"dtc_gap": (outside + float(score[member].mean())) / outside} if outside else {}
+        inside, outside = (-float(score[who].mean()) for who in (member, ~member))
+        gap = {"dtc_gap": (outside - inside) / outside} if outside else {}
+        return {"dtc_members": inside, "dtc_nonmembers": outside, **gap}
