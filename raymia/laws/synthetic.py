@@ -64,7 +64,12 @@ def world(leak: float, drawn: Split | None = None, seed: int = 0) -> Signals:
         ),
     }
     # after all others, whose numbers stay as they are
-    for name in ("adversarial_l1_distance", "boundary_norms_l1", "boundary_norms_linf"):
+    for name in (
+        "adversarial_l1_distance",
+        "boundary_norms_l1",
+        "boundary_norms_linf",
+        "feature_norm",
+    ):
         arrays[name] = np.exp(-noise())
     return Signals(drawn, labels, arrays)
 

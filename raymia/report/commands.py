@@ -1,9 +1,11 @@
 """The commands that read a results folder: pareto, report, gate, scores, export."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import astuple, fields
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +19,7 @@ from raymia.results.remote import Location, storage
 from raymia.results.tables import trial_line
 from raymia.study import arguments
 from raymia.study.asked import current
-from raymia.trial import confirm, record_scores
+from raymia.trial import confirm, record_scores, record_signals
 from raymia.verdict import learning
 
 
@@ -175,12 +177,30 @@ def gate(
 @click.option("--canaries", is_flag=True, help="Planted records alone.")
 @click.option("--records", is_flag=True, help="One line a record: how exposed it is, most first.")
 @click.option("--attack", metavar="NAME", help="With --records: by another attack than the worst.")
+@click.option(
+    "--signals", is_flag=True, help="No attack: probability of the label, loss and margin."
+)
+@click.option(
+    "--norms",
+    is_flag=True,
+    help="With --signals: the norm of the features, too; asks the kept models.",
+)
 def scores(
-    folder: Path | Location, number: int, canaries: bool, records: bool, attack: str | None
+    folder: Path | Location,
+    number: int,
+    canaries: bool,
+    records: bool,
+    attack: str | None,
+    signals: bool,
+    norms: bool,
 ) -> None:
     """Print the score of every record, target and attack of a trial as CSV. Needs the trial's
     signals; never writes.
     """
+    if signals and records:
+        raise click.UsageError("--signals and --records: one of them is allowed")
+    if norms and not signals:
+        raise click.UsageError("--norms: it is allowed with --signals")
     if attack is not None and not records:
         raise click.UsageError("--attack: it is allowed with --records")
     if not isinstance(folder, Path):
@@ -204,8 +224,13 @@ def scores(
             err=True,
         )
         return
-    names = [field.name for field in fields(record_scores.Score)]
-    found = record_scores.scores(row, folder / "signals", canaries)
+    kind: Any = record_signals.Signal if signals else record_scores.Score
+    found: Iterator[Any] = (
+        record_signals.signals(row, folder / "signals", canaries, norms)
+        if signals
+        else record_scores.scores(row, folder / "signals", canaries)
+    )
+    names = [field.name for field in fields(kind)]
     # what is wrong is said before anything is printed
     found = chain([first] if (first := next(found, None)) else [], found)
     terminal.print_csv(names, ([getattr(s, name) for name in names] for s in found))

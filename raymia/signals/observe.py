@@ -149,6 +149,19 @@ def kept(point: Point, root: Path) -> tuple[World, list[int]]:
     return worlds.of(point, units), arrays["records"].tolist()
 
 
+def asked_again(world: World, data: Data, root: Path, model: int, need: str) -> dict[str, Array]:
+    """What the network of a kept model answers to a need, whatever is released; it is not written.
+    Raises FileNotFoundError where the network was not kept.
+    """
+    group = next(group for group in world.groups if model in group)
+    name, key = f"model-{model}.safetensors", world.model_keys(group)[model]
+    content = _store(world.base, root).get(name, key)
+    if content is None:
+        raise FileNotFoundError(f"{root}/{world.base.key}/{name} is missing or damaged")
+    bench = _bench(world, data, group)
+    return bench.ask(bench.load(content), model, [need], world.base.recipe)
+
+
 def _split(store: Store, root: Path) -> dict[str, Array]:
     content = store.get("split.npz")
     if content is None:

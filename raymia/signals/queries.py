@@ -120,6 +120,17 @@ def weight_grad_l2(subject: Subject) -> dict[str, Array]:
     }
 
 
+def feature_norm(subject: Subject) -> dict[str, Array]:
+    """`feature_norm` [S]: the l2 norm of the features, which the head is given.
+
+    Source: the distance to the origin in figure 1 of Fang & Kim, AIES 2024 (SRCM).
+    """
+    network = subject.network
+    with torch.no_grad():
+        features = [network(x).features.flatten(1).double() for x, _ in subject.chunks()]
+    return {"feature_norm": _joined([one.square().sum(1).sqrt() for one in features])}
+
+
 def confident_distance(subject: Subject) -> dict[str, Array]:
     """`confident_distance` [S]: the l_inf distance to a loss below the median of the model's
     own members.
@@ -296,7 +307,7 @@ def _joined(parts: list[Tensor]) -> Array:
 QUERIES: dict[str, Callable[[Subject], dict[str, Array]]] = {
     ask.__name__: ask
     for ask in (
-        *(logits, input_grad, weight_grad_l1, weight_grad_l2, confident_distance),
+        *(logits, input_grad, weight_grad_l1, weight_grad_l2, feature_norm, confident_distance),
         *(adversarial_distance, adversarial_l1_distance, sensitivity, view_log_odds),
         *(augmented_right, boundary_distance, boundary_norms, random_confidence, record),
     )
