@@ -27,9 +27,11 @@ from raymia.training.recipe import Recipe
 
 
 @pytest.mark.parametrize("strided", [False, True])
-@pytest.mark.parametrize("kind", ["sgd", "adam", "amsgrad"])
-def test_optimizer_is_torchs(kind: str, strided: bool) -> None:
-    training = Training(optimizer=kind, momentum=0.9, weight_decay=0.01)
+@pytest.mark.parametrize(
+    ("kind", "momentum"), [("sgd", 0.9), ("sgd", 0.0), ("adam", 0.9), ("amsgrad", 0.9)]
+)
+def test_optimizer_is_torchs(kind: Any, momentum: float, strided: bool) -> None:
+    training = Training(optimizer=kind, momentum=momentum, weight_decay=0.01)
     start = torch.randn(3, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     ours = start.clone()
     if strided:  # in memory another way round than its gradient
@@ -37,7 +39,7 @@ def test_optimizer_is_torchs(kind: str, strided: bool) -> None:
     optimizer = Optimizer([ours], training)
     theirs = start.clone().requires_grad_()
     cls = {
-        "sgd": lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=0.01),
+        "sgd": lambda p: torch.optim.SGD(p, 0.1, momentum, weight_decay=0.01),
         "adam": lambda p: torch.optim.Adam(p, 0.1, weight_decay=0.01),
         "amsgrad": lambda p: torch.optim.Adam(p, 0.1, weight_decay=0.01, amsgrad=True),
     }

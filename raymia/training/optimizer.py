@@ -89,7 +89,7 @@ class Optimizer:
             torch._fused_sgd_(
                 self.tensors,
                 grads,
-                self.first,
+                self.first if t.momentum else [],
                 weight_decay=decay,
                 momentum=t.momentum,
                 lr=lr,
