@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from raymia.attack import attack as attacks
 from raymia.attack.attack import Attack, Rng
-from raymia.defenses import advreg
 from raymia.defenses.advreg import Advreg
 from raymia.defenses.crl import Crl
 from raymia.laws.synthetic import split, world
@@ -23,6 +22,7 @@ from raymia.signals import world as worlds
 from raymia.signals.view import View
 from raymia.streams import Stream
 from raymia.study import sweep
+from raymia.training import inner_attack
 from raymia.training.batches import Batches
 from raymia.training.defense import Batch, Clock, Lesson, Reference
 from raymia.training.group import Group
@@ -62,8 +62,8 @@ def test_the_inner_attackers_loss_calls_members_one_and_the_reference_zero() -> 
     extra = Advreg().extra(net(), Stream(("x",), 0))
     (further,) = Advreg().passes(CLOCK)
     seen, _ = further.loss(inside, batch, Reference(outside, other), extra, CLOCK)
-    p = torch.sigmoid(advreg._suspicion(inside.logits, batch.label, extra))
-    q = torch.sigmoid(advreg._suspicion(outside.logits, other.label, extra))
+    p = torch.sigmoid(inner_attack.suspicion(inside.logits, batch.label, extra))
+    q = torch.sigmoid(inner_attack.suspicion(outside.logits, other.label, extra))
     assert not torch.allclose(p.mean(), q.mean())
     assert float(seen) == pytest.approx(float(-(p.log().mean() + (1 - q).log().mean()) / 2))
 
@@ -79,7 +79,7 @@ def test_the_inner_attacker_learns_to_tell_members() -> None:
     def auc() -> float:
         now = {name: w[0] for name, w in weights.items()}
         of = [
-            advreg._suspicion(said.logits, b.label, now).detach().numpy()
+            inner_attack.suspicion(said.logits, b.label, now).detach().numpy()
             for said, b in ((inside, batch), (outside, other))
         ]
         return metrics.auc(np.concatenate(of), np.repeat([True, False], 40))
@@ -99,7 +99,7 @@ def test_the_network_is_made_to_look_like_non_members() -> None:
     logits = inside.logits.clone().requires_grad_()
     penalty = Advreg(alpha=2.0).penalty(Outputs(logits, logits), None, batch, extra, CLOCK)
     assert penalty is not None
-    h = torch.sigmoid(advreg._suspicion(inside.logits, batch.label, extra)).mean()
+    h = torch.sigmoid(inner_attack.suspicion(inside.logits, batch.label, extra)).mean()
     assert penalty.item() == pytest.approx(2 * (h.item() - 0.5))
 
 

@@ -115,7 +115,7 @@ Fit = Callable[["Defense", Lesson, str], "list[Predictor]"]
 
 @dataclass(frozen=True)
 class Pass:
-    """A further pass over the members after the main one of an epoch.
+    """A further pass over the members, after the main one of an epoch or within it.
 
     `loss(outputs, batch, reference, extra, clock)` -> scalar of one model, and what it did there
     as in the seam `acted`. `moves` is "network" (with the main optimizer, so that momentum and
@@ -123,7 +123,8 @@ class Pass:
     "by_class" (the same per-class counts as the batch) or "uniform". `evaluation`: run the
     network in evaluation mode. `gate(gap)` -> bool [K]: which models take part in this epoch;
     how many did is counted as `gates`. `augmented`: members and reference are augmented as in
-    the main pass.
+    the main pass. `every` n: not after the main pass, but before its first step and each n-th
+    from there. `batches`: of so many, not all that the members are.
     """
 
     loss: Callable[..., tuple[Tensor, Mapping[str, Tensor]]]
@@ -133,6 +134,8 @@ class Pass:
     evaluation: bool = False
     gate: Callable[[Gap], Array] | None = None
     augmented: bool = False
+    every: int = 0
+    batches: int | None = None
     name: str = ""  # of the part, in a recipe
     owner: str = ""  # what the names of the extra parameters begin with that `moves: extra` moves
 
@@ -322,7 +325,7 @@ class Defense:
         raise NotImplementedError
 
     def passes(self, clock: Clock) -> list[Pass]:
-        """Further passes after the main one of this epoch."""
+        """Further passes after the main one of this epoch, or within it; asked before and after."""
         return []
 
     def release(self, owned: Owned) -> Release:

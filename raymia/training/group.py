@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -92,11 +93,16 @@ class Group:
             lr = self.schedule.lr_at(epoch)
             total = torch.zeros((), dtype=torch.float64, device=self.device)
             self.template.train()
-            for idx in self._epoch():
-                total = total + self._step(idx, Clock(epoch, epochs, self.step), lr)
+            within = [p for p in self.recipe.passes(Clock(epoch, epochs, self.step)) if p.every]
+            for i, idx in enumerate(self._epoch()):
+                clock = Clock(epoch, epochs, self.step)
+                for further in (p for p in within if i % p.every == 0):
+                    self._pass(further, clock, lr)
+                    self.template.train()
+                total = total + self._step(idx, clock, lr)
                 self.step += 1
             clock = Clock(epoch, epochs, self.step)
-            for further in self.recipe.passes(clock):
+            for further in (p for p in self.recipe.passes(clock) if not p.every):
                 self._pass(further, clock, lr)
             if not torch.isfinite(total):
                 raise Diverged(
@@ -201,7 +207,7 @@ class Group:
         ) -> tuple[Tensor, Mapping[str, Tensor]]:
             return further.loss(outputs, batch, reference, extra, clock)
 
-        for idx in order(self.schedule.batch_size):
+        for idx in islice(order(self.schedule.batch_size), further.batches):
             batch = self.batches.gather(idx)
             reference = (
                 self.batches.reference(idx, further.reference) if further.reference else None

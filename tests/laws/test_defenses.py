@@ -42,6 +42,8 @@ FORMS: list[
     ("distillation", {"form": "squared"}),
     ("dmp", {"source": "synthetic", "pictures": 12, "gan_epochs": 1, "gan_width": 2}),
     ("crl", {"tau_rce": 0.0, "tau_rcl": 0.0}),
+    ("crl", {"form": "paper"}),
+    ("advreg", {"inner": "selena", "warm_up": 1, "inner_batches": 2, "inner_loss": "mse"}),
 ]
 EVERY = [(name, QUICK.get(name, {})) for name in NAMES]
 ALONE = (
@@ -78,6 +80,9 @@ def test_law(law: Callable[..., None], name: str, knobs: dict[str, Any]) -> None
 def test_every_knob_does_something(name: str, knob: str) -> None:
     # of so unsure a classifier a query crosses in its first step, or never
     quick = {"memguard.iterations": {"steps": 10, "iterations": 1}}
+    quick |= {"advreg.warm_up_passes": {"warm_up": 1}, "advreg.outer_batches": {"inner_batches": 1}}
+    # the first of its two networks has no norm to change
+    quick["dpsgd.groups"] = {"accountant": "rdp", "sampling": "uniform", "groups": 2}
     if catalog.find("defenses", name).neutral == {}:
         pytest.skip(
             "its knobs are texts and left out by default: tests/defenses has their equations"
