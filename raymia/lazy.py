@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch.nn.functional as F
 
     from raymia.training import convolutions as convolutions
+    from raymia.training import documents as documents
     from raymia.training import modules as modules
     from raymia.training import network as network
 else:
@@ -27,7 +28,8 @@ else:
     torch = _Lazy("torch")
     F = _Lazy("torch.nn.functional")
     convolutions = _Lazy("raymia.training.convolutions")
+    documents = _Lazy("raymia.training.documents")
     modules = _Lazy("raymia.training.modules")
     network = _Lazy("raymia.training.network")
 
-__all__ = ["F", "convolutions", "modules", "network", "torch"]
+__all__ = ["F", "convolutions", "documents", "modules", "network", "torch"]

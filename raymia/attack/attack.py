@@ -131,6 +131,8 @@ class Metric(Attack):
 
 
 NO_IMAGES = "the records are not images"
+# what is asked about the records alone; every other query moves them, or makes up others
+AS_THEY_ARE = frozenset({"logits", "input_grad", "weight_grad_l1", "weight_grad_l2"})
 
 
 def column(part: Part) -> str:
@@ -165,8 +167,10 @@ def inapplicable(what: str | Part, offers: Iterable[str]) -> str:
         "out_shadows": "the protocol has no shadows",
         "population": "no population is set aside (protocols that have one take it from `reserve`)",
         "images": NO_IMAGES,
+        "numbers": "the records are words, which have nothing between them",
         "white_box": "the defense releases no network",
     }
-    wants = traits(Part(what, {}) if isinstance(what, str) else what).wants
+    asked = traits(Part(what, {}) if isinstance(what, str) else what)
+    wants = asked.wants | (set() if asked.needs <= AS_THEY_ARE else {"numbers"})
     missing = sorted(wants - set(offers))
     return "; ".join(why.get(m, m) for m in missing)

@@ -6,7 +6,7 @@ import numpy as np
 
 from raymia.lazy import torch
 from raymia.point.space import Range
-from raymia.training.defense import Batch, Clock, Defense, Rng
+from raymia.training.defense import Batch, Clock, Defense, Rng, Traits
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,9 @@ class GaussianNoise(Defense):
     )
 
     sigma: Annotated[float, Range(0.05, 0.5, log=True, least=0.0)] = 0.05
+
+    def traits(self) -> Traits:
+        return Traits(wants={"numbers"})
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
         if not self.sigma:

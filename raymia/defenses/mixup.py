@@ -39,7 +39,7 @@ class Mixup(Defense):
         voids = (
             "mixup: a mixed example depends on two records, the accountant's epsilon does not hold"
         )
-        return Traits(mixes_targets=True, voids_epsilon=voids)
+        return Traits(wants={"numbers"}, mixes_targets=True, voids_epsilon=voids)
 
     def batch(self, batch: Batch, rngs: Sequence[Rng], clock: Clock) -> Batch:
         if not self.alpha:

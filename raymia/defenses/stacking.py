@@ -10,7 +10,7 @@ from raymia.errors import SweepError
 from raymia.lazy import torch
 from raymia.point.space import Range
 from raymia.records.split import Ints
-from raymia.training.defense import Array, Defense, Fit, Lesson, Predictor, Rng
+from raymia.training.defense import Array, Defense, Fit, Lesson, Predictor, Rng, Traits
 from raymia.training.losses import SEEN, logarithm, softened
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ class Stacking(Defense):
     )
 
     trees: Annotated[int, Range(10, 300, log=True, least=1)] = 100
+
+    def traits(self) -> Traits:
+        return Traits(wants={"numbers"})
 
     def assemble(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> list[Predictor]:
         thirds = [

@@ -31,7 +31,9 @@ def _read(name: str, knobs: Knobs, **more: Any) -> Data:
 
 def records_are_as_declared(name: str, knobs: Knobs) -> None:
     """Types, shapes, labels and the image flag are those that Data promises and the class says."""
-    data, image = _read(name, knobs), catalog.find("datasets", name).image
+    data, cls = _read(name, knobs), catalog.find("datasets", name)
+    image, words = cls.image, data.vectors is not None
+    holds(words == cls.words, f"its vectors of words are {words}, the class says {cls.words}")
     holds(image is None or data.image == image, f"image is {data.image}, the class says {image}")
     holds(data.x.dtype in (np.float32, np.uint8), f"x is {data.x.dtype}")
     holds(data.y.dtype == np.int64 and data.y.shape == (len(data.x),), f"y is {data.y.dtype}")

@@ -34,7 +34,11 @@ def _made(name: str, knobs: Knobs) -> Architecture:
 
 
 def shapes(architecture: Architecture) -> list[tuple[int, ...]]:
-    """Shapes of records that the network must take: images from the least side on, or vectors."""
+    """Shapes of records that the network must take: images from the least side on, documents, or
+    vectors.
+    """
+    if architecture.documents:
+        return [(2, 3, 4), (1, 1, 5), (4, 2, 1)]
     if not architecture.images:
         return [(1,), (7,), (40,)]
     side = architecture.smallest()

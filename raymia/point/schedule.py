@@ -21,9 +21,9 @@ class Training:
     are really run (None: all), without rescaling the schedule. `scale`: by which constants
     features are standardised: those of the defender's reference records, of each model's own
     members, or given ones; `auto`: reference where it has 30 records or more, else members, and
-    none for images, which have constants of their own. `precision: bf16`: a network's layers are
-    multiplied in bfloat16 (torch's autocast) while it is trained; weights, losses, DP-SGD's
-    gradients and all queries stay in float32.
+    none for images and words, which have constants of their own. `precision: bf16`: a network's
+    layers are multiplied in bfloat16 (torch's autocast) while it is trained; weights, losses,
+    DP-SGD's gradients and all queries stay in float32.
     """
 
     revision: ClassVar[int] = (
@@ -51,11 +51,13 @@ class Training:
                 factor = value
         return self.lr * factor
 
-    def scaled_by(self, image: bool, reference: int) -> Scale:
-        """What `scale` means for such records, `reference` of which are set aside."""
+    def scaled_by(self, settled: bool, reference: int) -> Scale:
+        """What `scale` means for such records, `reference` of which are set aside; `settled`: they
+        are images or words, which have constants of their own.
+        """
         if self.scale != "auto":
             return self.scale
-        if image:
+        if settled:
             return "none"
         return "reference" if reference >= ENOUGH else "members"
 

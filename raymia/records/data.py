@@ -39,6 +39,8 @@ class Data:
     column of a table, `notes` what else was done with the files, a sentence each: both are for
     people, and in no hash. `copies`: `group` where all copies of a record share its membership.
     `taken` [N]: the place of each record among those that were read, where some were left out.
+    `vectors` [V, D] float32 are constants, too: where they are given, x holds words, whole numbers
+    from 0 to V - 1, and the network sees their vectors.
     Raises: SweepError, one line, where the records are not that.
     """
 
@@ -54,6 +56,7 @@ class Data:
     notes: tuple[str, ...] = ()
     copies: str = "keep"
     taken: npt.NDArray[np.int64] | None = None
+    vectors: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -67,6 +70,11 @@ class Data:
     def rows(self) -> npt.NDArray[np.int64]:
         """The number [N] of each record in its source, from 0: all files in their order."""
         return np.arange(len(self)) if self.taken is None else self.taken
+
+    @property
+    def settled(self) -> bool:
+        """Whether its own constants are all that `training.scale: auto` wants."""
+        return self.image or self.vectors is not None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -92,7 +100,8 @@ class Data:
     def _sha256(self) -> str:
         facts: list[str | memoryview] = [repr((self.classes, self.image, self.mean, self.std))]
         facts += ["grouped"] * (self.copies == "group")
-        for array in (self.x, self.y):
+        seen = (self.x, self.y) if self.vectors is None else (self.x, self.y, self.vectors)
+        for array in seen:
             facts += [repr((array.dtype.str, array.shape)), np.ascontiguousarray(array).data]
         return key(*facts)
 
@@ -147,6 +156,21 @@ def _scale_problem(data: Data) -> str:
             f"pixels must be in [0, 1], or uint8 0..255; got {float(x.min())!r} to "
             f"{float(x.max())!r}"
         )
+    return "" if data.vectors is None else _words_problem(data, data.vectors)
+
+
+def _words_problem(data: Data, vectors: npt.NDArray[np.float32]) -> str:
+    if data.image or vectors.ndim != 2 or vectors.dtype != np.float32 or not vectors.size:
+        return f"words need vectors float32 [V, D], got {vectors.dtype} {vectors.shape}"
+    if not np.isfinite(vectors).all():
+        return "a vector of a word is not finite"
+    wrong = (data.x != np.floor(data.x)) | (data.x < 0) | (data.x >= len(vectors))
+    if wrong.any():
+        where = np.argwhere(wrong)[0]
+        return (
+            f"record {where[0]} holds {data.x[tuple(where)]:g} at {tuple(map(int, where[1:]))}; "
+            f"the number of a word, 0..{len(vectors) - 1}, is allowed"
+        )
     return ""
 
 
@@ -155,11 +179,12 @@ class Dataset:
     """Where records come from. `records` takes that many, drawn by the seed; without it, all.
 
     A subclass writes `read`, and its own `training`. `image` is None where only the file can
-    say. `known`: the same records wherever it is read, of which it is known that networks learn
-    them. `cite` is BibTeX.
+    say. `words`: its records are numbers of words. `known`: the same records wherever it is read,
+    of which it is known that networks learn them. `cite` is BibTeX.
     """
 
     image: ClassVar[bool | None] = None
+    words: ClassVar[bool] = False
     known: ClassVar[bool] = False
     cite: ClassVar[str] = ""
     revision: ClassVar[int] = 1

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.point import catalog, columns
 from raymia.point.point import Point
@@ -87,6 +89,7 @@ def write(
         },
         "classes": records.classes,
         "normalisation": {"mean": list(records.mean), "std": list(records.std)},
+        "vectors": None if records.vectors is None else list(records.vectors.shape),
         "precision": point.training.precision,
         "numbers": {
             name: row.numbers.get(name)
@@ -112,6 +115,8 @@ def write(
 
 
 def _units(records: data.Data) -> str:
+    if records.vectors is not None:
+        return "numbers of words, whose vectors are among the weights"
     if not records.image:
         return "as they come"
     return "0 to 255, which the model divides by 255" if records.x.dtype == "uint8" else "0 to 1"
@@ -160,5 +165,6 @@ def load(folder: Path) -> Model:
         card["classes"],
         tuple(scale["mean"]),
         tuple(scale["std"]),
+        np.zeros(card["vectors"], np.float32) if card.get("vectors") else None,
     )
     return restored(content, recipes.recipe(point.recipe), build, point.training.dtype)

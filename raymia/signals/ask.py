@@ -41,8 +41,10 @@ class Bench:
         self.x, self.y = resident(data, self.point.device)
         self.data = data.sha256()
         self.classes = data.classes
-        self.scale = self.point.training.scaled_by(data.image, len(self.split.aside))
-        self.build = builder(world.network, data.shape, data.classes, data.mean, data.std)
+        self.scale = self.point.training.scaled_by(data.settled, len(self.split.aside))
+        self.build = builder(
+            world.network, data.shape, data.classes, data.mean, data.std, data.vectors
+        )
         self.key = (self.point.seed, self.point.replicate)
 
     def lesson(self) -> Lesson:

@@ -51,7 +51,8 @@ def _by_layers(
     hooks = [layer.register_forward_hook(look) for layer in layers]
     try:
         with torch.enable_grad():
-            loss = F.cross_entropy(network(x.detach().requires_grad_()).logits, y, reduction="sum")
+            seen = network.normalise(x).detach().requires_grad_()  # of words no gradient is taken
+            loss = F.cross_entropy(network.head(network.backbone(seen)), y, reduction="sum")
     finally:
         for hook in hooks:
             hook.remove()

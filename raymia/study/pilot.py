@@ -76,6 +76,8 @@ def _baselines(data: Data, members: Array, judged: Array) -> dict[str, float]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    if data.vectors is not None:
+        return {}
     x = data.x.reshape(len(data), -1)
     if len(members) * x.shape[1] > MOST_CELLS or len(np.unique(data.y[members])) < 2:
         return {}

@@ -48,6 +48,7 @@ def check(sweep: Sweep, data: Data) -> Split:
     split = drawn(protocol, data.units, sweep.search.seed, 0)
     _check_network(sweep, data)
     _check_offers(sweep, data, split)
+    _check_words(sweep, data)
     _check_scale(sweep, data, split)
     planted = (
         canaries.places(sweep.canaries, split, sweep.search.seed, 0) > 0
@@ -97,6 +98,7 @@ def _check_network(sweep: Sweep, data: Data) -> None:
             other
             for other in catalog.names("networks")
             if not catalog.find("networks", other).images
+            and (data.vectors is not None or not catalog.find("networks", other).documents)
         ]
         raise SweepError(
             f"network: got {name!r}; {', '.join(flat)} is allowed: the records of {where} are no "
@@ -114,6 +116,22 @@ def _check_network(sweep: Sweep, data: Data) -> None:
         raise SweepError(
             f"training.augment: got {augment!r}; none is allowed: the records of {where} are no "
             "images"
+        )
+
+
+def _check_words(sweep: Sweep, data: Data) -> None:
+    """Nothing where the records are numbers."""
+    scale = sweep.schedule(len(data)).scale
+    if data.vectors is not None and scale not in ("auto", "none"):
+        raise SweepError(
+            f"training.scale: got {show(plain(scale))}; auto or none is allowed: the records of "
+            f"{sweep.dataset.name} are words"
+        )
+    between = sorted({"blank", "near_duplicates"} & set(sweep.canaries))
+    if data.vectors is not None and between:
+        raise SweepError(
+            f"canaries: got {between[0]}; mislabelled or out_of_distribution is allowed: the "
+            f"records of {sweep.dataset.name} are words, and nothing lies between two of them"
         )
 
 
@@ -150,7 +168,7 @@ def _check_offers(sweep: Sweep, data: Data, split: Split) -> None:
                 f"attacks: got {attack.column(part)!r}; it cannot apply: {in_full(said)}"
             )
     for i, arm in enumerate(sweep.arms):
-        there = offers | net_offers(sweep.network, data.image)
+        there = offers | net_offers(sweep.network, data.image, data.vectors is not None)
         if said := reading.problem(partial(check_recipe, offers=there), arm):
             raise SweepError(
                 f"defenses.{i}: got {'+'.join(part.name for part in arm)!r}; {in_full(said)}"
@@ -165,7 +183,10 @@ def _offers(sweep: Sweep, data: Data, split: Split) -> frozenset[str]:
         if not (split.role == role).any()
     }
     return frozenset(
-        (protocol.offers - empty) | {"white_box"} | ({"images"} if data.image else set())
+        (protocol.offers - empty)
+        | {"white_box"}
+        | ({"images"} if data.image else set())
+        | ({"numbers"} if data.vectors is None else set())
     )
 
 

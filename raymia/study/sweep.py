@@ -267,9 +267,15 @@ def _sweep(tree: Node) -> Sweep:
         raise node("network").refuse(
             f"a network for records that are no images is allowed with dataset {dataset.name}"
         )
+    words = catalog.find("datasets", dataset.name).words
+    if catalog.find("networks", network.name).documents and not words:
+        raise node("network").refuse(
+            f"a network for records that are no documents is allowed with dataset {dataset.name}"
+        )
     if drawn.shape[0] > _MOST["models"]:
         raise node("protocol").refuse(f"at most {_MOST['models']} models are allowed")
     offers = drawn.offers | {"white_box"} | ({"images"} if image else set())
+    offers |= set() if words else {"numbers"}
     attacks, left_out = reading.attacks(node("attacks", "standard"), offers, image is None)
     training, fused = _training(node("training"))
     if image is False and training.get("augment", "none") != "none":
@@ -308,12 +314,13 @@ def _sweep(tree: Node) -> Sweep:
     )
 
 
-def net_offers(network: Part, image: bool | None) -> frozenset[str]:
+def net_offers(network: Part, image: bool | None, words: bool) -> frozenset[str]:
     """What defenses may need of network and records; where only the file can say that these are
     images, it will.
     """
     offers = {
         "images": image is not False,
+        "numbers": not words,
         "convolutions": catalog.find("networks", network.name).images,
     }
     return frozenset(name for name, there in offers.items() if there)

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Architecture:
     """Builds a Network for inputs of one shape. `images` says that it needs inputs [C, H, W], H
-    and W at least `least_side`.
+    and W at least `least_side`; `documents`, that it needs documents [sentences, words, vector].
     """
 
     revision: ClassVar[int] = 1
     cite: ClassVar[str] = ""
     images: ClassVar[bool] = False
+    documents: ClassVar[bool] = False
     least_side: ClassVar[int] = 1
 
     def smallest(self) -> int:

@@ -180,12 +180,12 @@ class Traits:
     """What must be known of a defense, with its knobs, before and beside its seams.
 
     `couples`: its criterion or penalty is a scalar of the whole batch, not one loss an example.
-    `wants`: what must be there: `reference` (the protocol's, or given up), `images`,
-    `convolutions` (in the network). `beside`: reference records stand beside every batch, drawn
-    "by_class" or "uniform", or members and reference of "one_class". `share` of its members a
-    model gives up for its own reference, as the knob `share_knob` says. `spends_reference`:
-    trains on the reference, which no other part can then hold out. `invents`: trains on made-up
-    records, which a reference says nothing of.
+    `wants`: what must be there: `reference` (the protocol's, or given up), `images`, `numbers`
+    (no words), `convolutions` (in the network). `beside`: reference records stand beside every
+    batch, drawn "by_class" or "uniform", or members and reference of "one_class". `share` of its
+    members a model gives up for its own reference, as the knob `share_knob` says.
+    `spends_reference`: trains on the reference, which no other part can then hold out. `invents`:
+    trains on made-up records, which a reference says nothing of.
     `mixes_targets`: its batches carry other targets than what the records were taught.
     `reads_labels`: its loss reads the records' own labels beside their targets.
     `voids_epsilon`: why the accountant's epsilon does not hold beside it; empty where it does.

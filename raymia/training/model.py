@@ -17,6 +17,7 @@ from torch import Tensor
 from raymia.training.architecture import Architecture
 from raymia.training.batches import pixels
 from raymia.training.defense import Defense, Predictor
+from raymia.training.documents import Vectors
 from raymia.training.losses import CHUNK
 from raymia.training.modules import Normalise
 from raymia.training.network import Network
@@ -41,13 +42,24 @@ class Model:
 
 
 def builder(
-    architecture: Architecture, shape: tuple[int, ...], classes: int, mean: Floats, std: Floats
+    architecture: Architecture,
+    shape: tuple[int, ...],
+    classes: int,
+    mean: Floats,
+    std: Floats,
+    vectors: np.ndarray[Any, Any] | None = None,
 ) -> Build:
-    """Builds fresh networks before any defense, with the data set's own normalisation in front."""
+    """Builds fresh networks before any defense, with the data set's own normalisation in front, or
+    the vectors [V, D] of its words.
+    """
 
     def build() -> Network:
-        network = architecture.build(shape, classes)
-        network.normalise = Normalise(mean, std, shape)
+        if vectors is None:
+            network = architecture.build(shape, classes)
+            network.normalise = Normalise(mean, std, shape)
+        else:
+            network = architecture.build((*shape, vectors.shape[1]), classes)
+            network.normalise = Vectors(torch.tensor(vectors))
         return network
 
     return build

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 WANTED = {
     "reference": "the defender's reference; a protocol with reserve > 0 is allowed",
     "images": "records that are images",
+    "numbers": "records that are numbers, no words",
     "convolutions": "a network with convolutions",
 }
 

@@ -135,7 +135,7 @@ _BY_MEMBERS = "training.scale: members: the constants are taken from the members
 
 def _scaled_by_members(world: World, data: Data) -> bool:
     training, reference = world.point.training, len(world.split.aside)
-    return training.scaled_by(data.image, reference) == "members"
+    return training.scaled_by(data.settled, reference) == "members"
 
 
 def _records_spent(world: World) -> dict[str, float]:

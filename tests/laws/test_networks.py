@@ -20,6 +20,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "densenet_bc": {"depth": 10, "growth": 4},
     "kaya_vgg": {"layers": 4},
     "mobilenetv3_large": {"width": 0.25},
+    "han": {"width": 4},
 }
 
 
