@@ -64,11 +64,12 @@ def network(name: str) -> list[float]:
     from raymia.training.batches import pixels
     from raymia.training.fit import _seeded
 
-    side = catalog.make("networks", name, {}).smallest()
-    if side > 8:  # larger pictures than the digits
-        noise = torch.rand((4, 1, side, side), generator=torch.Generator().manual_seed(0))
-        made = catalog.make("networks", name, {})
-        net = _seeded(lambda: made.build((1, side, side), 10), seed_of("golden")).eval()
+    made = catalog.make("networks", name, {})
+    side = made.smallest()
+    if side > 8 or made.documents:  # larger pictures than the digits, or none
+        shape = (3, 5, 8) if made.documents else (1, side, side)
+        noise = torch.rand((4, *shape), generator=torch.Generator().manual_seed(0))
+        net = _seeded(lambda: made.build(shape, 10), seed_of("golden")).eval()
         with torch.no_grad():
             said = net(noise).logits.double()
         return [float(said.sum()), float(said.abs().sum())]
@@ -117,7 +118,7 @@ KINDS = {
 }
 # no numbers of their own without a file
 OWN_FILES = {"arrays", "image_folder", "table", "cifar10", "cifar100", "svhn", "mnist"}
-OWN_FILES |= {"fashion_mnist", "purchase100", "texas100", "location30", "ch_mnist"}
+OWN_FILES |= {"fashion_mnist", "purchase100", "texas100", "location30", "ch_mnist", "arxiv10"}
 CASES = [(kind, name) for kind in KINDS for name in catalog.names(kind) if name not in OWN_FILES]
 
 

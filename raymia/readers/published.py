@@ -118,7 +118,7 @@ def bits(
         )
     if place.suffix == ".npz":
         return _npz(dataset, place, features)
-    tables = [_table(dataset, _content(dataset, place, name)) for name in names]
+    tables = [_table(dataset, content(dataset, place, name)) for name in names]
     if len(tables) == 1:
         tables = [tables[0][:, 1:], tables[0][:, :1]]
     x, y = tables[0].astype(np.float32), tables[1].reshape(-1).astype(np.int64) - 1
@@ -156,8 +156,8 @@ class Bits(Dataset):
         return Training(100, self.batch, lr=0.1, milestones=steps, scale="none")
 
 
-def _content(dataset: str, place: Path, name: str) -> bytes:
-    """The bytes of the file of that name, in a folder or an archive."""
+def content(dataset: str, place: Path, name: str) -> bytes:
+    """The bytes of the file of that name in a folder or an archive, or of the place itself."""
     if place.is_dir():
         found = sorted(file for file in place.rglob(name) if file.is_file())
         if found:

@@ -11,7 +11,7 @@ from raymia.point import catalog
 
 # the authors' own files alone are read: checked in tests/datasets
 FOREIGN = ("cifar10", "cifar100", "svhn", "mnist", "fashion_mnist")
-FOREIGN += ("purchase100", "texas100", "location30", "ch_mnist")
+FOREIGN += ("purchase100", "texas100", "location30", "ch_mnist", "arxiv10")
 
 
 @pytest.mark.parametrize("law", datasets.LAWS, ids=lambda law: law.__name__)
