@@ -3,12 +3,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar
 
 from raymia.point.schedule import Training as Schedule
-from raymia.training.defense import Defense
+from raymia.training.defense import Defense, Traits
 
 LEFT_OUT = "no range: left out it is the sweep's own; give one to search it"
 NAMES = {
     "optimizer": ("sgd", "adam", "amsgrad"),
     "augment": ("none", "crop_flip", "crop_flip_shared"),
+    "checkpoint": ("last", "best"),
 }
 BOUNDS = {
     "epochs": (1, 100_000),
@@ -16,6 +17,7 @@ BOUNDS = {
     "lr": (0.0, 1e6),
     "momentum": (0.0, 1.0),
     "weight_decay": (0.0, 1e6),
+    "warmup": (0, 100_000),
 }
 
 
@@ -49,6 +51,8 @@ class Training(Defense):
     weight_decay: Annotated[float | None, LEFT_OUT] = None
     milestones: Annotated[str | None, LEFT_OUT] = None
     augment: Annotated[str | None, LEFT_OUT] = None
+    warmup: Annotated[int | None, LEFT_OUT] = None
+    checkpoint: Annotated[str | None, LEFT_OUT] = None
 
     def __post_init__(self) -> None:
         steps(self.milestones)
@@ -59,6 +63,9 @@ class Training(Defense):
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise ValueError(f"{name}: got {value!r}; {least:g} to {most:g} is allowed")
+
+    def traits(self) -> Traits:
+        return Traits(wants={"reserve"} if self.checkpoint == "best" else set())
 
     def training(self, training: Schedule) -> Schedule:
         given: dict[str, Any] = {

@@ -23,7 +23,10 @@ class Training:
     members, or given ones; `auto`: reference where it has 30 records or more, else members, and
     none for images and words, which have constants of their own. `precision: bf16`: a network's
     layers are multiplied in bfloat16 (torch's autocast) while it is trained; weights, losses,
-    DP-SGD's gradients and all queries stay in float32.
+    DP-SGD's gradients and all queries stay in float32. `warmup`: over so many first epochs the
+    rate grows by the same amount with every step, and is whole in the last of them. `checkpoint`:
+    which network is kept, of the last epoch or of the one that has the best accuracy on the
+    protocol's reserve.
     """
 
     revision: ClassVar[int] = (
@@ -41,14 +44,22 @@ class Training:
     augment: Literal["none", "crop_flip", "crop_flip_shared"] = "none"
     precision: Literal["float32", "float64", "bf16"] = "float32"
     scale: Scale = "auto"
+    warmup: Annotated[int, Range(0, 20, least=0)] = 0
+    checkpoint: Literal["last", "best"] = "last"
 
-    def lr_at(self, epoch: int) -> float:
-        """The learning rate of an epoch (0-based)."""
+    def lr_at(self, epoch: int, done: float = 1.0) -> float:
+        """The learning rate of an epoch (0-based), in the step with which a share of it is `done`.
+
+        Source of the warm-up: code of Tang et al., USENIX Security 2022 (one epoch): step m of
+        the M in those epochs has lr m / M.
+        """
         factor = 1.0
         for place, value in self.milestones:
             # 0.55 of 100 epochs is 55.00000000000001 of them
             if epoch >= (place if place >= 1 else round(place * self.epochs, 9)):
                 factor = value
+        if epoch < self.warmup:
+            factor *= (epoch + done) / self.warmup
         return self.lr * factor
 
     def scaled_by(self, settled: bool, reference: int) -> Scale:

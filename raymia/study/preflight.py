@@ -50,6 +50,7 @@ def check(sweep: Sweep, data: Data) -> Split:
     _check_offers(sweep, data, split)
     _check_words(sweep, data)
     _check_scale(sweep, data, split)
+    _check_checkpoint(sweep, data, split)
     planted = (
         canaries.places(sweep.canaries, split, sweep.search.seed, 0) > 0
         if sweep.canaries
@@ -147,6 +148,14 @@ def _check_scale(sweep: Sweep, data: Data, split: Split) -> None:
         raise SweepError(
             f"training.scale: got {len(scale[0])} means and {len(scale[1])} deviations; 1 or "
             f"{each} is allowed"
+        )
+
+
+def _check_checkpoint(sweep: Sweep, data: Data, split: Split) -> None:
+    if sweep.schedule(len(data)).checkpoint == "best" and not len(split.aside):
+        raise SweepError(
+            "training.checkpoint: got 'best'; last is allowed: the protocol sets no reference "
+            "records aside"
         )
 
 

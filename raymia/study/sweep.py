@@ -27,7 +27,13 @@ _KEYS = tuple(
 )
 # keys of `search` that this version leaves empty
 _LATER: dict[str, Any] = {"race": None, "from": [], "constraints": {}}
-_MOST = {"models": 4096, "trainings": 10_000_000, "epochs": 100_000, "batch_size": 10**7}
+_MOST = {
+    "models": 4096,
+    "trainings": 10_000_000,
+    "epochs": 100_000,
+    "warmup": 100_000,
+    "batch_size": 10**7,
+}
 
 
 @dataclass(frozen=True)
@@ -283,6 +289,12 @@ def _sweep(tree: Node) -> Sweep:
             node("training")
             .mapping()["augment"]
             .refuse(f"none is allowed: the records of {dataset.name} are no images")
+        )
+    if training.get("checkpoint") == "best" and "reference" not in offers:
+        raise (
+            node("training")
+            .mapping()["checkpoint"]
+            .refuse("last is allowed, or a protocol with reserve > 0: it chooses the best epoch")
         )
     canaries = reading.canaries(node("canaries"), drawn.shape[1])
     arms = reading.arms(node("defenses"), offers | net_offers(network, image, words))

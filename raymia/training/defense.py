@@ -180,10 +180,11 @@ class Traits:
     """What must be known of a defense, with its knobs, before and beside its seams.
 
     `couples`: its criterion or penalty is a scalar of the whole batch, not one loss an example.
-    `wants`: what must be there: `reference` (the protocol's, or given up), `images`, `numbers`
-    (no words), `convolutions` (in the network). `beside`: reference records stand beside every
-    batch, drawn "by_class" or "uniform", or members and reference of "one_class". `share` of its
-    members a model gives up for its own reference, as the knob `share_knob` says.
+    `wants`: what must be there: `reference` (the protocol's, or given up), `reserve` (the
+    protocol's), `images`, `numbers` (no words), `convolutions` (in the network). `beside`:
+    reference records stand beside every batch, drawn "by_class" or "uniform", or members and
+    reference of "one_class". `share` of its members a model gives up for its own reference, as the
+    knob `share_knob` says.
     `spends_reference`: trains on the reference, which no other part can then hold out. `invents`:
     trains on made-up records, which a reference says nothing of.
     `mixes_targets`: its batches carry other targets than what the records were taught.

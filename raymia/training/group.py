@@ -18,6 +18,7 @@ from raymia.streams import Stream, stream
 from raymia.training import augment
 from raymia.training.backends.choice import backend
 from raymia.training.batches import Batches, pixels
+from raymia.training.checkpoint import Best, validation
 from raymia.training.defense import Batch, Clock, Defense, Gap, Lesson, Pass, Reference, Step
 from raymia.training.losses import CHUNK
 from raymia.training.modules import Dropout, Normalise
@@ -89,26 +90,43 @@ class Group:
     def train(self) -> list[Network]:
         """The trained networks, in evaluation mode. Raises Diverged."""
         epochs = self.schedule.run_epochs
+        rows = self._validation()
+        best = Best(len(rows))
         for epoch in range(epochs):
-            lr = self.schedule.lr_at(epoch)
             total = torch.zeros((), dtype=torch.float64, device=self.device)
             self.template.train()
             within = [p for p in self.recipe.passes(Clock(epoch, epochs, self.step)) if p.every]
-            for i, idx in enumerate(self._epoch()):
+            steps = list(self._epoch())
+            for i, idx in enumerate(steps):
                 clock = Clock(epoch, epochs, self.step)
+                lr = self.schedule.lr_at(epoch, (i + 1) / len(steps))
                 for further in (p for p in within if i % p.every == 0):
                     self._pass(further, clock, lr)
                     self.template.train()
                 total = total + self._step(idx, clock, lr)
                 self.step += 1
-            clock = Clock(epoch, epochs, self.step)
+            clock, lr = Clock(epoch, epochs, self.step), self.schedule.lr_at(epoch)
             for further in (p for p in self.recipe.passes(clock) if not p.every):
                 self._pass(further, clock, lr)
             if not torch.isfinite(total):
                 raise Diverged(
                     f"the training loss is not a number in epoch {epoch + 1} of {epochs}"
                 )
+            if len(rows):
+                self.template.eval()
+                best.see(epoch + 1, self._accuracy(rows), self.backend.state())
+        if len(rows):
+            best.put_back(self.backend.state())
+            self.tally.add({"checkpoint.kept": best.kept(epochs)})
         return self._finish()
+
+    def _validation(self) -> Ints:
+        """The records of each model by which its best epoch is chosen, [K, V]; none [0] where the
+        last one is kept.
+        """
+        if self.schedule.checkpoint == "last":
+            return np.zeros(0, np.int64)
+        return np.stack([validation(self.batches.lesson)] * len(self.batch_streams))
 
     def _finish(self) -> list[Network]:
         nets = self.backend.nets()

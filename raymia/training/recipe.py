@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 WANTED = {
     "reference": "the defender's reference; a protocol with reserve > 0 is allowed",
+    "reserve": "records to choose the best epoch by; a protocol with reserve > 0 is allowed",
     "images": "records that are images",
     "numbers": "records that are numbers, no words",
     "convolutions": "a network with convolutions",
@@ -371,6 +372,7 @@ def check(parts: Sequence[Part], offers: frozenset[str] = frozenset(WANTED)) -> 
         for p in parts
     ]
     made = recipe(fixed)
+    offers |= {"reserve"} if "reference" in offers else set()
     for part, name in zip(made.parts, made.names, strict=True):
         for want in sorted(part.traits().wants - offers):
             if not (want == "reference" and made.traits().share):

@@ -42,6 +42,11 @@ class Backend(Protocol):
     def mask(self, name: str, mask: Tensor) -> None:
         """The mask [K, ...] of the dropout layer of a name, for the next step."""
 
+    def state(self) -> dict[str, Tensor]:
+        """All that the networks are, parameters and buffers [K, ...], in the memory in which they
+        are kept.
+        """
+
     def nets(self) -> list[Network]:
         """The networks with the values that they have now."""
 
@@ -65,6 +70,10 @@ class Stacked:
 
     def mask(self, name: str, mask: Tensor) -> None:
         self.buffers[f"{name}.mask"] = mask
+
+    def state(self) -> dict[str, Tensor]:
+        every = {name: p.data for name, p in self.params.items()} | self.buffers
+        return {name: every[name] for name in self.template.state_dict()}
 
     def nets(self) -> list[Network]:
         values = {name: self.kept(p) for name, p in self.params.items()} | self.buffers

@@ -48,5 +48,8 @@ class Loop:
         assert isinstance(layer, Dropout)
         layer.mask = mask[0]
 
+    def state(self) -> dict[str, Tensor]:
+        return {name: t.unsqueeze(0) for name, t in self.template.state_dict().items()}
+
     def nets(self) -> list[Network]:
         return [self.template]
