@@ -100,9 +100,7 @@ class Bench:
         return TEACHERS.get(key(repr(parts)), train)
 
     def load(self, content: bytes) -> Model:
-        return restored(
-            content, self.recipe, self.build, self.point.training.dtype, self.x.device
-        )
+        return restored(content, self.recipe, self.build, self.point.training.dtype, self.x.device)
 
     def ask(
         self,

@@ -45,13 +45,14 @@ class Gru(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, *x.shape[-2:])
-        both = torch.stack([rows, rows.flip(1)])  # [2, rows, T, D]
-        given = both @ self.input.unsqueeze(1) + self.input_bias.unsqueeze(1)
-        h = given.new_zeros(*given.shape[:2], self.state.shape[1])
+        both = torch.stack([rows, rows.flip(1)]).transpose(1, 2)  # [2, T, rows, D]
+        given = torch.baddbmm(self.input_bias, both.flatten(1, 2), self.input)
+        given = given.reshape(*both.shape[:3], -1)
+        h = given.new_zeros(2, len(rows), self.state.shape[1])
         states = []
-        for t in range(given.shape[2]):
-            r, z, n = given[:, :, t].chunk(3, -1)
-            own_r, own_z, own_n = (h @ self.state + self.state_bias).chunk(3, -1)
+        for now in given.unbind(1):  # no index: its gradient would be of all steps, at each
+            r, z, n = now.chunk(3, -1)
+            own_r, own_z, own_n = torch.baddbmm(self.state_bias, h, self.state).chunk(3, -1)
             z = torch.sigmoid(z + own_z)
             h = (1 - z) * torch.tanh(n + torch.sigmoid(r + own_r) * own_n) + z * h
             states.append(h)

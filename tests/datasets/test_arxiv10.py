@@ -20,10 +20,13 @@ from raymia.point.space import Part
 from raymia.readers import published, texts
 from raymia.records.account import account
 from raymia.records.data import Data, load
+from raymia.report import model_card
+from raymia.results.folder import Folder
 from raymia.signals import ask, world
 from raymia.streams import stream
 from raymia.study import preflight, sweep
 from raymia.training.defense import Batch, Clock
+from raymia.trial import run as trial
 
 LABELS = "astro-ph cond-mat cs eess hep-ph hep-th math physics quant-ph stat".split()
 WORDS = "the of , . galaxies learn n't we it 's".split()
@@ -229,7 +232,7 @@ def spelled(
 
 
 @pytest.mark.parametrize("network", ["{han: {width: 8}}", "{mlp: {width: 8}}"])
-@pytest.mark.parametrize("defense", ["", "label_smoothing", "relaxloss", "crl"])
+@pytest.mark.parametrize("defense", ["", "label_smoothing", "crl", "dpsgd: {accountant: rdp}"])
 def test_a_model_is_trained_on_them_and_asked(
     network: str, defense: str, tmp_path: Path, small: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +250,25 @@ def test_a_model_is_trained_on_them_and_asked(
     for name in ("logits", "input_grad_l2", "weight_grad_l1", "weight_grad_l2"):
         assert np.isfinite(said[name]).all() and said[name].any()
     assert account(data)["high"] <= len(WORDS)
+
+
+def test_a_trial_and_its_exported_model(
+    tmp_path: Path, small: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arxiv10, "SHAPE", (3, 6))
+    file = spelled(tmp_path, attacks="[loss, baseline, grad_x]")
+    data, out = load(file.dataset, 0), Folder(tmp_path / "results")
+    out.write_sweep(sweep.dump(file.resolved()))
+    point = file.point(0, file.default(0), 0, data)
+    row = replace(trial.run(point, data, tmp_path / "results" / "signals"), trial=0)
+    assert row.state == "done" and 0 <= row.numbers["test_accuracy"] <= 1
+    out.write(row)
+    card = tmp_path / "card"
+    card.mkdir()
+    model_card.write(out, out.rows(), card, 0, None)
+    said = model_card.load(card)(torch.as_tensor(data.x))
+    (stored,) = (tmp_path / "results" / "signals").rglob("model-0.npz")
+    np.testing.assert_allclose(said.detach(), np.load(stored)["logits"], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("defense", ["gaussian_noise", "mixup", "stacking", "random_crop"])
