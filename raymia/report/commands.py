@@ -12,7 +12,7 @@ import click
 from raymia.errors import SweepError
 from raymia.point import columns
 from raymia.point.objectives import ACCURACY, AUC, TPR, upper
-from raymia.report import compare, page, query, terminal
+from raymia.report import compare, drops, page, query, terminal
 from raymia.report.export import tools
 from raymia.results.folder import Folder
 from raymia.results.remote import Location, storage
@@ -51,6 +51,15 @@ from raymia.verdict import learning
     help=f"Another column than the sweep's own ({AUC.column}), e.g. {TPR.column}, auc.lira.",
 )
 @click.option("--all", "every", is_flag=True, help="Every trial, not the front alone.")
+@click.option(
+    "--rad",
+    "limits",
+    type=float,
+    multiple=True,
+    metavar="X",
+    help="Of each defense the most accurate trial, and the one with the lowest metric of those "
+    "that lose less than this share of the undefended accuracy, e.g. 0.05; repeatable.",
+)
 @arguments.as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def pareto(
@@ -60,6 +69,7 @@ def pareto(
     where: tuple[str, ...],
     metric: str | None,
     every: bool,
+    limits: tuple[float, ...],
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -74,14 +84,18 @@ def pareto(
     metric = query.objective(trials) if metric is None else metric
     terminal.warn(learning.warning(terminal.records(trials)))
     wanted = {k: v for k, _, v in (w.partition("=") for w in where)}
-    best = query.query(trials, max_auc, min_accuracy, wanted, metric, every)
+    best = query.query(trials, max_auc, min_accuracy, wanted, metric, every or bool(limits))
+    metric = columns.full(metric, best.columns)
+    if limits:
+        best = drops.drops(trials, best, metric, [drops.limit(given) for given in limits])
     if as_json:
         click.echo(json.dumps(terminal.records(best), indent=2, allow_nan=False))
     elif as_csv:
-        # cells as they stand
-        terminal.print_csv(list(written.columns), written.loc[best.index].to_numpy().tolist())
+        terminal.print_cells(best, written)
+    elif limits:
+        terminal.print_drops(best, metric, limits)
     else:
-        terminal.print_front(best, trials, columns.full(metric, best.columns))
+        terminal.print_front(best, trials, metric)
 
 
 @click.command()

@@ -32,14 +32,22 @@ def front(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
     those the ones that are more accurate than a constant answer. The index is the frame's.
     """
     frame = frame.sort_values("trial", kind="stable") if "trial" in frame else frame
-    numbers = frame[[ACCURACY, minimise]].apply(pd.to_numeric, errors="coerce").astype("float64")
+    numbers = eligible(frame, minimise)
+    return frame.iloc[fronts.front([(a, b) for a, b in numbers.to_numpy().tolist()])]
+
+
+def eligible(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
+    """Accuracy and the number to minimise of the rows that can stand on a front; of others NaN."""
+    numbers: pd.DataFrame = (
+        frame[[ACCURACY, minimise]].apply(pd.to_numeric, errors="coerce").astype("float64")
+    )
     if "state" in frame:
         numbers = numbers.where(frame["state"] == "done")
     if learning.MAJORITY in frame:
         share = pd.to_numeric(frame[learning.MAJORITY], errors="coerce").astype("float64")
-        cells = numbers.assign(**{learning.MAJORITY: share}).to_dict(orient="records")
+        cells: Any = numbers.assign(**{learning.MAJORITY: share}).to_dict(orient="records")
         numbers = numbers[[not learning.useless(one) for one in cells]].reindex(numbers.index)
-    return frame.iloc[fronts.front([(a, b) for a, b in numbers.to_numpy().tolist()])]
+    return numbers
 
 
 def objective(frame: pd.DataFrame) -> str:

@@ -37,6 +37,16 @@ def print_csv(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
         writer.writerow([columns.word(v) if isinstance(v, bool) else v for v in row])
 
 
+def print_cells(found: "pd.DataFrame", written: "pd.DataFrame") -> None:
+    """The cells of what was found as they stand in the file, and before them the columns that the
+    file does not have.
+    """
+    added = [name for name in found.columns if name not in written.columns]
+    before = found[added].astype(object).where(found[added].notna(), None).to_numpy().tolist()
+    cells = written.loc[found.index].to_numpy().tolist()
+    print_csv([*added, *written.columns], [a + b for a, b in zip(before, cells, strict=True)])
+
+
 def warn(text: str) -> None:
     """What must be seen before any number; nothing where there is nothing to say."""
     if text:
@@ -55,14 +65,12 @@ def print_front(found: "pd.DataFrame", trials: "pd.DataFrame", metric: str) -> N
         lines = [*lines, dict(bare)]
     rows, beside = [], remarks.beside(lines, metric)
     for r in lines:
-        own = tuple(f"{part}." for part in r["defense"].split("+"))
-        knobs = strength({k: v for k, v in r.items() if k.startswith(own) and v is not None})
         epsilon = "" if r.get("epsilon") is None else columns.epsilon(r["epsilon"])
         rows.append(
             [
                 str(r["trial"]),
                 r["defense"],
-                knobs,
+                _knobs(r),
                 interval(r, ACCURACY.column),
                 interval(r, metric),
                 *(interval(r, name) for name in beside),
@@ -73,6 +81,33 @@ def print_front(found: "pd.DataFrame", trials: "pd.DataFrame", metric: str) -> N
         )
     head = ["trial", "defense", "knobs", ACCURACY.column, metric, *beside]
     table([*head, "worst_attack", "epsilon", "remark"], rows)
+
+
+def print_drops(found: "pd.DataFrame", metric: str, limits: Iterable[float]) -> None:
+    """The trials that `drops` chose, by limit, and which defenses have none there."""
+    lines = [
+        [
+            "" if r["rad_below"] is None else f"{r['rad_below']:g}",
+            r["defense"],
+            _knobs(r),
+            str(r["trial"]),
+            interval(r, ACCURACY.column),
+            f"{r['rad']:.3f}",
+            interval(r, metric),
+        ]
+        for r in records(found)
+    ]
+    head = ["RAD below", "defense", "knobs", "trial", ACCURACY.column, "RAD", metric]
+    table(head, lines)
+    there = {(line[0], line[1]) for line in lines}
+    for limit in (f"{one:g}" for one in sorted(set(limits))):
+        if missing := [name for below, name in there if not below and (limit, name) not in there]:
+            click.echo(f"no trial below {limit}: {', '.join(sorted(missing))}")
+
+
+def _knobs(record: Mapping[str, Any]) -> str:
+    own = tuple(f"{part}." for part in record["defense"].split("+"))
+    return strength({k: v for k, v in record.items() if k.startswith(own) and v is not None})
 
 
 def interval(record: Mapping[str, Any], name: str) -> str:
