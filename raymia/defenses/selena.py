@@ -25,8 +25,16 @@ class Selena(Defense):
     Neutral: none exists: the targets are never the labels (law L3: each target is the mean of
     exactly the L that left the record out).
 
-    Departures: the last epoch is kept, not the one of best test accuracy; the training schedule
-    is the sweep's own.
+    Departures: the schedule is the sweep's own. The authors' is a sweep's `training: {warmup: 1,
+    checkpoint: best}`, for sub-models and student alike, but that their code chooses the best epoch
+    by the test records, and this by the protocol's reserve.
+
+    Their adaptive attacker trains a Split-AI on half of the target's members, and compares its
+    vectors with the target's outputs (cross-entropy, square distance, two networks). Of that
+    stands here: each shadow of the adaptive attacker is a SELENA of its own, with sub-models and a
+    draw of its own, and `reference`, `lira` and `rmia` compare the target with them record by
+    record. What does not: no shadow is trained on known members of the target, and signals hold
+    what students say, not the vectors that they were taught.
     """
 
     cite: ClassVar[str] = (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from raymia.errors import SweepError
+from raymia.training.defense import Lesson, Rng
 
 NOISE = 100  # numbers that a picture is made of
 
@@ -84,3 +87,18 @@ def pictures(
     make.eval()
     with torch.no_grad():
         return torch.cat([fakes(min(batch, count - i)) for i in range(0, count, batch)]) / 2 + 0.5
+
+
+def lookalikes(
+    lesson: Lesson, count: int, epochs: int, width: int, rngs: Sequence[Rng]
+) -> list[Tensor]:
+    """For each model `count` records (0: as many as it has members) that look like its own
+    members, in the data's units.
+    """
+    byte, out = lesson.x.dtype == torch.uint8, []
+    for rows, rng in zip(lesson.members, rngs, strict=True):
+        real = lesson.x[torch.as_tensor(rows).to(lesson.x.device)]
+        real = real.float() / 255 if byte else real
+        drawn = pictures(real, count or len(rows), epochs, width, int(rng.integers(2**62)))
+        out.append((drawn * 255).round().to(torch.uint8) if byte else drawn)
+    return out
