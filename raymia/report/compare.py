@@ -21,7 +21,7 @@ from raymia.results.row import Row
 from raymia.search.suggest import locate
 from raymia.study import arguments
 from raymia.study.asked import current, existing, sweep_of
-from raymia.study.published import numbers
+from raymia.study.published import THRESHOLD, numbers
 from raymia.study.sweep import Sweep
 from raymia.study.tables import table
 from raymia.verdict.metrics import spread_interval
@@ -116,7 +116,15 @@ def _compared(
 
 
 def _values(rows: Sequence[Row], name: str) -> list[float]:
-    """A column of these rows, where it is known."""
+    """A column of these rows, where it is known; of `threshold_advantage.<attack>` the mean over
+    targets of what the attack's own threshold gives.
+    """
+    measure, _, attack = name.partition(".")
+    if measure == THRESHOLD:
+        own = [
+            [line["advantage"] for line in row.attacks if line["attack"] == attack] for row in rows
+        ]
+        return [fmean(each) for each in own if each and None not in each]
     each = (row.numbers.get(name) for row in rows)
     return [value for value in each if value is not None]
 
@@ -193,7 +201,15 @@ def command(folder: Path | Location, as_json: bool, as_csv: bool) -> None:
         raise SweepError(f"{folder}: its sweep holds no published numbers (the key `published`)")
     lines = [line(one) for one in found]
     if as_json:
-        click.echo(json.dumps({"source": sweep.published["source"], "rows": lines}, indent=2))
+        rows = results.shown(current(results))
+        body = {
+            "source": sweep.published["source"],
+            "sweep": {k: v for k, v in sweep.resolved().items() if k != "published"},
+            "versions": rows[0].versions if rows else {},
+            "arms_run": sorted(_points(sweep, rows)),
+            "rows": lines,
+        }
+        click.echo(json.dumps(body, indent=1))
     elif as_csv:
         terminal.print_csv(
             HEAD,
