@@ -15,7 +15,7 @@ _KEYS = ("source", "rows")
 _NOT_NUMBERS = ("arm", "network", "note")
 # what is measured of an attack, and what of a point
 THRESHOLD = "threshold_advantage"  # of the attack's own threshold, in attacks.csv
-_OF_AN_ATTACK = (THRESHOLD, "auc", "advantage", "tpr_at_fpr_0.01", "tpr_at_fpr_0.001", "auc_reference")
+_OF_AN_ATTACK = (THRESHOLD, "auc", "auc_reference", "advantage", "tpr_at_fpr_0.01")
 _OF_A_POINT = re.compile(r"(train|test)_(accuracy|top5_accuracy|loss)|dtc_\w+|max_auc_reference")
 
 
