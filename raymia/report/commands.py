@@ -12,7 +12,7 @@ import click
 from raymia.errors import SweepError
 from raymia.point import columns
 from raymia.point.objectives import ACCURACY, AUC, TPR, upper
-from raymia.report import compare, drops, page, query, terminal
+from raymia.report import compare, drops, means, page, query, terminal
 from raymia.report.export import tools
 from raymia.results.folder import Folder
 from raymia.results.remote import Location, storage
@@ -52,6 +52,9 @@ from raymia.verdict import learning
 )
 @click.option("--all", "every", is_flag=True, help="Every trial, not the front alone.")
 @click.option(
+    "--mean", is_flag=True, help="Of a point's several runs (search.repeats) the mean, as one."
+)
+@click.option(
     "--rad",
     "limits",
     type=float,
@@ -69,6 +72,7 @@ def pareto(
     where: tuple[str, ...],
     metric: str | None,
     every: bool,
+    mean: bool,
     limits: tuple[float, ...],
     as_json: bool,
     as_csv: bool,
@@ -81,6 +85,10 @@ def pareto(
             raise SweepError(f"--where: got {pair!r}; knob=value is allowed, e.g. srcm.d=1")
     written = query.written(folder)
     trials = query.typed(written)
+    if mean:
+        trials = means.means(trials)
+    elif means.repeated(trials):
+        terminal.warn("points have several runs here, and the luckiest ones lead: see --mean")
     metric = query.objective(trials) if metric is None else metric
     terminal.warn(learning.warning(terminal.records(trials)))
     wanted = {k: v for k, _, v in (w.partition("=") for w in where)}
@@ -91,7 +99,7 @@ def pareto(
     if as_json:
         click.echo(json.dumps(terminal.records(best), indent=2, allow_nan=False))
     elif as_csv:
-        terminal.print_cells(best, written)
+        terminal.print_cells(best, trials.fillna("").astype(str) if mean else written)
     elif limits:
         terminal.print_drops(best, metric, limits)
     else:
