@@ -41,7 +41,7 @@ protocol: {{coin: {{models: 4, targets: 2, reserve: 0.2}}}}
 defenses: [[{defense}]]
 attacks: [loss]
 training: {{epochs: 4, lanes: 4}}
-canaries: {{mislabelled: 8}}
+canaries: {{mislabelled: 8, blank: 4}}
 """
 
 
@@ -78,7 +78,7 @@ def test_they_are_of_the_released_probabilities(kept: tuple[Row, Data, World, Pa
             assert s.member == split.member[m, s.record] and s.row == data.rows[s.record]
             assert s.canary == ("", *KINDS)[world.kinds[s.record]] and s.feature_norm is None
     planted = list(signals(row, root, planted=True))
-    assert planted == [s for s in found if s.canary] and len({s.record for s in planted}) == 8
+    assert planted == [s for s in found if s.canary] and len({s.record for s in planted}) == 12
 
 
 def test_norms_are_those_of_the_networks_that_were_kept(
@@ -92,11 +92,13 @@ def test_norms_are_those_of_the_networks_that_were_kept(
     found = list(signals(row, root, norms=True))
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
     assert [replace(s, feature_norm=None) for s in found] == list(signals(row, root))
+    point = world.point
+    planted = canaries.plant(data, world.kinds, point.seed, point.replicate)
+    assert (planted.x != data.x).any()
     for m in world.split.targets.tolist():
         weights = load_file(root / world.base.key / f"model-{m}.safetensors")
-        hidden = data.x.reshape(len(data), -1).astype(float) / (
-            255 if data.x.dtype == np.uint8 else 1
-        )
+        hidden = planted.x.reshape(len(data), -1).astype(float)
+        hidden /= 255 if data.x.dtype == np.uint8 else 1
         (mean,), (std,) = data.mean, data.std
         hidden = (hidden - mean) / std
         layers = sorted({k.rsplit(".", 1)[0] for k in weights if k.startswith("backbone")})

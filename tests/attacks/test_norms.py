@@ -84,6 +84,24 @@ def test_label_only_norms_are_of_the_point_nearest_in_l2() -> None:
     assert (every["linf"] >= MARGIN / np.abs(W).sum() - 1e-4).all()
 
 
+def test_a_further_round_never_loses_the_nearest_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In l2; with few directions a round often ends farther away than it began."""
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(12, 8)), rng.normal(size=(8, 3))
+
+    def said(at: torch.Tensor) -> Array:
+        return np.asarray((np.tanh(at.numpy() @ first) @ second).argmax(1))
+
+    x = torch.tensor(rng.normal(size=(40, 12)), dtype=torch.float32)
+    monkeypatch.setattr(perturb, "DIRECTIONS", 3)
+    found = []
+    for rounds in range(1, 7):
+        monkeypatch.setattr(perturb, "ROUNDS", rounds)
+        found.append(perturb.boundary(said, x, said(x), stream("x")))
+    assert (np.diff(found, axis=0) <= 0).all() and (np.diff(found, axis=0) < 0).any()
+    assert (np.diff(found, axis=0) == 0).any(), "some rounds found nothing nearer"
+
+
 @pytest.mark.parametrize("name", ["boundary", "adversarial_distance"])
 def test_each_norm_reads_its_own_answer(name: str) -> None:
     signals = world(1.0)
