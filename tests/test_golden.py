@@ -32,7 +32,7 @@ attacks: [loss]
 training: {{epochs: 2, batch_size: 32, lanes: 1}}
 """
 MLP, COIN = "{mlp: {width: 16}}", "{coin: {models: 4, targets: 1, reserve: 0.4}}"
-IMAGES = {"spatial_dropout", "random_crop", "dmp"}  # they want pictures, or convolutions
+IMAGES = {"spatial_dropout", "random_crop", "cutout", "dmp"}  # they want pictures, or convolutions
 
 
 def _point(defense: str = "", network: str = MLP, protocol: str = COIN) -> tuple[Point, Data]:
