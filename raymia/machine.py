@@ -1,7 +1,9 @@
 """What this machine has."""
 
+import ctypes
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -31,3 +33,13 @@ def here() -> dict[str, int]:
         if visible is None
         else min(gpus, len([v for v in visible.split(",") if v.strip()])),
     }
+
+
+def keep_memory() -> None:
+    """Asks glibc to keep freed blocks of up to 32 MB for the next step, where it would give each
+    back to the system and clear it anew: a sixth of a small network's time. Elsewhere nothing.
+    """
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, 256 << 20)  # M_TRIM_THRESHOLD

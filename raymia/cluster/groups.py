@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy as I
 from raymia.cluster import processes
 from raymia.cluster.pool import _result
 from raymia.cluster.transport import Shelf, arrays, of, shelf
+from raymia.machine import keep_memory
 from raymia.point.origins import Cargo
 from raymia.signals.observe import Work
 
@@ -34,6 +35,7 @@ def settle(gpu: bool) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # for libraries that are loaded later
     threadpool_limits(1)
     torch.set_num_threads(1)
+    keep_memory()
 
 
 class Observer:

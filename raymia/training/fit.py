@@ -94,5 +94,6 @@ def _seeded(build: Build, seed: int) -> Network:
     left as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # not torch.manual_seed: it keeps the whole stack for every GPU that is not there yet
+        torch.default_generator.manual_seed(seed)
         return build()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from raymia.errors import RaymiaError
 from raymia.point.schedule import Training
@@ -26,6 +27,7 @@ from raymia.training.network import Network, Outputs
 from raymia.training.optimizer import Optimizer
 from raymia.training.recipe import Recipe
 
+_OF_A_LOSS = ("batch", "criterion", "penalty", "acted")
 _STREAMS = ("batches", "augment", "dropout", "reference", "noise")
 
 
@@ -53,6 +55,8 @@ class Group:
             lesson, self.dtype, self.streams["batches"], self.streams["reference"]
         )
         self.beside = recipe.traits().beside
+        # whether the loss is the cross-entropy of the labels and nothing else
+        self.plain = lesson.target is None and not any(map(recipe.owns, _OF_A_LOSS))
         self.step, self.tally, self._counted = 0, Tally(len(models)), -1
         nets = [net.to(self.device, self.dtype) for net in nets]
         self._spread = _spread(nets) if recipe.owns("batch") and lesson.x.ndim != 4 else None
@@ -131,9 +135,7 @@ class Group:
     def _finish(self) -> list[Network]:
         nets = self.backend.nets()
         for net in nets:
-            if net.rounded:  # as they come back from a file
-                net.rounded = False
-                net.to(memory_format=torch.contiguous_format)
+            net.rounded = False
         return [net.eval().requires_grad_(False) for net in nets]
 
     def acted(self) -> list[dict[str, float]]:
@@ -184,6 +186,28 @@ class Group:
 
     def _update(self, batch: Batch, reference: Batch | None, clock: Clock, lr: float) -> Tensor:
         """Moves the parameters by a batch; the losses [K]."""
+        losses = self._plain(batch) if self.plain else self._loss(batch, reference, clock)
+        params = list(self.backend.params.values())
+        found = _gradients(losses, [*params, *self.extra.values()])
+        self.optimizer.step(self.backend.stacked(_filled(found[: len(params)], params)), lr)
+        beside = dict(zip(self.extra, found[len(params) :], strict=True))
+        for owner, names in self.owned.items():
+            grads, optimizer = [beside[name] for name in names], self.extra_optimizers[owner]
+            # as in torch, what the loss does not reach is not moved
+            if any(g is not None for g in grads):
+                optimizer.step(
+                    _filled(grads, [self.extra[name] for name in names]), optimizer.training.lr
+                )
+        return losses
+
+    def _plain(self, batch: Batch) -> Tensor:
+        """The cross-entropies [K] of all models at once."""
+        logits, label = self.backend.logits(batch.x), batch.label
+        each = F.cross_entropy(logits.flatten(0, 1), label.flatten(), reduction="none")
+        return each.view(label.shape).mean(1)
+
+    def _loss(self, batch: Batch, reference: Batch | None, clock: Clock) -> Tensor:
+        """The losses [K] that the recipe has of a batch."""
 
         def loss(
             outputs: Outputs, batch: Batch, reference: Reference | None, extra: dict[str, Tensor]
@@ -197,17 +221,6 @@ class Group:
         losses: Tensor
         losses, acted = self.backend.map(loss, batch, reference, self.extra)
         self.tally.add(acted)
-        params = list(self.backend.params.values())
-        found = _gradients(losses, [*params, *self.extra.values()])
-        self.optimizer.step(self.backend.stacked(_filled(found[: len(params)], params)), lr)
-        beside = dict(zip(self.extra, found[len(params) :], strict=True))
-        for owner, names in self.owned.items():
-            grads, optimizer = [beside[name] for name in names], self.extra_optimizers[owner]
-            # as in torch, what the loss does not reach is not moved
-            if any(g is not None for g in grads):
-                optimizer.step(
-                    _filled(grads, [self.extra[name] for name in names]), optimizer.training.lr
-                )
         return losses
 
     def _pass(self, further: Pass, clock: Clock, lr: float) -> None:

@@ -36,6 +36,9 @@ class Backend(Protocol):
         are [K, ...].
         """
 
+    def logits(self, x: Tensor) -> Tensor:
+        """What the networks say [K, B, C] of x [K, B, ...]."""
+
     def stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
         """Gradients of `params` in the shapes of `tensors`."""
 

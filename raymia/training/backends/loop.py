@@ -19,7 +19,10 @@ class Loop:
     """A backend of one network."""
 
     def __init__(self, net: Network) -> None:
-        if net.rounded:  # bfloat16's convolutions are made for this order
+        # a processor's convolutions and pools are made for this order, and all of bfloat16's
+        on_cpu = next(net.parameters()).device.type == "cpu"
+        self._last = on_cpu or net.rounded
+        if self._last:
             net.to(memory_format=torch.channels_last)
         self.template = net
         self.params: dict[str, Tensor] = dict(net.named_parameters())
@@ -34,8 +37,11 @@ class Loop:
         found = called(loss, [self._said(b.x) for b in one], one, own)
         return tree_map(lambda scalar: scalar.unsqueeze(0), found)
 
+    def logits(self, x: Tensor) -> Tensor:
+        return self._said(x[0]).logits.unsqueeze(0)
+
     def _said(self, x: Tensor) -> Outputs:
-        if self.template.rounded and x.ndim == 4:
+        if self._last and x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         said: Outputs = self.template(x)
         return said
@@ -52,4 +58,5 @@ class Loop:
         return {name: t.unsqueeze(0) for name, t in self.template.state_dict().items()}
 
     def nets(self) -> list[Network]:
-        return [self.template]
+        # as it comes back from a file
+        return [self.template.to(memory_format=torch.contiguous_format)]

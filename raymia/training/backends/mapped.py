@@ -9,6 +9,7 @@ from torch.func import functional_call, vmap
 
 from raymia.training.backends.backend import Loss, Stacked, called, with_reference
 from raymia.training.defense import Batch
+from raymia.training.network import Outputs
 
 
 class Mapped(Stacked):
@@ -22,3 +23,11 @@ class Mapped(Stacked):
             return called(loss, said, batches, extra)
 
         return vmap(mapped)(self.params, self.buffers, with_reference(batch, reference), extra)
+
+    def logits(self, x: Tensor) -> Tensor:
+        def said(params: Any, buffers: Any, own: Tensor) -> Tensor:
+            out: Outputs = functional_call(self.template, (params, buffers), (own,))
+            return out.logits
+
+        found: Tensor = vmap(said)(self.params, self.buffers, x)
+        return found

@@ -38,6 +38,9 @@ class Wide(Stacked):
             loss, [self.template.outputs(b.x, self._outputs) for b in batches], batches, extra
         )
 
+    def logits(self, x: Tensor) -> Tensor:
+        return self.template.outputs(x, self._outputs).logits
+
     def _outputs(self, x: Tensor) -> Outputs:
         net = self.template
         features = self._through(net.backbone, "backbone", self._normalised(x))
