@@ -214,3 +214,13 @@ def test_carving_takes_the_share_from_each_model() -> None:
         carved.member.sum(1) == whole.member.sum(1) - (whole.member.sum(1) * 0.25).astype(int)
     ).all()
     assert ((carved.member | carved.held) == whole.member).all()
+
+
+def test_only_of_records_that_somebody_judges_or_fits_on_is_asked() -> None:
+    split = catalog.make("protocols", "official", {"train": 60, "judged": 10}).draw(100, 0, 0)
+    assert split.asked is not None and len(split.asked) == 20
+    assert np.array_equal(split.asked, np.flatnonzero(split.judged[0]))
+    overlap = catalog.make("protocols", "overlap", {"reserve": 0.2}).draw(480, 0, 0)
+    wanted = overlap.judged.any(0) | overlap.fit.any(0) | (overlap.role != AUDITED)
+    assert overlap.asked is not None and np.array_equal(overlap.asked, np.flatnonzero(wanted))
+    assert catalog.make("protocols", "coin", {}).draw(100, 0, 0).asked is None

@@ -63,6 +63,12 @@ class Split:
         """The defender's common records: no model trains on them, no target is judged there."""
         return np.flatnonzero(self.role == REFERENCE)
 
+    @property
+    def asked(self) -> Ints | None:
+        """The records about which an attack may ask a model; None where that is all."""
+        on = self.judged.any(0) | self.fit.any(0) | self.held.any(0) | (self.role != AUDITED)
+        return None if on.all() else np.flatnonzero(on)
+
     def shared(self, unit: Ints) -> "Split":
         """The split of records [S] of which each has the membership and all else of the unit
         that it belongs to; the columns of this one are the units.

@@ -121,7 +121,13 @@ class Bench:
             owned = Owned(raw, self.split.members(m), self.split.reference(m), rng, noise)
             release, moves = recipe.release_and_moves(owned)
         subject = Subject(
-            model, release, self.x, self.y, stream(*self.key, "query", m), self.split.members(m)
+            model,
+            release,
+            self.x,
+            self.y,
+            stream(*self.key, "query", m),
+            self.split.members(m),
+            self.split.asked,
         )
         acted = {**getattr(model, "acted", {}), **moves}
         said = {f"{ACTED}_{name}": np.float64(value) for name, value in acted.items()}

@@ -43,6 +43,8 @@ class Subject:
     ...] and labels y [S].
 
     `members`: its own, for the one measure that is defined by them (`confident_distance`).
+    `asked` [A]: the records about which somebody will want to know what costs gradients, None: all;
+    of the others such a measure is 0.
     """
 
     model: Predictor
@@ -51,6 +53,7 @@ class Subject:
     y: Tensor
     rng: np.random.Generator
     members: Ints
+    asked: Ints | None = None
 
     @cached_property
     def network(self) -> Network:
@@ -74,9 +77,27 @@ class Subject:
 
     def chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Records as the network sees them (bytes as [0, 1]) and their labels, a few at a time."""
+        return self._few(torch.arange(len(self.x), device=self.x.device))
+
+    def asked_chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same of those that are asked about."""
+        everyone = torch.arange(len(self.x), device=self.x.device)
+        return self._few(everyone if self.asked is None else everyone[self.asked])
+
+    def _few(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         dtype = self.model.dtype if isinstance(self.model, Model) else torch.float32
-        for i in range(0, len(self.x), GRAD_CHUNK):
-            yield pixels(self.x[i : i + GRAD_CHUNK], dtype), self.y[i : i + GRAD_CHUNK]
+        for i in range(0, len(rows), GRAD_CHUNK):
+            few = rows[i : i + GRAD_CHUNK]
+            yield pixels(self.x[few], dtype), self.y[few]
+
+    def joined(self, parts: list[Tensor]) -> Array:
+        """Answers [S] to those that are asked about, 0 elsewhere."""
+        found = _joined(parts)
+        if self.asked is None:
+            return found
+        every = np.zeros((len(self.x), *found.shape[1:]))
+        every[self.asked] = found
+        return every
 
 
 def logits(subject: Subject) -> dict[str, Array]:
@@ -92,21 +113,21 @@ def input_grad(subject: Subject) -> dict[str, Array]:
     each record's own. Source: Rezaei & Liu, CVPR 2021.
     """
     network, first, second = subject.network, [], []
-    for x, y in subject.chunks():
+    for x, y in subject.asked_chunks():
         x = network.normalise(x).detach().requires_grad_()
         loss = F.cross_entropy(network.head(network.backbone(x)), y, reduction="sum")
         (grad,) = torch.autograd.grad(loss, x)
         flat = grad.flatten(1).double()
         first.append(flat.abs().sum(1))
         second.append(flat.square().sum(1).sqrt())
-    return {"input_grad_l1": _joined(first), "input_grad_l2": _joined(second)}
+    return {"input_grad_l1": subject.joined(first), "input_grad_l2": subject.joined(second)}
 
 
 def weight_grad_l1(subject: Subject) -> dict[str, Array]:
     """`weight_grad_l1` [S]: the l1 norm of the gradient of the cross-entropy by all weights."""
     return {
-        "weight_grad_l1": _joined(
-            [gradient_norms.gradient(subject.network, x, y, 1) for x, y in subject.chunks()]
+        "weight_grad_l1": subject.joined(
+            [gradient_norms.gradient(subject.network, x, y, 1) for x, y in subject.asked_chunks()]
         )
     }
 
@@ -114,8 +135,8 @@ def weight_grad_l1(subject: Subject) -> dict[str, Array]:
 def weight_grad_l2(subject: Subject) -> dict[str, Array]:
     """`weight_grad_l2` [S]: the l2 norm of that gradient."""
     return {
-        "weight_grad_l2": _joined(
-            [gradient_norms.gradient(subject.network, x, y, 2) for x, y in subject.chunks()]
+        "weight_grad_l2": subject.joined(
+            [gradient_norms.gradient(subject.network, x, y, 2) for x, y in subject.asked_chunks()]
         )
     }
 
@@ -143,9 +164,10 @@ def confident_distance(subject: Subject) -> dict[str, Array]:
     ]
     median = float(torch.cat(losses)[torch.as_tensor(subject.members)].median())
     found = [
-        perturb.confident(lambda x: model(x).logits, x, y, median) for x, y in subject.chunks()
+        perturb.confident(lambda x: model(x).logits, x, y, median)
+        for x, y in subject.asked_chunks()
     ]
-    return {"confident_distance": _joined(found)}
+    return {"confident_distance": subject.joined(found)}
 
 
 def adversarial_distance(subject: Subject) -> dict[str, Array]:
@@ -162,8 +184,11 @@ def adversarial_l1_distance(subject: Subject) -> dict[str, Array]:
 
 def _fooled(subject: Subject, norm: str) -> Array:
     model = subject.network
-    return _joined(
-        [perturb.adversarial(lambda x: model(x).logits, x, y, norm) for x, y in subject.chunks()]
+    return subject.joined(
+        [
+            perturb.adversarial(lambda x: model(x).logits, x, y, norm)
+            for x, y in subject.asked_chunks()
+        ]
     )
 
 

@@ -1,5 +1,6 @@
 """What is asked of a model, against closed forms of linear models and gradients made one by one."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -235,3 +236,23 @@ def test_a_white_box_query_needs_a_network() -> None:
     for name in ("input_grad", "weight_grad_l2", "confident_distance", "adversarial_distance"):
         with pytest.raises(TypeError, match="releases none"):
             QUERIES[name](asked)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["input_grad", "weight_grad_l1", "weight_grad_l2", "confident_distance",
+     "adversarial_distance", "adversarial_l1_distance"],
+)  # fmt: skip
+def test_what_nobody_asks_about_costs_nothing_and_changes_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "GRAD_CHUNK", 3)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(11, 4)), np.arange(11) % 3
+    whole = subject(linear(rng.normal(size=(3, 4)), rng.normal(size=3)), x, y)
+    few = replace(whole, asked=np.array([1, 4, 5, 9]))
+    every, found = queries.QUERIES[name](whole), queries.QUERIES[name](few)
+    assert every.keys() == found.keys()
+    for key, value in every.items():
+        assert np.allclose(found[key][few.asked], value[few.asked], rtol=1e-12, atol=0)
+        assert not np.delete(found[key], few.asked).any() and np.delete(value, few.asked).any()
