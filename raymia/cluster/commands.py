@@ -87,6 +87,7 @@ def confirm(folder: Path | Location, seeds: int) -> None:
 
     with results.lock():
         digests = asked.current(results)
+        terminal.warn(asked.left_out(results))
         again.front(results, digests)  # there is one, or nothing is started
         records = data.load(sweep.dataset, sweep.search.seed)
         with everywhere(sweep.resources, folder, records, Cargo.of(sweep.foreign)) as run:

@@ -35,7 +35,7 @@ from raymia.results.folder import Folder
 from raymia.results.remote import Location
 from raymia.results.row import Row, best
 from raymia.study import pilot, preflight
-from raymia.study.asked import sweep_of
+from raymia.study.asked import left_out, sweep_of
 from raymia.study.continues import check_continues
 from raymia.study.fitting import fitted
 from raymia.study.sweep import Sweep
@@ -74,6 +74,8 @@ def run(
         sweep = fitted(sweep, data)
         if (there := sweep_of(folder)) is not None:
             check_continues(there.resolved(), sweep)
+            if said := left_out(folder):
+                progress.say(said)
         preflight.check(sweep, data)
         for line in account.sentences(account.account(data)):
             progress.say(line)

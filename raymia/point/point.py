@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, is_dataclass
 from typing import Any
 
 from raymia.errors import SweepError
@@ -57,17 +57,24 @@ class Point:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Point":
-        ones = {name: _part(body[name]) for name in ("dataset", "network", "protocol")}
-        many = {name: tuple(_part(p) for p in body[name]) for name in ("recipe", "attacks")}
+        ones = {n: _part(f"{n}s", body[n]) for n in ("dataset", "network", "protocol")}
+        kinds = {"recipe": "defenses", "attacks": "attacks"}
+        many = {n: tuple(_part(kind, p) for p in body[n]) for n, kind in kinds.items()}
         training = Training(**{k: frozen(v) for k, v in body["training"].items()})
         return cls(**{**body, **ones, **many, "training": training})
 
     def canonical(self) -> dict[str, Any]:
         """What the digest is taken of: the point without where its records lay, with the
-        revision of each part.
+        revision of each part, and without what is at its default. So a knob that comes later
+        changes no digest, and a default that changes is a new revision.
         """
         body = self.to_json()
         del body["dataset"]
+        body["network"] = told("networks", self.network)
+        body["protocol"] = told("protocols", self.protocol)
+        body["recipe"] = [told("defenses", part) for part in self.recipe]
+        body["attacks"] = [told("attacks", part) for part in self.attacks]
+        body["training"] = _beside(body["training"], plain(asdict(Training())))
         used = [("networks", self.network), ("protocols", self.protocol)]
         used += [("defenses", p) for p in self.recipe] + [("attacks", p) for p in self.attacks]
         revisions = {f"{kind}.{p.name}": _revision(kind, p.name) for kind, p in used}
@@ -123,6 +130,21 @@ def plain(value: Any) -> Any:
     return [plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 
+def told(kind: str, part: Part) -> dict[str, Any]:
+    """A part without the knobs that are at their defaults."""
+    defaults = {name: k.default for name, k in catalog.knobs(catalog.find(kind, part.name)).items()}
+    return {part.name: _beside(plain(part.knobs), plain(defaults))}
+
+
+def _beside(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not at its default, in value and type."""
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in defaults or repr(value) != repr(defaults[name])
+    }
+
+
 def _revision(kind: str, name: str) -> int | list[Any]:
     """The revision of a part; where it is not our own, also what it is of, and which version."""
     revision: int = catalog.find(kind, name).revision
@@ -130,6 +152,9 @@ def _revision(kind: str, name: str) -> int | list[Any]:
     return revision if origin is None else [revision, *origin.identity]
 
 
-def _part(body: Mapping[str, Mapping[str, Any]]) -> Part:
+def _part(kind: str, body: Mapping[str, Mapping[str, Any]]) -> Part:
+    """A part as it was written, and knobs that came later at their defaults."""
     ((name, knobs),) = body.items()
-    return Part(name, knobs)
+    known = catalog.knobs(catalog.find(kind, name)) if name in catalog.names(kind) else {}
+    later = {k: knob.default for k, knob in known.items() if k not in knobs}
+    return Part(name, {**knobs, **{k: v for k, v in later.items() if v is not MISSING}})

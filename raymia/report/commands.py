@@ -18,7 +18,7 @@ from raymia.results.folder import Folder
 from raymia.results.remote import Location, storage
 from raymia.results.tables import trial_line
 from raymia.study import arguments
-from raymia.study.asked import current
+from raymia.study.asked import current, left_out
 from raymia.trial import confirm, record_scores, record_signals
 from raymia.verdict import learning
 
@@ -83,6 +83,7 @@ def pareto(
     for pair in where:
         if not pair.partition("=")[0] or "=" not in pair:
             raise SweepError(f"--where: got {pair!r}; knob=value is allowed, e.g. srcm.d=1")
+    terminal.warn(query.left_out(folder))
     written = query.written(folder)
     trials = query.typed(written)
     if mean:
@@ -126,6 +127,7 @@ def write_page(folder: Path | Location) -> Path | Location:
     results = Folder(folder)
     with results.lock():
         digests = current(results)
+        terminal.warn(left_out(results))
         results.derive(digests)
         return page.write(results, digests, compare.of(results))
 
@@ -166,6 +168,7 @@ def gate(
     if results.read_sweep() is None and not results.rows():
         raise SweepError(f"{folder} has no sweep.yaml and no trials: is it a results folder?")
     digests = current(results)
+    terminal.warn(left_out(results))
     wrong = learning.warning(map(trial_line, results.shown(digests)))
     terminal.warn(wrong)
     good = [] if wrong else confirm.passes(results, max_auc, min_accuracy, digests, max_tpr)
@@ -281,6 +284,7 @@ def export(
 ) -> None:
     """Hand the results, or the model of a point, to other tools. Only reads DIR."""
     results = Folder(folder)
+    terminal.warn(left_out(results))
     click.echo(
         tools.write(results, results.shown(current(results)), tool, out, trial=trial, model=model)
     )

@@ -20,7 +20,7 @@ from raymia.results.remote import Location
 from raymia.results.row import Row
 from raymia.search.suggest import locate
 from raymia.study import arguments
-from raymia.study.asked import current, existing, sweep_of
+from raymia.study.asked import current, existing, left_out, sweep_of
 from raymia.study.published import THRESHOLD, numbers
 from raymia.study.sweep import Sweep
 from raymia.study.tables import table
@@ -196,6 +196,7 @@ def command(folder: Path | Location, as_json: bool, as_csv: bool) -> None:
     if as_json and as_csv:
         raise click.UsageError("--json and --csv: one of them is allowed")
     results = Folder(folder)
+    terminal.warn(left_out(results))
     sweep, found = existing(results), of(results)
     if not found:
         raise SweepError(f"{folder}: its sweep holds no published numbers (the key `published`)")

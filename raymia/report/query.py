@@ -88,6 +88,20 @@ def written(folder: Path | str | Location) -> pd.DataFrame:
     return frame.merge(best[["digest", *confirmed]], on="digest", how="left").fillna("")
 
 
+def left_out(folder: Path | str | Location) -> str:
+    """A sentence where there are more trials than the CSVs show; empty where there are not."""
+    store = storage(folder)
+    files = {name.partition(".")[0] for name in store.names("trials") if name.endswith(".json")}
+    shown = _table(store, "trials.csv", folder)
+    absent = len(files) - (0 if shown is None else len(shown))
+    if shown is None or absent <= 0:
+        return ""
+    return (
+        f"{absent} of the {len(files)} trials of {folder} are not in its CSVs: `raymia report "
+        f"{folder}` says why"
+    )
+
+
 def _table(store: Storage, name: str, folder: Path | str | Location) -> pd.DataFrame | None:
     try:
         data = store.read(name)

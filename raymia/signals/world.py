@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from raymia.point import catalog
-from raymia.point.point import Point
+from raymia.point.point import Point, told
 from raymia.point.space import Part
 from raymia.records import canaries
 from raymia.records.split import Protocol, Split, Units, count, over
@@ -141,9 +141,8 @@ def signals_key(point: Point) -> str:
     """
     body = point.canonical()
     grows = catalog.find("protocols", point.protocol.name).grows
-    body["protocol"] = {
-        point.protocol.name: {k: v for k, v in point.protocol.knobs.items() if k not in grows}
-    }
+    kept = {k: v for k, v in point.protocol.knobs.items() if k not in grows}
+    body["protocol"] = told("protocols", Part(point.protocol.name, kept))
     body["revisions"] = {k: v for k, v in body["revisions"].items() if not k.startswith("attacks.")}
     del body["attacks"], body["attacker"]
     return key(body)[:32]

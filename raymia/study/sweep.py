@@ -177,11 +177,23 @@ class Sweep:
             device=self.device,
         )
 
-    def holds(self, point: Point) -> bool:
-        """Whether a point of this sweep's folder is still one of it: attacks and models may
-        have changed since.
+    def differs(self, point: Point) -> str:
+        """In what a point of this sweep's folder is none of it as it is now: attacks and models
+        may have changed, and sweep.yaml may have been edited. Empty where it is one.
         """
-        return (point.attacks, point.protocol) == (self.attacks, self.protocol)
+        mine = {
+            "protocol": (self.protocol, point.protocol),
+            "list of attacks": (self.attacks, point.attacks),
+            "network": (self.network, point.network),
+            "attacker": (self.attacker, point.attacker),
+            "set of canaries": (dict(self.canaries), dict(point.canaries)),
+            "seed": (self.search.seed, point.seed),
+            "training": (
+                self.training,
+                {name: getattr(point.training, name) for name in self.training},
+            ),
+        }
+        return next((name for name, (own, its) in mine.items() if own != its), "")
 
     @property
     def foreign(self) -> dict[str, str]:
