@@ -846,11 +846,14 @@ def state(entry: Entry) -> tuple[str, list[dict[str, Any]]]:
             r"name|search|resources|keep_signals|published|defenses|training\.lanes", key
         )
     ]
-    how = (
-        "at full size"
-        if not other
-        else "with " + ", ".join(f"{key} {_at(found['sweep'], key)}" for key in other)
+    keys = dict.fromkeys(
+        key.partition(".")[0] if key.startswith("attacks") else key for key in other
     )
+    told = [
+        "fewer attacks" if key == "attacks" else f"{key} {flow(_at(found['sweep'], key))}"
+        for key in keys
+    ]
+    how = f"with {', '.join(told)}" if told else "at full size"
     return f"{len(arms)} of {len(entry.arms)} arms run here, {how}", found["rows"]
 
 
