@@ -86,10 +86,8 @@ def pareto(
     terminal.warn(query.left_out(folder))
     written = query.written(folder)
     trials = query.typed(written)
-    if mean:
-        trials = means.means(trials)
-    elif means.repeated(trials):
-        terminal.warn("points have several runs here, and the luckiest ones lead: see --mean")
+    lucky = not mean and means.repeated(trials)
+    trials = means.means(trials) if mean else trials
     metric = query.objective(trials) if metric is None else metric
     terminal.warn(learning.warning(terminal.records(trials)))
     wanted = {k: v for k, _, v in (w.partition("=") for w in where)}
@@ -97,6 +95,8 @@ def pareto(
     metric = columns.full(metric, best.columns)
     if limits:
         best = drops.drops(trials, best, metric, [drops.limit(given) for given in limits])
+    if lucky:
+        terminal.warn("points have several runs here, and the luckiest ones lead: see --mean")
     if as_json:
         click.echo(json.dumps(terminal.records(best), indent=2, allow_nan=False))
     elif as_csv:
