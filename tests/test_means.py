@@ -51,6 +51,7 @@ def test_a_single_run_stays_as_it_is() -> None:
 
 def test_the_front_of_means_is_not_led_by_the_luckiest_run() -> None:
     given = frame()
-    assert means.repeated(given) and not means.repeated(given.iloc[[0, 2, 3, 4]])
+    assert means.repeated(given, given) and not means.repeated(given.iloc[[0, 2, 3, 4]], given)
+    assert not means.repeated(given, given.iloc[[3]])  # shown is a point of one run
     assert query.front(given)["trial"].tolist() == [0, 4, 1, 3]
     assert query.front(means.means(given))["trial"].tolist() == [0, 3]

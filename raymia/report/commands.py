@@ -86,7 +86,6 @@ def pareto(
     terminal.warn(query.left_out(folder))
     written = query.written(folder)
     trials = query.typed(written)
-    lucky = not mean and means.repeated(trials)
     trials = means.means(trials) if mean else trials
     metric = query.objective(trials) if metric is None else metric
     terminal.warn(learning.warning(terminal.records(trials)))
@@ -95,7 +94,7 @@ def pareto(
     metric = columns.full(metric, best.columns)
     if limits:
         best = drops.drops(trials, best, metric, [drops.limit(given) for given in limits])
-    if lucky:
+    if not mean and means.repeated(trials, best):
         terminal.warn("points have several runs here, and the luckiest ones lead: see --mean")
     if as_json:
         click.echo(json.dumps(terminal.records(best), indent=2, allow_nan=False))

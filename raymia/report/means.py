@@ -11,10 +11,11 @@ RUNS, SD = "runs", "_sd"
 _OF_A_RUN = ("digest", "signals", "reason", "notes", "worst_attack")
 
 
-def repeated(trials: pd.DataFrame) -> bool:
-    """Whether a point has several finished runs."""
+def repeated(trials: pd.DataFrame, shown: pd.DataFrame) -> bool:
+    """Whether a point that is shown has several finished runs."""
     done = trials[trials["state"] == "done"]
-    return len(done) > 0 and bool(done.duplicated(_point(trials)).any())
+    several = done[done.duplicated(_point(trials), keep=False)]
+    return bool(several.index.isin(shown.index).any())
 
 
 def means(trials: pd.DataFrame) -> pd.DataFrame:
