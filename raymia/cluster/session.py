@@ -23,7 +23,7 @@ from raymia import machine
 from raymia.cluster import processes
 from raymia.cluster.capacity import Node, at_once, reachable
 from raymia.cluster.interrupt import Stopped, no_signal_lost
-from raymia.errors import EnvironmentFault, SweepError
+from raymia.errors import EnvironmentFault, RaymiaError, SweepError
 from raymia.results.remote import Location
 from raymia.streams import key
 from raymia.study.sweep import Resources
@@ -139,7 +139,9 @@ def _start(settings: Mapping[str, Any], address: str, folder: Path) -> None:
     try:
         with no_signal_lost(signal.SIGTERM), contextlib.chdir(empty):
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except RaymiaError:
+        raise
+    except Exception as error:  # of a node that is late Ray says it by a bare Exception
         reason = " ".join(str(error).split())[:300]
         what = (
             f"the Ray cluster at {address} cannot be joined"
