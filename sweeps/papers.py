@@ -684,7 +684,7 @@ POSTER = {  # top-1 and top-5 without and with, strongest attack without, unawar
     ("texas100", "mlp"): (52.3, 82.6, 55.3, 86.8, 79.0, 50.0, 53.8),
     ("purchase100", "mlp"): (89.1, 99.8, 89.1, 99.6, 65.7, 50.1, 56.0),
 }
-GREY_OF_CIFAR = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.2010]}
+SCALE_OF_CIFAR10 = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.2010]}
 POSTER_ATTACKS = [
     "baseline", "nn", "confidence", "loss", "entropy", "modified_entropy",
     "grad_x", {"grad_x": {"norm": "l1"}}, "grad_w", {"grad_w": {"norm": "l1"}},
@@ -700,9 +700,9 @@ def poster() -> Iterable[Entry]:
         if table:
             training |= {"epochs": 120, "milestones": [[50, 0.1], [100, 0.01]], "scale": "none"}
         if data == "cifar100":
-            training |= {"scale": GREY_OF_CIFAR}  # CIFAR-10's, as in its code
+            training |= {"scale": SCALE_OF_CIFAR10}  # CIFAR-10's, as in its code
         note = f"unaware of the defense (--set attacker=plain): {unaware:.3f}"
-        if not float(unaware) != 0.5:
+        if unaware == 0.5:
             note += ", no better than guessing"
         rows = [
             {"arm": 0, "test_accuracy": top, "test_top5_accuracy": top5, "max_attack_auc": high,

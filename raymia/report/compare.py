@@ -212,13 +212,7 @@ def command(folder: Path | Location, as_json: bool, as_csv: bool) -> None:
         }
         click.echo(json.dumps(body, indent=1))
     elif as_csv:
-        terminal.print_csv(
-            HEAD,
-            (
-                [columns.word(one[name]) if one[name] is not None else "" for name in HEAD]
-                for one in lines
-            ),
-        )
+        terminal.print_csv(HEAD, (one.values() for one in lines))
     else:
         click.echo(sweep.published["source"])
         table(SHOWN, map(shown, found))
