@@ -14,6 +14,7 @@ from torch import nn
 from raymia.networks.resnet18 import Resnet18
 from raymia.point.schedule import Training
 from raymia.training import augment as images
+from raymia.training.backends.backend import Differentiated
 from raymia.training.backends.choice import backend
 from raymia.training.backends.wide import Wide, can_be_wide
 from raymia.training.defense import Batch, Clock, Defense, Lesson, Pass, Reference
@@ -130,6 +131,42 @@ def test_weights_multiplied_at_once_are_those_of_single_models(layers: str) -> N
     together = weights(Recipe(), [0, 1, 2], build)
     for m in range(3):
         assert torch.allclose(together[m], weights(Recipe(), [m], build)[0], atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("layers", [name for name in LAYERS if name in ("tanh", "dropout")])
+def test_written_out_derivatives_are_those_of_autograd(layers: str) -> None:
+    """Of a loss of logits, features, a reference batch and what is trained beside."""
+    nets = [classifier(LAYERS[layers](), 8, 3).double() for _ in range(2)]
+    wide = backend(nets)
+    assert isinstance(wide, Wide) and wide._derived
+    g = torch.Generator().manual_seed(0)
+    for name, layer in wide.template.named_modules():
+        if isinstance(layer, Dropout):
+            wide.mask(name, torch.rand((2, 5, 8), generator=g).double().round() * 2)
+
+    def batch() -> Batch:
+        x = torch.rand((2, 5, 6), generator=g).double()
+        label = torch.tensor([[0, 1, 2, 0, 1]] * 2)
+        return Batch(x, torch.rand((2, 5, 3), generator=g).double(), label)
+
+    def loss(outputs: Outputs, batch: Batch, reference: Any, extra: Any) -> tuple[Any, Any]:
+        far = (outputs.features.square().mean(0) * extra["scale"]).sum()
+        apart = (outputs.logits.mean(0) - reference.outputs.logits.mean(0)).abs().sum()
+        inner = reference.outputs.features.sin().sum()
+        return (outputs.logits * batch.target).sum() + far + apart + inner, {"far": far}
+
+    extra = {"scale": torch.rand((2, 8), generator=g).double().requires_grad_()}
+    asked = (loss, batch(), batch(), extra)
+    ours, theirs = wide.step(*asked), Differentiated.step(wide, *asked)
+    assert torch.equal(ours.losses, theirs.losses)
+    assert torch.equal(ours.acted["far"], theirs.acted["far"])
+    for a, b in zip(ours.grads, theirs.grads, strict=True):
+        assert a.shape == b.shape and torch.allclose(a, b, rtol=1e-12, atol=1e-14)
+    assert torch.allclose(ours.beside["scale"], theirs.beside["scale"], rtol=1e-12)
+    plain = (None, batch(), None, {})
+    ours, theirs = wide.step(*plain), Differentiated.step(wide, *plain)
+    for a, b in zip((ours.losses, *ours.grads), (theirs.losses, *theirs.grads), strict=True):
+        assert torch.allclose(a, b, rtol=1e-12, atol=1e-14)
 
 
 def test_rows_of_rows_are_multiplied_at_once_too() -> None:

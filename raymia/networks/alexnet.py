@@ -33,11 +33,11 @@ class Alexnet(Architecture):
     def build(self, shape: tuple[int, ...], classes: int) -> "Network":
         nn, w = torch.nn, self.width
         backbone = nn.Sequential(
-            *(nn.Conv2d(shape[0], w, 11, stride=4, padding=5), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(w, 3 * w, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(shape[0], w, 11, stride=4, padding=5), nn.MaxPool2d(2), nn.ReLU()),
+            *(nn.Conv2d(w, 3 * w, 5, padding=2), nn.MaxPool2d(2), nn.ReLU()),
             *(nn.Conv2d(3 * w, 6 * w, 3, padding=1), nn.ReLU()),
             *(nn.Conv2d(6 * w, 4 * w, 3, padding=1), nn.ReLU()),
-            *(nn.Conv2d(4 * w, 4 * w, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(4 * w, 4 * w, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()),
             nn.Flatten(),
         )
         with torch.no_grad():

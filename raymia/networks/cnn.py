@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Cnn(Architecture):
     """Two convolutions with pooling and a hidden layer: a small network for small images.
 
-    `width` channels, then twice as many; 3x3 kernels, padding 1, 2x2 max pooling after each; a
+    `width` channels, then twice as many; 3x3 kernels, padding 1, 2x2 max pooling after each (before
+    its ReLU: the same numbers, sooner); a
     hidden layer of 4 x `width`.
 
     Source: raymia's own, from no paper.
@@ -28,8 +29,8 @@ class Cnn(Architecture):
         nn, (channels, height, width), w = torch.nn, shape, self.width
         flat = 2 * w * (height // 4) * (width // 4)
         backbone = nn.Sequential(
-            *(nn.Conv2d(channels, w, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(w, 2 * w, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(channels, w, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()),
+            *(nn.Conv2d(w, 2 * w, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()),
             *(nn.Flatten(), nn.Linear(flat, 4 * w), nn.ReLU()),
         )
         return network.classifier(backbone, 4 * w, classes)

@@ -49,7 +49,7 @@ class KayaVgg(Architecture):
             for after in stage:
                 layers += convolutions.normed(before, after, bias=True)
                 before = after
-            layers.append(nn.MaxPool2d(2))
+            convolutions.pool(layers)
         flat = before * (height >> len(plan)) * (across >> len(plan))
         layers += [nn.Flatten(), nn.Linear(flat, 1024), nn.ReLU()]
         net = network.classifier(nn.Sequential(*layers), 1024, classes)

@@ -42,7 +42,7 @@ class Vgg11(Architecture):
             for times in stage:
                 layers += convolutions.normed(before, times * self.width, bias=True)
                 before = times * self.width
-            layers.append(nn.MaxPool2d(2))
+            convolutions.pool(layers)
         layers.append(nn.Flatten())
         flat, wide = before * (height // 32) * (across // 32), 8 * self.width
         if self.form == "linear":

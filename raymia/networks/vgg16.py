@@ -36,7 +36,7 @@ class Vgg16(Architecture):
             for times in stage:
                 layers += convolutions.plain(before, times * self.width)
                 before = times * self.width
-            layers.append(torch.nn.MaxPool2d(2))
+            convolutions.pool(layers)
         flat = before * (height // 32) * (across // 32)
         backbone = torch.nn.Sequential(*layers, torch.nn.Flatten())
         net = network.classifier(backbone, flat, classes)

@@ -22,6 +22,13 @@ def plain(before: int, after: int) -> list[nn.Module]:
     return [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
 
 
+def pool(layers: list[nn.Module]) -> None:
+    """Puts 2x2 max pooling before the ReLU at the end: what comes out and every gradient are the
+    same bits, for a quarter of the ReLU's work.
+    """
+    layers.insert(-1, nn.MaxPool2d(2))
+
+
 def basic_block(before: int, after: int, stride: int) -> nn.Module:
     """ResNet's: two 3x3 convolutions; where the shape changes, a 1x1 convolution beside them."""
     body = nn.Sequential(*normed(before, after, 3, stride), *normed(after, after)[:-1])

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from raymia.errors import RaymiaError
 from raymia.point.schedule import Training
 from raymia.records.split import Ints
 from raymia.streams import Stream, stream
 from raymia.training import augment
+from raymia.training.backends.backend import Loss, filled, gradients
 from raymia.training.backends.choice import backend
 from raymia.training.batches import Batches, pixels
 from raymia.training.checkpoint import Best, validation
@@ -186,28 +186,21 @@ class Group:
 
     def _update(self, batch: Batch, reference: Batch | None, clock: Clock, lr: float) -> Tensor:
         """Moves the parameters by a batch; the losses [K]."""
-        losses = self._plain(batch) if self.plain else self._loss(batch, reference, clock)
-        params = list(self.backend.params.values())
-        found = _gradients(losses, [*params, *self.extra.values()])
-        self.optimizer.step(self.backend.stacked(_filled(found[: len(params)], params)), lr)
-        beside = dict(zip(self.extra, found[len(params) :], strict=True))
+        losses, acted, grads, beside = self.backend.step(
+            None if self.plain else self._loss(clock), batch, reference, self.extra
+        )
+        self.tally.add(acted)
+        self.optimizer.step(grads, lr)
         for owner, names in self.owned.items():
-            grads, optimizer = [beside[name] for name in names], self.extra_optimizers[owner]
+            own, optimizer = [beside[name] for name in names], self.extra_optimizers[owner]
             # as in torch, what the loss does not reach is not moved
-            if any(g is not None for g in grads):
-                optimizer.step(
-                    _filled(grads, [self.extra[name] for name in names]), optimizer.training.lr
-                )
+            if any(g is not None for g in own):
+                tensors = [self.extra[name] for name in names]
+                optimizer.step(filled(own, tensors), optimizer.training.lr)
         return losses
 
-    def _plain(self, batch: Batch) -> Tensor:
-        """The cross-entropies [K] of all models at once."""
-        logits, label = self.backend.logits(batch.x), batch.label
-        each = F.cross_entropy(logits.flatten(0, 1), label.flatten(), reduction="none")
-        return each.view(label.shape).mean(1)
-
-    def _loss(self, batch: Batch, reference: Batch | None, clock: Clock) -> Tensor:
-        """The losses [K] that the recipe has of a batch."""
+    def _loss(self, clock: Clock) -> Loss:
+        """The loss of one model that the recipe has of a batch, and what it did."""
 
         def loss(
             outputs: Outputs, batch: Batch, reference: Reference | None, extra: dict[str, Tensor]
@@ -218,10 +211,7 @@ class Group:
             step = Step(outputs, reference, batch, extra, clock)
             return sum(each[1:], each[0]), self.recipe.acted(step)
 
-        losses: Tensor
-        losses, acted = self.backend.map(loss, batch, reference, self.extra)
-        self.tally.add(acted)
-        return losses
+        return loss
 
     def _pass(self, further: Pass, clock: Clock, lr: float) -> None:
         on = further.gate(self._gap()) if further.gate else np.ones(len(self.batch_streams), bool)
@@ -247,17 +237,17 @@ class Group:
                 batch = self._augmented(batch)
                 reference = None if reference is None else self._augmented(reference)
             self._draw_masks(batch.x.shape[1])
-            losses, acted = self.backend.map(loss, batch, reference, self.extra)
-            self.tally.add(acted)
             if further.moves == "network":
-                params = list(self.backend.params.values())
-                grads = self.backend.stacked(_filled(_gradients(losses, params), params))
-                self.optimizer.step(grads, lr, mask)
+                found = self.backend.step(loss, batch, reference, self.extra)
+                self.tally.add(found.acted)
+                self.optimizer.step(found.grads, lr, mask)
             else:
+                losses, acted = self.backend.map(loss, batch, reference, self.extra)
+                self.tally.add(acted)
                 tensors = [self.extra[name] for name in self.owned[further.owner]]
                 optimizer = self.extra_optimizers[further.owner]
                 optimizer.step(
-                    _filled(_gradients(losses, tensors), tensors), optimizer.training.lr, mask
+                    filled(gradients(losses, tensors), tensors), optimizer.training.lr, mask
                 )
 
     def _draw_masks(self, size: int, counted: bool = False) -> None:
@@ -376,17 +366,6 @@ class PrivateGroup(Group):
         self.tally.add({what: torch.tensor([share]) for what, share in acted})
         self.private.close()
         return super()._finish()
-
-
-def _gradients(losses: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
-    """None where the losses do not depend on a tensor."""
-    if not losses.requires_grad:
-        return [None] * len(tensors)
-    return list(torch.autograd.grad(losses.sum(), tensors, allow_unused=True))
-
-
-def _filled(grads: Sequence[Tensor | None], tensors: list[Tensor]) -> list[Tensor]:
-    return [torch.zeros_like(t) if g is None else g for g, t in zip(grads, tensors, strict=True)]
 
 
 def _right(outputs: Outputs, batch: Batch, reference: Reference | None, extra: object) -> Tensor:

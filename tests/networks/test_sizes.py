@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from raymia.networks.mlp import Mlp
 from raymia.point import catalog
-from raymia.training import modules
+from raymia.training import convolutions, modules
 from raymia.training.network import Network
 
 CIFAR = (3, 32, 32)
@@ -197,3 +197,19 @@ def test_tanh_on_the_logits() -> None:
     x = 9 * torch.randn(4, 12)
     torch.testing.assert_close(bounded(x).logits, plain(x).logits.tanh())
     torch.testing.assert_close(bounded(x).features, plain(x).features)
+
+
+def test_pooling_before_a_relu_is_pooling_after_it() -> None:
+    """With ties and with windows that are nowhere positive."""
+    g = torch.Generator().manual_seed(0)
+    x = (torch.randn((2, 3, 6, 6), generator=g) * 2).round()
+    layers: list[nn.Module] = [nn.ReLU()]
+    convolutions.pool(layers)
+    after = [nn.ReLU(), nn.MaxPool2d(2)]
+    found = []
+    for order in (layers, after):
+        own = x.clone().requires_grad_()
+        out = nn.Sequential(*order)(own)
+        (out * torch.arange(out.numel()).view_as(out)).sum().backward()
+        found.append((out.detach(), own.grad))
+    assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])

@@ -5,16 +5,29 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 from torch.func import stack_module_state, vmap
+from torch.nn import functional as F
 
 from raymia.training.defense import Batch, Reference
 from raymia.training.network import Network, Outputs
 
 # scalars of one model: a loss, or a tree of them
 Loss = Callable[[Outputs, Batch, Reference | None, Any], Any]
+
+
+class Found(NamedTuple):
+    """Of a step: losses [K], what else was told of them, the gradients in the shapes of `tensors`,
+    and those of what is trained beside, by name; None where the loss does not reach it.
+    """
+
+    losses: Tensor
+    acted: Any
+    grads: list[Tensor]
+    beside: dict[str, Tensor | None]
 
 
 class Backend(Protocol):
@@ -36,8 +49,12 @@ class Backend(Protocol):
         are [K, ...].
         """
 
-    def logits(self, x: Tensor) -> Tensor:
-        """What the networks say [K, B, C] of x [K, B, ...]."""
+    def step(
+        self, loss: Loss | None, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
+    ) -> Found:
+        """Losses of batches and their gradients; `loss` says the losses, and a tree of what else
+        is to be told of them. None: the cross-entropy of the labels, and nothing else.
+        """
 
     def stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
         """Gradients of `params` in the shapes of `tensors`."""
@@ -54,7 +71,43 @@ class Backend(Protocol):
         """The networks with the values that they have now."""
 
 
-class Stacked:
+class Differentiated:
+    """What the ways have in common that leave derivatives to autograd."""
+
+    params: dict[str, Tensor]
+
+    def map(
+        self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
+    ) -> Any:
+        raise NotImplementedError
+
+    def logits(self, x: Tensor) -> Tensor:
+        """What the networks say [K, B, C] of x [K, B, ...]."""
+        raise NotImplementedError
+
+    def stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
+        return list(grads)
+
+    def step(
+        self, loss: Loss | None, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
+    ) -> Found:
+        if loss is None:
+            losses, acted = self._plain(batch), {}
+        else:
+            losses, acted = self.map(loss, batch, reference, extra)
+        params = list(self.params.values())
+        found = gradients(losses, [*params, *extra.values()])
+        beside = dict(zip(extra, found[len(params) :], strict=True))
+        return Found(losses, acted, self.stacked(filled(found[: len(params)], params)), beside)
+
+    def _plain(self, batch: Batch) -> Tensor:
+        """The cross-entropies [K] of all models at once."""
+        logits, label = self.logits(batch.x), batch.label
+        each = F.cross_entropy(logits.flatten(0, 1), label.flatten(), reduction="none")
+        return each.view(label.shape).mean(1)
+
+
+class Stacked(Differentiated):
     """What the ways have in common that keep all parameters as [K, ...]."""
 
     def __init__(self, nets: Sequence[Network]) -> None:
@@ -67,9 +120,6 @@ class Stacked:
     def kept(self, param: Tensor) -> Tensor:
         """A parameter [K, ...] in the form in which it is kept, and back."""
         return param
-
-    def stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
-        return list(grads)
 
     def mask(self, name: str, mask: Tensor) -> None:
         self.buffers[f"{name}.mask"] = mask
@@ -100,3 +150,14 @@ def each(
 
 def with_reference(batch: Batch, reference: Batch | None) -> list[Batch]:
     return [batch] if reference is None else [batch, reference]
+
+
+def gradients(losses: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """None where the losses do not depend on a tensor."""
+    if not losses.requires_grad:
+        return [None] * len(tensors)
+    return list(torch.autograd.grad(losses.sum(), tensors, allow_unused=True))
+
+
+def filled(grads: Sequence[Tensor | None], tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.zeros_like(t) if g is None else g for g, t in zip(grads, tensors, strict=True)]

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from raymia.training.backends.backend import Loss, called, with_reference
+from raymia.training.backends.backend import Differentiated, Loss, called, with_reference
 from raymia.training.defense import Batch
 from raymia.training.modules import Dropout
 from raymia.training.network import Network, Outputs
 
 
-class Loop:
+class Loop(Differentiated):
     """A backend of one network."""
 
     def __init__(self, net: Network) -> None:
