@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from raymia.errors import RaymiaError
+from raymia.errors import EnvironmentFault, RaymiaError, SweepError, line
 
 # command -> where it stands; only the one that is called is imported
 COMMANDS = {
@@ -48,17 +48,25 @@ class _Raymia(click.Group):
         try:
             sys.exit(super().main(*args, **extra) or 0)
         except RaymiaError as error:
-            click.echo(f"raymia: {error}", err=True)
-            sys.exit(error.exit_code)
+            _refuse(str(error), error.exit_code)
         except click.ClickException as error:
-            error.show()
-            sys.exit(2)
+            of = getattr(error, "ctx", None)
+            see = f"; see {of.command_path} --help" if of else ""
+            _refuse(f"{error.format_message()}{see}", SweepError.exit_code)
         except (click.Abort, KeyboardInterrupt):
             click.echo("raymia: interrupted", err=True)
             sys.exit(130)
         except BrokenPipeError:  # `raymia points x.yaml | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        except OSError as error:  # of a place that no other word was found for
+            where = "" if error.filename is None else f"{error.filename}: "
+            _refuse(f"{where}{error.strerror or error}", EnvironmentFault.exit_code)
+
+
+def _refuse(said: str, code: int) -> None:
+    click.echo(f"raymia: {line(said)}", err=True)
+    sys.exit(code)
 
 
 @click.group(cls=_Raymia, context_settings={"help_option_names": ["-h", "--help"]})

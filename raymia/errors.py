@@ -2,6 +2,17 @@
 command line.
 """
 
+_LONGEST = 3000  # characters of a line
+
+
+def line(text: str) -> str:
+    """`text` on one line, with nothing that a terminal would obey; a very long one without its
+    middle.
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
 
 class RaymiaError(Exception):
     """One line that says what was given, what is allowed, where, and what to do."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymia.errors import SweepError
+from raymia.readers import archives
 from raymia.records.data import Data, OwnDataset, encode, existing, guarded
 
 Array = npt.NDArray[Any]
@@ -82,6 +83,7 @@ class Arrays(OwnDataset):
                 raise SweepError(
                     f"dataset arrays: {str(path)!r} is not an .npz file, or it is cut off"
                 )
+            archives.plain_zip(path)
             with np.load(path, allow_pickle=False) as file:
                 self._check_names(path, list(file.files))
                 return (

@@ -1,7 +1,6 @@
 """ArXiv-10 in the file of its authors, with vectors of words from your copy of GloVe."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -59,16 +58,8 @@ class Arxiv10(Dataset):
     glove: str = "data/glove.6B.50d.txt"
 
     def read(self) -> Data:
-        place, glove = Path(self.path).expanduser(), Path(self.glove).expanduser()
-        if not place.exists():
-            raise SweepError(
-                f"dataset arxiv10: there is no {self.path!r}; get {ORIGIN} and set arxiv10.path"
-            )
-        if not glove.is_file():
-            raise SweepError(
-                f"dataset arxiv10: there is no file {self.glove!r}; get {GLOVE} and set "
-                "arxiv10.glove"
-            )
+        place = published.there("arxiv10", self.path, ORIGIN)
+        glove = published.there("arxiv10", self.glove, GLOVE, "glove")
         documents, labels = [], []
         content = published.content("arxiv10", place, FILE)
         for i, (_, abstract, label) in enumerate(texts.rows("arxiv10", FILE, content, HEAD), 1):

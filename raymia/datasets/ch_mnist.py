@@ -1,10 +1,8 @@
 """CH-MNIST in the tiles of its authors, or in the tables that circulate."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
-from raymia.errors import SweepError
 from raymia.point.schedule import Training
 from raymia.readers import published, tiles
 from raymia.records.data import Data, Dataset
@@ -61,11 +59,7 @@ class ChMnist(Dataset):
             raise ValueError(f"size: got {self.size}; at least 1 and at most {SIDE} is allowed")
 
     def read(self) -> Data:
-        place = Path(self.path).expanduser()
-        if not place.exists():
-            raise SweepError(
-                f"dataset ch_mnist: there is no {self.path!r}; get {ORIGIN} and set ch_mnist.path"
-            )
+        place = published.there("ch_mnist", self.path, ORIGIN)
         channels = 1 if self.grayscale else 3
         shape = (channels, self.size, self.size)
         if place.suffix.lower() == ".csv":

@@ -1,5 +1,6 @@
 """Your own table."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ class Table(OwnDataset):
                     "dataset table: path is an empty list; at least one .csv file is needed"
                 )
             return [existing(path, "table") for path in self.path]
-        folder = Path(self.path).expanduser()
+        folder = Path(os.path.expanduser(self.path))
         if folder.is_dir():
             kind = "parquet" if (folder / "train.parquet").is_file() else "csv"
             return [existing(str(folder / f"{part}.{kind}"), "table") for part in ("train", "test")]

@@ -5,9 +5,11 @@ file names a single file as `path/to/file.py:Class`. Both are known by what they
 its distribution and version, a file by the sha256 of its text. Files travel to workers as text.
 """
 
+import errno
 import importlib.abc
 import importlib.metadata
 import importlib.util
+import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -133,7 +135,7 @@ def read(kind: str, spelled: str, own: tuple[str, ...]) -> str:
     path, cls = match.groups()
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls).lower()
     try:
-        file = File(path, cls, Path(path).expanduser().read_text())
+        file = File(path, cls, _text(Path(os.path.expanduser(path))))
     except (OSError, UnicodeDecodeError) as error:
         known = _FILES.get((kind, name))
         if known is not None and (known.path, known.cls) == (path, cls):  # shipped to this worker
@@ -151,6 +153,12 @@ def read(kind: str, spelled: str, own: tuple[str, ...]) -> str:
         raise SweepError(f"{other.path} and {path} both have a {cls}; rename one of them")
     _FILES[kind, name] = file
     return name
+
+
+def _text(place: Path) -> str:
+    if place.exists() and not place.is_file():  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "it is no plain file")
+    return place.read_text()
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from raymia.errors import SweepError
+from raymia.readers.archives import Stream, inner, within
 from raymia.records.data import guarded
 
 Texts = npt.NDArray[np.object_]
@@ -26,10 +27,10 @@ _PARQUET, _ARROW, _EXCEL = b"PAR1", b"ARROW1", b"[Content_Types].xml"
 _LOOKED_AT = 100  # lines that are looked at for a separator
 _RECORDS = 2000  # that a first line is compared with
 
-_PACKED: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {
-    ".gz": (b"\x1f\x8b", gzip.decompress),
-    ".bz2": (b"BZh", bz2.decompress),
-    ".xz": (b"\xfd7zXZ\x00", lzma.decompress),
+_PACKED: dict[str, tuple[bytes, Callable[[IO[bytes]], Stream]]] = {
+    ".gz": (b"\x1f\x8b", gzip.open),
+    ".bz2": (b"BZh", bz2.open),
+    ".xz": (b"\xfd7zXZ\x00", lzma.open),
     ".zip": (b"PK\x03\x04", lambda packed: _unzipped(packed)),
     ".zst": (b"\x28\xb5\x2f\xfd", lambda packed: _unzstd(packed)),
 }
@@ -85,30 +86,31 @@ def _unpacked(path: Path, raw: bytes) -> bytes:
         if raw.startswith(magic):
             if ending == ".zip" and _EXCEL in raw[:4096]:
                 return raw
-            return unpack(raw)
+            return within(unpack(io.BytesIO(raw)), len(raw))
         if path.name.lower().endswith(ending):
             raise _wrong(path, f"it is no {ending} file; is it plain, or a web page?")
     return raw
 
 
-def _unzipped(packed: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(packed)) as file:
-        inside = [
-            name
-            for name in file.namelist()
-            if not name.endswith("/") and not name.startswith("__MACOSX/")
-        ]
-        if len(inside) != 1:
-            raise ValueError(f"the zip holds {len(inside)} files; one is allowed, unpack it")
-        return file.read(inside[0])
+def _unzipped(packed: IO[bytes]) -> Stream:
+    file = zipfile.ZipFile(packed)
+    inside = [
+        name
+        for name in file.namelist()
+        if not name.endswith("/") and not name.startswith("__MACOSX/")
+    ]
+    if len(inside) != 1:
+        raise ValueError(f"the zip holds {len(inside)} files; one is allowed, unpack it")
+    inner(inside[0])
+    return file.open(inside[0])
 
 
-def _unzstd(packed: bytes) -> bytes:
+def _unzstd(packed: IO[bytes]) -> Stream:
     try:
         import zstandard
     except ImportError:
         raise ValueError("a .zst file needs the package zstandard; install or unpack it") from None
-    out: bytes = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+    out: Stream = zstandard.ZstdDecompressor().stream_reader(packed)
     return out
 
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.point.schedule import Training
+from raymia.readers import archives
 from raymia.records.data import Data, Dataset
 
 Array = npt.NDArray[Any]
-MOST_BYTES = 4 * 2**30  # of one file of an archive, unpacked
+T = TypeVar("T")
+MOST_BYTES = 4 * 2**30  # of an archive, unpacked, as far as it is read
 
 
 def parts(
@@ -56,7 +59,8 @@ def idx(dataset: str, root: str, inside: str) -> tuple[Array, Array]:
     """Images [N, H, W] uint8 and labels [N] of the four idx files, train before t10k; plain or
     .gz, in `root` or where torchvision puts them (`root/<inside>/raw`).
     """
-    places = [Path(root).expanduser(), Path(root).expanduser() / inside / "raw"]
+    top = Path(os.path.expanduser(root))
+    places = [top, top / inside / "raw"]
     images: list[Array] = []
     labels: list[Array] = []
     for part in ("train", "t10k"):
@@ -78,7 +82,8 @@ def _idx(dataset: str, path: Path) -> Array:
     lengths as big-endian 32-bit numbers.
     """
     content = path.read_bytes()
-    content = gzip.decompress(content) if path.suffix == ".gz" else content
+    if path.suffix == ".gz":
+        content = archives.within(gzip.open(io.BytesIO(content)), len(content))
     axes = content[3] if content[:3] == b"\0\0\x08" else 0
     head, values = content[4 : 4 + 4 * axes], np.frombuffer(content[4 + 4 * axes :], np.uint8)
     whole = axes > 0 and len(head) == 4 * axes
@@ -111,11 +116,7 @@ def bits(
     circulates (`features`, `labels`, which may be one-hot). `names`: one table with the label
     first, from 1; or those of features and of labels. Nothing of an archive is written anywhere.
     """
-    place = Path(path).expanduser()
-    if not place.exists():
-        raise SweepError(
-            f"dataset {dataset}: there is no {path!r}; get {source} and set {dataset}.path"
-        )
+    place = there(dataset, path, source)
     if place.suffix == ".npz":
         return _npz(dataset, place, features)
     tables = [_table(dataset, content(dataset, place, name)) for name in names]
@@ -156,6 +157,16 @@ class Bits(Dataset):
         return Training(100, self.batch, lr=0.1, milestones=steps, scale="none")
 
 
+def there(dataset: str, path: str, source: str, knob: str = "path") -> Path:
+    """The file or folder of that path. Raises SweepError where there is none."""
+    place = Path(os.path.expanduser(path))
+    if not (place.is_file() or place.is_dir()):
+        raise SweepError(
+            f"dataset {dataset}: there is no {path!r}; get {source} and set {dataset}.{knob}"
+        )
+    return place
+
+
 def content(dataset: str, place: Path, name: str) -> bytes:
     """The bytes of the file of that name in a folder or an archive, or of the place itself."""
     if place.is_dir():
@@ -164,22 +175,33 @@ def content(dataset: str, place: Path, name: str) -> bytes:
             return found[0].read_bytes()
     elif zipfile.is_zipfile(place):
         with zipfile.ZipFile(place) as archive:
-            for one in archive.infolist():
-                if Path(one.filename).name == name and one.file_size <= MOST_BYTES:
-                    return archive.read(one)
+            for one in _named(name, archive.infolist(), lambda one: (one.filename, one.file_size)):
+                return archive.read(one)
     elif tarfile.is_tarfile(place):
         with tarfile.open(place) as archive:
-            for member in archive:
-                fits = member.isfile() and member.size <= MOST_BYTES
-                if (
-                    Path(member.name).name == name
-                    and fits
-                    and (held := archive.extractfile(member))
-                ):
+            for member in _named(name, archive, lambda one: (one.name, one.size)):
+                if member.isfile() and (held := archive.extractfile(member)):
                     return held.read()
     else:
         return place.read_bytes()
     raise SweepError(f"dataset {dataset}: {str(place)!r} holds no file {name!r}")
+
+
+def _named(
+    name: str, members: Iterable[T], described: Callable[[T], tuple[str, int]]
+) -> Iterator[T]:
+    """The members of an archive that have the name. Raises ValueError at one that leads out of it,
+    or whose size no published file has.
+    """
+    total = 0
+    for member in members:
+        path, size = described(member)
+        archives.inner(path)
+        total += size
+        if total > MOST_BYTES:
+            raise ValueError(f"it unpacks to more than {MOST_BYTES / 2**30:.0f} GB")
+        if PurePosixPath(path).name == name:
+            yield member
 
 
 def _table(dataset: str, content: bytes) -> Array:
@@ -193,6 +215,7 @@ def _table(dataset: str, content: bytes) -> Array:
 
 
 def _npz(dataset: str, place: Path, features: int) -> tuple[Array, Array]:
+    archives.plain_zip(place)
     with np.load(place, allow_pickle=False) as held:
         missing = {"features", "labels"} - set(held.files)
         if missing:

@@ -5,6 +5,7 @@ into the training of every model. What `training.scale` fits, it fits on the def
 """
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -309,7 +310,7 @@ def existing(path: str, dataset: str, what: str = "file") -> Path:
     """The path, relative to the current folder, `~` expanded. Raises SweepError where nothing
     is there.
     """
-    found = Path(path).expanduser()
+    found = Path(os.path.expanduser(path))
     if not (found.is_dir() if what == "folder" else found.is_file()):
         raise SweepError(
             f"dataset {dataset}: there is no {what} {str(found)!r} (relative to "

@@ -265,7 +265,7 @@ def scores(
 @click.option("--to", "tool", required=True, type=click.Choice((*tools.TOOLS, "model")))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=arguments.FILE,
     metavar="PATH",
     help="A new folder; default: export-<name>-<tool>.",
 )

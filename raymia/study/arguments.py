@@ -1,5 +1,7 @@
 """Arguments and options that several commands have."""
 
+import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,22 +11,67 @@ import click
 from raymia.errors import SweepError
 from raymia.results.remote import Location, locate
 from raymia.study import sweep as files
+from raymia.study.strict_yaml import show
 from raymia.study.sweep import Sweep
+
+_NAME, _PATH = 255, 4000  # bytes that file systems of this kind take
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(/?)")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Place(click.ParamType):  # type: ignore[type-arg]
+class _File(click.ParamType):  # type: ignore[type-arg]
+    """A path of this machine. Raises SweepError for what can only be a slip: the shell has
+    expanded what it could, and a folder `http:` is not what anybody means.
+    """
+
+    name = "PATH"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if problem := _problem(value) or self.wrong(value):
+            raise SweepError(f"{param.get_error_hint(ctx)}: got {show(value)}; {problem}")
+        return self.made(value)
+
+    def wrong(self, text: str) -> str:
+        return "a path is allowed, no address" if _ADDRESS.match(text) else ""
+
+    def made(self, text: str) -> Any:
+        return Path(text)
+
+
+class _Place(_File):
     """A folder: a path, or a URI of object storage."""
 
     name = "DIR"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Path | Location:
-        return locate(value)
+    def wrong(self, text: str) -> str:
+        address = _ADDRESS.match(text)
+        if address and not (address[1] and isinstance(locate(text), Location)):
+            return "a path is allowed, or a URI such as s3://bucket/folder"
+        root = not address and os.path.abspath(text) == os.sep
+        return "a folder of its own is allowed" if root else ""
+
+    def made(self, text: str) -> Path | Location:
+        return locate(text)
 
 
-PLACE = _Place()
-sweep_file = click.argument("sweep", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
+def _problem(text: str) -> str:
+    """Why a text is no path that anybody means; empty where it is one."""
+    if not text.strip() or text.startswith("-"):
+        return "a path is allowed"
+    if not text.isprintable():
+        return "a path without control characters is allowed"
+    if text.startswith("~"):
+        return "~ was not expanded: write the path out"
+    if len(text) > _PATH or max(len(name.encode()) for name in text.split("/")) > _NAME:
+        return f"names of at most {_NAME} bytes are allowed, {_PATH} in all"
+    return ""
+
+
+FILE, PLACE = _File(), _Place()
+sweep_file = click.argument("sweep", type=FILE, metavar="SWEEP.yaml")
 folder = click.argument("folder", type=PLACE, metavar="DIR")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -7,7 +7,9 @@ hundred bytes of aliases into gigabytes.
 """
 
 import math
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from raymia.errors import SweepError
+from raymia.errors import SweepError, line
 from raymia.point.columns import word
 from raymia.point.space import Scalar
 
@@ -39,11 +41,6 @@ def show(value: Any) -> str:
         value = value.plain()
     text = repr(value) if isinstance(value, str | list | dict | tuple) else word(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def line(text: str) -> str:
-    """`text` on one line, with nothing that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,9 @@ def read(path: str | Path) -> Node:
     strict YAML.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError("it is no plain file")
             raw = file.read(_BYTES + 1)
     except (OSError, ValueError) as error:
         raise SweepError(
@@ -105,6 +104,11 @@ def read(path: str | Path) -> Node:
             line(f"{path}:{at}: the file: got byte {raw[error.start]:#04x}; UTF-8 is allowed")
         ) from None
     return parse(text, str(path))
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens without waiting for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def parse(text: str, label: str, path: tuple[str | int, ...] = (), lines: bool = True) -> Node:

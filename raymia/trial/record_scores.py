@@ -97,7 +97,7 @@ def exposures(
     most exposed first. Raises SweepError as `scores`, and where the attack has no likelihood
     ratio or was not made.
     """
-    named = attack or row.worst_attack
+    named = row.worst_attack if attack is None else attack
     known = [column(part) for part in Point.from_json(row.point).attacks]
     if named not in known:
         raise SweepError(f"--attack: trial {row.trial} has no {named!r}; {suggest(named, known)}")
