@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from raymia.errors import line
 from raymia.point.columns import word
 from raymia.records import copied
 from raymia.records.data import Data
@@ -48,7 +49,11 @@ def digest(said: Mapping[str, Any]) -> str:
 
 
 def sentences(said: Mapping[str, Any]) -> list[str]:
-    """An account, one line each: `what: ...`."""
+    """An account, one line each: `what: ...`; the names in it are other people's."""
+    return [line(said) for said in _sentences(said)]
+
+
+def _sentences(said: Mapping[str, Any]) -> list[str]:
     shape = "x".join(map(str, said["shape"]))
     lines = [
         f"data:      {said['dataset']}, {said['records']} records, {said['features']} features"

@@ -13,6 +13,7 @@ from raymia.point import columns
 from raymia.point.objectives import ACCURACY
 from raymia.point.point import strength
 from raymia.report import remarks
+from raymia.results.tables import cell
 from raymia.study.tables import table
 
 if TYPE_CHECKING:
@@ -31,10 +32,14 @@ def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def print_csv(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Cells as the files have them: never a formula of a spreadsheet."""
+    _print(names, (map(cell, row) for row in rows))
+
+
+def _print(names: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
-    for row in rows:
-        writer.writerow([columns.word(v) if isinstance(v, bool) else v for v in row])
+    writer.writerows(rows)
 
 
 def print_cells(found: "pd.DataFrame", written: "pd.DataFrame") -> None:
@@ -44,7 +49,10 @@ def print_cells(found: "pd.DataFrame", written: "pd.DataFrame") -> None:
     added = [name for name in found.columns if name not in written.columns]
     before = found[added].astype(object).where(found[added].notna(), None).to_numpy().tolist()
     cells = written.loc[found.index].to_numpy().tolist()
-    print_csv([*added, *written.columns], [a + b for a, b in zip(before, cells, strict=True)])
+    _print(
+        [*added, *written.columns],
+        ([*map(cell, a), *b] for a, b in zip(before, cells, strict=True)),
+    )
 
 
 def warn(text: str) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from raymia.point import columns, objectives
@@ -40,14 +41,14 @@ ATTACK_COLUMNS = (
 Line = dict[str, Any]
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     """One cell: unknown is empty, a float its shortest exact form, a text on one line and never
     a formula.
     """
     if value is None:
         return ""
     text = columns.word(value)
-    if isinstance(value, int | float):
+    if isinstance(value, Real):
         return text
     return ("'" if text.startswith(_TRIGGERS) else "") + re.sub(
         r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", text
@@ -58,7 +59,7 @@ def _csv(names: Sequence[str], lines: Iterable[Line]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([_cell(line.get(name)) for name in names] for line in lines)
+    writer.writerows([cell(line.get(name)) for name in names] for line in lines)
     return text.getvalue()
 
 

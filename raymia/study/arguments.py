@@ -50,7 +50,7 @@ class _Place(_File):
         address = _ADDRESS.match(text)
         if address and not (address[1] and isinstance(locate(text), Location)):
             return "a path is allowed, or a URI such as s3://bucket/folder"
-        root = not address and os.path.abspath(text) == os.sep
+        root = not address and not os.path.abspath(text).strip(os.sep)
         return "a folder of its own is allowed" if root else ""
 
     def made(self, text: str) -> Path | Location:
