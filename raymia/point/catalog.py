@@ -31,6 +31,7 @@ _KINDS = {
     "protocols": ("raymia.protocols", "raymia.records.split", "Protocol"),
 }
 KINDS = tuple(_KINDS)
+_SLIP = 200  # characters; a longer text is no slip of a name, and takes minutes to compare
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def nearest(given: Any, options: Iterable[str], spell: Callable[[str], str] = re
     """
     near = (
         difflib.get_close_matches(given, list(options), n=1, cutoff=0.5)
-        if isinstance(given, str)
+        if isinstance(given, str) and len(given) <= _SLIP
         else []
     )
     return f"did you mean {spell(near[0])}? " if near else ""

@@ -42,6 +42,7 @@ BAD = [
     ("{digits: {records: 100}}", ["{digits: {}, mnist: {}}", "../digits"], "dataset"),
     ("records: 100", [f"records: {v}" for v in _SCALARS], "dataset.digits.records"),
     ("records: 100", ["record: 100", "records: 7", "records: 0"], "dataset.digits.record"),
+    ("{mlp: {width: 8}}", ["m" * 300_000, "{" + "m" * 999 + ": {}}"], "network"),
     ("{mlp: {width: 8}}", ["mpl", "{mlp: 8}", "han", "[mlp]", "null"], "network"),
     ("width: 8", [f"width: {v}" for v in [*_SCALARS, "0", "8.5", "0x8"]], "network.mlp.width"),
     ("models: 8", [f"models: {v}" for v in [*_SCALARS, "7", "5000"]], "protocol.coin.models"),
