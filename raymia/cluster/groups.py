@@ -30,11 +30,14 @@ def settle(gpu: bool) -> None:
     import torch
     from threadpoolctl import threadpool_limits
 
+    from raymia.training.precision import exact
+
     if not gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     os.environ["OMP_NUM_THREADS"] = "1"  # for libraries that are loaded later
     threadpool_limits(1)
     torch.set_num_threads(1)
+    exact()
     keep_memory()
 
 

@@ -23,10 +23,12 @@ class Training:
     members, or given ones; `auto`: reference where it has 30 records or more, else members, and
     none for images and words, which have constants of their own. `precision: bf16`: a network's
     layers are multiplied in bfloat16 (torch's autocast) while it is trained; weights, losses,
-    DP-SGD's gradients and all queries stay in float32. `warmup`: over so many first epochs the
+    DP-SGD's gradients and all queries stay in float32. `tf32`: a GPU may round what it multiplies
+    to 10 bits; with `float32` it may not. `warmup`: over so many first epochs the
     rate grows by the same amount with every step, and is whole in the last of them. `checkpoint`:
     which network is kept, of the last epoch or of the one that has the best accuracy on the
-    protocol's reserve.
+    protocol's reserve. `engine`: how a step is computed, which changes the last bits alone: by
+    the plain loop, of several networks at once, with the network compiled, or as a CUDA graph.
     """
 
     revision: ClassVar[int] = (
@@ -42,10 +44,11 @@ class Training:
     milestones: tuple[tuple[float, float], ...] = ((0.5, 0.1), (0.8, 0.01))
     stop: Annotated[int | None, Range(1, 1000, least=1)] = None
     augment: Literal["none", "crop_flip", "crop_flip_shared"] = "none"
-    precision: Literal["float32", "float64", "bf16"] = "float32"
+    precision: Literal["float32", "float64", "tf32", "bf16"] = "float32"
     scale: Scale = "auto"
     warmup: Annotated[int, Range(0, 20, least=0)] = 0
     checkpoint: Literal["last", "best"] = "last"
+    engine: Literal["auto", "loop", "stacked", "compiled", "graph"] = "auto"
 
     def lr_at(self, epoch: int, done: float = 1.0) -> float:
         """The learning rate of an epoch (0-based), in the step with which a share of it is `done`.

@@ -264,6 +264,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
         "models": models,
         "targets": targets,
         "models_to_train": trials * models,
+        "engine": sweep.engine(len(records))._asdict(),
         "epochs": epochs,
         "records_a_model": float(member.sum(axis=1).mean()),
         "sample_epochs": int(member.sum()) * epochs * trials,
@@ -331,6 +332,9 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         f"cost:      {found['sample_epochs']:.3g} sample-epochs ({each_model} x the models to "
         "train)",
     ]
+    engine = found["engine"]
+    at_once = f"{engine['lanes']} models at a time" if engine["lanes"] > 1 else "model by model"
+    lines.append(f"engine:    {engine['engine']}, {at_once}: {engine['why']}")
     if found["teaching"]:
         lines.append(
             f"           not counted: the teachers and sub-models of {', '.join(found['teaching'])}"

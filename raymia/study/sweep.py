@@ -13,7 +13,7 @@ from raymia.point.point import Point as Point
 from raymia.point.point import plain
 from raymia.point.schedule import Training
 from raymia.point.space import Choice, Domain, Part, Range, Scalar
-from raymia.study import lanes, published, reading, strict_yaml
+from raymia.study import engines, published, reading, strict_yaml
 from raymia.study.strict_yaml import Node
 
 if TYPE_CHECKING:
@@ -110,6 +110,11 @@ class Sweep:
         own: Training = catalog.made("datasets", self.dataset).training(records)
         return replace(own, **self.training)
 
+    def engine(self, records: int) -> engines.Chosen:
+        """How the models of so many records are trained, and how many at a time."""
+        training, models = self.schedule(records), self.shape[0]
+        return engines.chosen(self.device, self.network, training, models, self.lanes)
+
     def space(self, arm: int) -> dict[str, Domain]:
         """The free knobs of an arm, `{"relaxloss.alpha": Range(0.0, 2.0)}`."""
         every = (
@@ -156,11 +161,7 @@ class Sweep:
         if set(knobs) != set(space):
             raise ValueError(f"arm {arm} has the free knobs {sorted(space)}, got {sorted(knobs)}")
         chosen = {key: _inside(key, domain, knobs[key]) for key, domain in space.items()}
-        fused = (
-            lanes.auto(self.device, self.network.name, self.shape[0])
-            if self.lanes == "auto"
-            else self.lanes
-        )
+        found, training = self.engine(len(data)), self.schedule(len(data))
         return Point(
             data=data.sha256(),
             dataset=self.dataset,
@@ -169,11 +170,11 @@ class Sweep:
             recipe=self.recipe(arm, chosen),
             attacks=self.attacks,
             attacker=self.attacker,
-            training=self.schedule(len(data)),
+            training=replace(training, engine=found.engine),  # type: ignore[arg-type]
             canaries=self.canaries,
             seed=self.search.seed,
             replicate=replicate,
-            lanes=int(fused),
+            lanes=found.lanes,
             device=self.device,
         )
 
@@ -310,6 +311,8 @@ def _sweep(tree: Node) -> Sweep:
         )
     canaries = reading.canaries(node("canaries"), drawn.shape[1])
     arms = reading.arms(node("defenses"), offers | net_offers(network, image, words))
+    resources = _resources(node("resources"))
+    _check_engine(node("training"), training, fused, resources)
     search = _search(node("search"), canaries)
     if search.trials * drawn.shape[0] > _MOST["trainings"]:
         raise (
@@ -328,7 +331,7 @@ def _sweep(tree: Node) -> Sweep:
         training=training,
         lanes=fused,
         search=search,
-        resources=_resources(node("resources")),
+        resources=resources,
         keep_signals=reading.one_of(node("keep_signals", "all"), ("all", "front", "none")),
         canaries=canaries,
         left_out=left_out,
@@ -380,6 +383,19 @@ def _resources(node: Node) -> Resources:
     return asked
 
 
+def _check_engine(
+    node: Node, training: Mapping[str, Any], lanes: int | str, resources: Resources
+) -> None:
+    engine, given = training.get("engine"), node.mapping()
+    for key, value in (("engine", "graph"), ("precision", "tf32")):
+        if training.get(key) == value and not resources.gpu:
+            raise given[key].refuse("that is allowed on a GPU (resources: {gpu: 1})")
+    if engine in ("loop", "compiled") and lanes not in (1, "auto"):
+        raise given["lanes"].refuse(
+            f"1 or auto is allowed with engine: {engine}, which trains one model after another"
+        )
+
+
 def _training(node: Node) -> tuple[dict[str, Any], int | str]:
     given = dict(node.mapping())
     fused = given.pop("lanes", Node("auto", node.where))
@@ -397,4 +413,6 @@ def _training(node: Node) -> tuple[dict[str, Any], int | str]:
     for key in values.keys() & _MOST.keys():
         if values[key] > _MOST[key]:
             raise given[key].refuse(f"at most {_MOST[key]} is allowed")
+    if values.get("engine") == "auto":
+        del values["engine"]  # it is none of a point
     return values, fused.value

@@ -25,6 +25,7 @@ from raymia.training.losses import CHUNK
 from raymia.training.modules import Dropout, Normalise
 from raymia.training.network import Network, Outputs
 from raymia.training.optimizer import Optimizer
+from raymia.training.precision import multiplied
 from raymia.training.recipe import Recipe
 
 _OF_A_LOSS = ("batch", "criterion", "penalty", "acted")
@@ -62,7 +63,7 @@ class Group:
         self._spread = _spread(nets) if recipe.owns("batch") and lesson.x.ndim != 4 else None
         for net in nets:
             net.rounded = training.precision == "bf16" and not recipe.owns("privatise")
-        self.backend = backend(nets)
+        self.backend = backend(nets, "loop" if recipe.owns("privatise") else training.engine)
         self.template = self.backend.template
         self.optimizer = Optimizer(self.backend.tensors, training)
         self._add_extra(
@@ -93,6 +94,10 @@ class Group:
 
     def train(self) -> list[Network]:
         """The trained networks, in evaluation mode. Raises Diverged."""
+        with multiplied(self.schedule.precision):
+            return self._train()
+
+    def _train(self) -> list[Network]:
         epochs = self.schedule.run_epochs
         rows = self._validation()
         best = Best(len(rows))

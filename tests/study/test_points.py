@@ -12,10 +12,11 @@ import pytest
 from study_fakes import DATA, GOOD, edited
 
 from raymia.errors import SweepError
+from raymia.networks.mlp import Mlp
 from raymia.point import catalog
 from raymia.point.schedule import Training
 from raymia.point.space import Part
-from raymia.study import continues, lanes, strict_yaml, sweep
+from raymia.study import continues, engines, strict_yaml, sweep
 from raymia.study.sweep import Point, Sweep
 
 # ---- points ------------------------------------------------------------------------------------
@@ -44,7 +45,7 @@ def test_a_point_is_resolved() -> None:
         point.training.batch_size
         == catalog.make("datasets", "digits", {}).training(1797).batch_size
     )
-    assert (point.lanes, point.device, point.seed, point.replicate) == (4, "cpu", 0, 0)
+    assert (point.lanes, point.device, point.seed, point.replicate) == (ENGINE.lanes, "cpu", 0, 0)
     assert a_point(edited("gpu: 0", "gpu: 0.25")).device == "cuda"
     assert a_point(edited("lanes: auto", "lanes: 2")).lanes == 2
 
@@ -127,9 +128,64 @@ def test_the_digest_changes_with_the_order_of_the_parts_and_their_revision(
     assert point.digest() != before
 
 
-def test_lanes_come_from_the_committed_table() -> None:
-    assert [lanes.auto("cpu", "mlp", n) for n in (2, 4, 64)] == [1, 4, 4]
-    assert lanes.auto("cuda", "mlp", 64) == lanes.auto("cpu", "no_such", 64) == 1
+ENGINE = engines.chosen("cpu", Part("mlp", Mlp().__dict__), Training(), 8, "auto")
+
+TABLE = """device,network,precision,batch_at_most,models_at_least,engine,lanes
+cpu,mlp,float32,64,1,stacked,1
+cpu,mlp,float32,64,8,stacked,8
+cpu,mlp,float32,256,8,stacked,2
+cpu,mlp depth=4 width=9,float32,64,1,compiled,1
+"""
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "engines.csv").write_text(TABLE)
+    monkeypatch.setattr(engines.resources, "files", lambda package: tmp_path)
+    engines._table.cache_clear()
+    yield
+    engines._table.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("knobs", "how", "models", "lanes", "expected"),
+    [
+        ({}, {}, 4, "auto", ("stacked", 1)),
+        ({}, {}, 64, "auto", ("stacked", 8)),
+        ({}, {"batch_size": 65}, 64, "auto", ("stacked", 2)),
+        ({}, {"batch_size": 65}, 7, "auto", ("loop", 1)),
+        ({}, {"batch_size": 257}, 64, "auto", ("loop", 1)),
+        ({}, {"precision": "float64"}, 64, "auto", ("loop", 1)),
+        ({"width": 8}, {}, 64, "auto", ("loop", 1)),
+        ({"width": 9, "depth": 4}, {}, 64, "auto", ("compiled", 1)),
+        ({}, {}, 64, 3, ("stacked", 3)),
+        ({}, {}, 64, 1, ("loop", 1)),
+        ({}, {"engine": "loop"}, 64, "auto", ("loop", 1)),
+        ({}, {"engine": "stacked"}, 64, "auto", ("stacked", 8)),
+        ({"width": 8}, {"engine": "stacked"}, 64, "auto", ("stacked", 1)),
+        ({}, {"engine": "graph"}, 64, 5, ("graph", 5)),
+    ],
+)
+def test_the_engine_comes_from_the_file_else_from_the_committed_table(
+    measured: None,
+    knobs: dict[str, Any],
+    how: dict[str, Any],
+    models: int,
+    lanes: int | str,
+    expected: tuple[str, int],
+) -> None:
+    network = Part("mlp", Mlp(**knobs).__dict__)
+    found = engines.chosen("cpu", network, Training(**how), models, lanes)
+    assert found[:2] == expected
+    assert ("never measured" in found.why) == (
+        (lanes, how.get("engine")) == ("auto", None) and expected == ("loop", 1)
+    )
+    assert engines.chosen("cuda", network, Training(), models, "auto")[:2] == ("loop", 1)
+
+
+def test_the_committed_table_is_read() -> None:
+    assert (ENGINE.engine, ENGINE.why) == ("stacked", "the fastest that was measured")
+    assert ENGINE.lanes > 1
 
 
 # ---- going on ----------------------------------------------------------------------------------

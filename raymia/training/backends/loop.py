@@ -43,6 +43,9 @@ class Loop(Differentiated):
     def _said(self, x: Tensor) -> Outputs:
         if self._last and x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
+        return self._outputs(x)
+
+    def _outputs(self, x: Tensor) -> Outputs:
         said: Outputs = self.template(x)
         return said
 

@@ -1,0 +1,165 @@
+"""Each way to take a step takes the same step as the plain loop."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from raymia.networks.cnn import Cnn
+from raymia.networks.resnet20 import Resnet20
+from raymia.point.schedule import Training
+from raymia.training import group, precision
+from raymia.training.backends import choice
+from raymia.training.backends.backend import Backend, Found, Stacked
+from raymia.training.backends.compiled import Compiled
+from raymia.training.backends.graph import Captured, Graph
+from raymia.training.backends.loop import Loop
+from raymia.training.backends.wide import Wide
+from raymia.training.defense import Defense, Lesson
+from raymia.training.fit import fit
+from raymia.training.modules import Dropout
+from raymia.training.network import Network, classifier
+from raymia.training.recipe import Recipe
+
+BUILDS: dict[str, Callable[[], Network]] = {
+    "cnn": lambda: Cnn(width=4).build((1, 8, 8), 3),
+    "resnet20": lambda: Resnet20(width=4).build((1, 8, 8), 3),
+    "dropout": lambda: classifier(
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 8), Dropout(0.5), nn.ReLU()), 8, 3
+    ),
+}
+
+
+class Pulled(Defense):
+    """A loss of its own."""
+
+    def penalty(self, outputs: Any, reference: Any, batch: Any, extra: Any, clock: Any) -> Any:
+        return 0.1 * outputs.features.square().mean(-1)
+
+
+def lesson(models: int) -> Lesson:
+    g = torch.Generator().manual_seed(0)
+    x = torch.rand((44, 1, 8, 8), generator=g, dtype=torch.float64)
+    members = tuple(torch.randperm(44, generator=g)[:21].sort()[0].numpy() for _ in range(models))
+    return Lesson(x, torch.arange(44) % 3, members, (members[0][:0],) * models, 3)
+
+
+def weights(
+    monkeypatch: pytest.MonkeyPatch,
+    made: Callable[[list[Network]], Backend],
+    build: str,
+    recipe: Defense,
+    models: int,
+) -> list[torch.Tensor]:
+    """After 9 steps in float64, with a last batch of another size in each epoch."""
+    monkeypatch.setattr(group, "backend", lambda nets, engine: made(nets))
+    training = Training(epochs=3, batch_size=8, lr=0.05, precision="float64")
+    trained = fit(recipe, BUILDS[build], lesson(models), training, (0,), range(models))
+    return [v.double() for m in trained for v in m.network.state_dict().values()]  # type: ignore[attr-defined]
+
+
+def replayed(step: Callable[[], Found]) -> Captured:
+    """CUDA's graph as a processor can play it: what was recorded is done again into the memory
+    that the first time gave.
+    """
+    for _ in range(3):
+        step()
+    kept = step()
+
+    def replay() -> None:
+        again = step()
+        kept.losses.detach().copy_(again.losses.detach())
+        for old, new in zip(kept.grads, again.grads, strict=True):
+            old.copy_(new)
+
+    return kept, replay
+
+
+WAYS: dict[str, tuple[int, Callable[[list[Network]], Backend]]] = {
+    "compiled": (1, lambda nets: Compiled(nets[0], by="eager")),
+    "graph of one": (1, lambda nets: Graph(Loop(nets[0]), replayed)),
+    "graph of three": (3, lambda nets: Graph(choice._eager(nets), replayed)),
+}
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe((Pulled(),))], ids=["plain", "defended"])
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("way", WAYS)
+def test_it_is_the_plain_loops(
+    way: str, build: str, recipe: Defense, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, made = WAYS[way]
+    seen: list[Backend] = []
+
+    def spied(nets: list[Network]) -> Backend:
+        seen.append(made(nets))
+        return seen[0]
+
+    ours = weights(monkeypatch, spied, build, recipe, models)
+    monkeypatch.undo()
+    base = [w for k in range(models) for w in _alone(monkeypatch, build, recipe, models, k)]
+    for a, b in zip(ours, base, strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-9)
+    if isinstance(seen[0], Graph):
+        used = recipe.parts == () and build != "dropout"  # type: ignore[attr-defined]
+        assert (seen[0]._captured is not None) == used
+
+
+def _alone(
+    monkeypatch: pytest.MonkeyPatch, build: str, recipe: Defense, models: int, k: int
+) -> list[torch.Tensor]:
+    everyone = lesson(models)
+    mine = Lesson(everyone.x, everyone.y, (everyone.members[k],), (everyone.reference[k],), 3)
+    training = Training(epochs=3, batch_size=8, lr=0.05, precision="float64", engine="loop")
+    (model,) = fit(recipe, BUILDS[build], mine, training, (0,), [k])
+    return [v.double() for v in model.network.state_dict().values()]  # type: ignore[attr-defined]
+
+
+def test_an_engine_is_its_backend() -> None:
+    line, image = BUILDS["dropout"], BUILDS["cnn"]
+    assert type(choice.backend([line()])) is type(choice.backend([line()], "loop")) is Loop
+    assert type(choice.backend([line()], "stacked")) is Wide
+    assert type(choice.backend([image()], "stacked")) is Loop
+    assert isinstance(choice.backend([image(), image()], "stacked"), Stacked)
+    assert type(choice.backend([image()], "compiled")) is Compiled
+    assert type(choice.backend([image()], "graph")) is Graph
+
+
+def test_private_gradients_are_taken_of_the_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def spied(nets: list[Network], engine: str) -> Backend:
+        asked.append(engine)
+        return choice.backend(nets, engine)
+
+    monkeypatch.setattr(group, "backend", spied)
+    from raymia.defenses.dpsgd import Dpsgd
+
+    training = Training(epochs=1, batch_size=8, engine="compiled")
+    fit(Recipe((Dpsgd(),)), BUILDS["cnn"], lesson(1), training, (0,), [0])
+    assert asked == ["loop"]
+
+
+def test_a_gpu_rounds_only_where_it_was_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch lets convolutions round to TF32 unasked."""
+    backends = SimpleNamespace(
+        cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=False)),
+        cudnn=SimpleNamespace(allow_tf32=True),
+    )
+    monkeypatch.setattr(precision.torch, "backends", backends)
+
+    def now() -> tuple[bool, bool]:
+        return backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
+
+    with precision.multiplied("float32"):
+        assert now() == (False, False)
+        with pytest.raises(ValueError), precision.multiplied("tf32"):
+            assert now() == (True, True)
+            raise ValueError
+        assert now() == (False, False)
+    assert now() == (False, True)
+    precision.exact()
+    assert now() == (False, False)
