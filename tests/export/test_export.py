@@ -11,7 +11,7 @@ from exported import lines, run
 
 from raymia.results.folder import Folder
 from raymia.results.row import Row
-from raymia.results.tables import _cell
+from raymia.results.tables import cell
 
 # ---- parquet -----------------------------------------------------------------------------------
 
@@ -28,8 +28,8 @@ def test_parquet_holds_the_cells_of_the_csv_typed(folder: Path, tmp_path: Path, 
     )
     assert table.num_rows == len(cells) and table.column_names == list(cells[0])
     for found, written in zip(table.to_pylist(), cells, strict=True):
-        assert {key: _cell(value) for key, value in found.items()} == {
-            key: _cell(text) if "'" in text else text for key, text in written.items()
+        assert {key: cell(value) for key, value in found.items()} == {
+            key: cell(text) if "'" in text else text for key, text in written.items()
         }
 
 
