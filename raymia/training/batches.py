@@ -56,7 +56,10 @@ class Batches:
         else:
             models = torch.arange(len(idx), device=self.device)[:, None]
             target = self.lesson.target[models, rows].to(self.dtype)
-        return Batch(pixels(self.lesson.x[rows], self.dtype), target, label)
+        every = self.lesson.x
+        # sooner than indexing by a matrix
+        x = every.index_select(0, rows.flatten()).view(*rows.shape, *every.shape[1:])
+        return Batch(pixels(x, self.dtype), target, label)
 
     def reference(self, idx: Ints, how: str) -> Batch:
         """As many reference records, with replacement: "uniform", or "by_class", as many of

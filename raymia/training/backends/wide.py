@@ -143,6 +143,7 @@ class Wide(Stacked):
         self, kept: Sequence[Tensor], logits: Tensor | None, features: Tensor | None
     ) -> Iterator[tuple[str, Tensor]]:
         grad = torch.zeros_like(kept[-1]) if logits is None else logits
+        mine = False  # whether nobody else sees this memory
         for i in range(len(self._layers) - 1, self._first - 1, -1):
             if i == self._cut - 1 and features is not None:
                 grad = grad + features
@@ -154,9 +155,10 @@ class Wide(Stacked):
                     yield f"{name}.bias", sides.sum(1)
                 if i > self._first:
                     weight = self.params[f"{name}.weight"]
-                    grad = (sides @ weight.transpose(1, 2)).reshape(x.shape)
+                    grad, mine = (sides @ weight.transpose(1, 2)).reshape(x.shape), True
             elif isinstance(module, nn.ReLU):
-                grad = torch.ops.aten.threshold_backward(grad, out, 0)
+                own = grad if mine else torch.empty_like(grad)
+                grad = torch.ops.aten.threshold_backward.grad_input(grad, out, 0, grad_input=own)
             elif isinstance(module, nn.Tanh):
                 grad = torch.ops.aten.tanh_backward(grad, out)
             elif isinstance(module, nn.Flatten):
