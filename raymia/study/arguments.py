@@ -35,7 +35,7 @@ class _File(click.ParamType):  # type: ignore[type-arg]
         return self.made(value)
 
     def wrong(self, text: str) -> str:
-        return "a path is allowed, no address" if _ADDRESS.match(text) else ""
+        return "a path on this machine is allowed" if _ADDRESS.match(text) else ""
 
     def made(self, text: str) -> Any:
         return Path(text)
