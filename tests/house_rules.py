@@ -43,7 +43,7 @@ STREET = (
     ("search",),
     ("report",),
     ("cluster",),
-    ("cli",),
+    ("cli", "api"),
 )
 RANK = {name: rank for rank, names in enumerate(STREET) for name in names}
 TOP = (
@@ -59,6 +59,7 @@ TOP = (
     "trial",
     "search",
     "cli",
+    "api",
 )
 
 # library -> the files that may import it
@@ -84,7 +85,7 @@ HOMES: dict[str, Callable[[str], bool]] = {
     ),
     "fcntl": lambda path: path.startswith("raymia/results/"),
 }
-OWN_IN_FUNCTIONS = 10  # imports of raymia's own modules that may stand inside functions
+OWN_IN_FUNCTIONS = 15  # imports of raymia's own modules that may stand inside functions
 
 
 @dataclass(frozen=True)

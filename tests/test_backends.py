@@ -20,7 +20,7 @@ from raymia.training.backends.loop import Loop
 from raymia.training.backends.wide import Wide
 from raymia.training.defense import Defense, Lesson
 from raymia.training.fit import fit
-from raymia.training.modules import Dropout
+from raymia.training.modules import Dropout, SphereClip
 from raymia.training.network import Network, classifier
 from raymia.training.recipe import Recipe
 
@@ -116,6 +116,17 @@ def _alone(
     training = Training(epochs=3, batch_size=8, lr=0.05, precision="float64", engine="loop")
     (model,) = fit(recipe, BUILDS[build], mine, training, (0,), [k])
     return [v.double() for v in model.network.state_dict().values()]  # type: ignore[attr-defined]
+
+
+def test_what_is_compiled_is_kept_for_networks_of_the_same_build() -> None:
+    first, second = (Compiled(BUILDS["cnn"](), by="eager") for _ in range(2))
+    assert first._call is second._call
+    (net,) = second.nets()
+    x = torch.rand(3, 1, 8, 8)
+    assert torch.equal(net(x).logits, second._said(x).logits)
+    spheres = [classifier(nn.Sequential(nn.Linear(4, 8), SphereClip(r, 1.0)), 8, 3) for r in (1, 2)]
+    calls = [Compiled(net, by="eager")._call for net in spheres]
+    assert calls[0] is not calls[1] and calls[0] is not first._call
 
 
 def test_an_engine_is_its_backend() -> None:

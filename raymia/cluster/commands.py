@@ -6,14 +6,10 @@ from pathlib import Path
 
 import click
 
-from raymia.cluster.progress import Progress
-from raymia.point.origins import Cargo
-from raymia.records import data
-from raymia.report import compare, page, query, terminal
+from raymia.report import query, terminal
 from raymia.report.commands import write_page
-from raymia.results.folder import Folder
 from raymia.results.remote import Location, storage
-from raymia.study import arguments, asked
+from raymia.study import arguments
 from raymia.study.tables import table
 from raymia.trial import confirm as again
 from raymia.verdict import learning
@@ -81,18 +77,9 @@ def confirm(folder: Path | Location, seeds: int) -> None:
     """Train the points of the front, and the undefended one, again with fresh seeds, and report
     both numbers.
     """
-    results = Folder(folder)
-    sweep = asked.existing(results)
-    from raymia.cluster.tasks import everywhere  # imports ray
+    from raymia.cluster import confirming  # imports ray
 
-    with results.lock():
-        digests = asked.current(results)
-        terminal.warn(asked.left_out(results))
-        again.front(results, digests)  # there is one, or nothing is started
-        records = data.load(sweep.dataset, sweep.search.seed)
-        with everywhere(sweep.resources, folder, records, Cargo.of(sweep.foreign)) as run:
-            found = again.run(results, records, seeds, run, digests, Progress().say)
-        page.write(results, digests, compare.of(results))
+    results, found = confirming.confirm(folder, seeds)
     seen, rows = {row.digest: row for row in results.rows()}, []
     for row in again.best_first(found):
         both = (seen[row.digest].numbers, row.numbers)

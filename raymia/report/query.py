@@ -88,6 +88,14 @@ def written(folder: Path | str | Location) -> pd.DataFrame:
     return frame.merge(best[["digest", *confirmed]], on="digest", how="left").fillna("")
 
 
+def attacks(folder: Path | str | Location) -> pd.DataFrame:
+    """`attacks.csv`. Raises SweepError where the folder has none."""
+    found = _table(storage(folder), "attacks.csv", folder)
+    if found is None:
+        raise SweepError(f"{folder} has no attacks.csv: `raymia report {folder}` rebuilds it")
+    return typed(found)
+
+
 def left_out(folder: Path | str | Location) -> str:
     """A sentence where there are more trials than the CSVs show; empty where there are not."""
     store = storage(folder)

@@ -14,6 +14,7 @@ from raymia.point.columns import word
 from raymia.point.point import told
 from raymia.point.schedule import Training
 from raymia.point.space import Part
+from raymia.study.strict_yaml import Node
 
 
 class Row(NamedTuple):
@@ -77,3 +78,15 @@ def chosen(device: str, network: Part, training: Training, models: int, lanes: i
         stacks = training.engine in ("stacked", "graph") and best is not None
         lanes = best.lanes if stacks and best is not None else 1
     return Chosen(training.engine, int(lanes), "as the file says")
+
+
+def check(node: Node, training: Mapping[str, Any], lanes: int | str, gpu: float) -> None:
+    """Refuses, of a sweep file's training, an engine that is none for the machine or the lanes."""
+    engine, given = training.get("engine"), node.mapping()
+    for key, value in (("engine", "graph"), ("precision", "tf32")):
+        if training.get(key) == value and not gpu:
+            raise given[key].refuse("that is allowed on a GPU (resources: {gpu: 1})")
+    if engine in ("loop", "compiled") and lanes not in (1, "auto"):
+        raise given["lanes"].refuse(
+            f"1 or auto is allowed with engine: {engine}, which trains one model after another"
+        )

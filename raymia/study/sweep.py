@@ -311,8 +311,9 @@ def _sweep(tree: Node) -> Sweep:
         )
     canaries = reading.canaries(node("canaries"), drawn.shape[1])
     arms = reading.arms(node("defenses"), offers | net_offers(network, image, words))
-    resources = _resources(node("resources"))
-    _check_engine(node("training"), training, fused, resources)
+    resources = Resources(**reading.fields(node("resources"), Resources))
+    reading.resources(node("resources"))
+    engines.check(node("training"), training, fused, resources.gpu)
     search = _search(node("search"), canaries)
     if search.trials * drawn.shape[0] > _MOST["trainings"]:
         raise (
@@ -377,25 +378,6 @@ def _search(node: Node, canaries: Mapping[str, int]) -> Search:
     return Search(**values, objective=weighed)
 
 
-def _resources(node: Node) -> Resources:
-    asked = Resources(**reading.fields(node, Resources))
-    reading.resources(node)
-    return asked
-
-
-def _check_engine(
-    node: Node, training: Mapping[str, Any], lanes: int | str, resources: Resources
-) -> None:
-    engine, given = training.get("engine"), node.mapping()
-    for key, value in (("engine", "graph"), ("precision", "tf32")):
-        if training.get(key) == value and not resources.gpu:
-            raise given[key].refuse("that is allowed on a GPU (resources: {gpu: 1})")
-    if engine in ("loop", "compiled") and lanes not in (1, "auto"):
-        raise given["lanes"].refuse(
-            f"1 or auto is allowed with engine: {engine}, which trains one model after another"
-        )
-
-
 def _training(node: Node) -> tuple[dict[str, Any], int | str]:
     given = dict(node.mapping())
     fused = given.pop("lanes", Node("auto", node.where))
@@ -413,6 +395,5 @@ def _training(node: Node) -> tuple[dict[str, Any], int | str]:
     for key in values.keys() & _MOST.keys():
         if values[key] > _MOST[key]:
             raise given[key].refuse(f"at most {_MOST[key]} is allowed")
-    if values.get("engine") == "auto":
-        del values["engine"]  # it is none of a point
-    return values, fused.value
+    # what is left to us is none of a point
+    return {k: v for k, v in values.items() if (k, v) != ("engine", "auto")}, fused.value

@@ -1,0 +1,140 @@
+"""raymia from Python: what the commands do, with data frames in place of tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raymia.report import query
+from raymia.report.commands import write_page
+from raymia.report.plot import plot
+from raymia.results.folder import Folder
+from raymia.results.remote import Location, locate
+from raymia.results.row import best
+from raymia.study import asked, strict_yaml
+from raymia.study import sweep as files
+from raymia.study.sweep import Sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from raymia.cluster.progress import Progress
+
+
+def load(source: str | Path | Mapping[str, Any], *overrides: str) -> Sweep:
+    """A sweep: of a file, or of a mapping as a file would hold it.
+
+    `overrides`: `"search.trials=8"`, as with `--set`. Raises SweepError: where, key, value, what
+    is allowed.
+    """
+    if isinstance(source, Mapping):
+        return files.parse(strict_yaml.dump(dict(source)), "the sweep", overrides)
+    return files.load(Path(source), overrides)
+
+
+def run(
+    sweep: Sweep | str | Path | Mapping[str, Any],
+    out: str | Path | None = None,
+    *,
+    retry_failed: bool = False,
+    mix_versions: bool = False,
+    pilot: bool = True,
+    progress: Progress | None = None,
+) -> Run:
+    """Runs a sweep into a results folder (default: results/<name>), or goes on with it.
+
+    A second call with the same folder trains nothing again. Raises SweepError where nothing could
+    be started, EnvironmentFault, Locked, and KeyboardInterrupt where it was stopped; what was
+    finished is kept.
+    """
+    wanted = sweep if isinstance(sweep, Sweep) else load(sweep)
+    place = locate(os.fspath(Path("results") / wanted.name if out is None else out))
+    from raymia.cluster import driver  # imports ray
+
+    code = driver.run(
+        wanted,
+        place,
+        retry_failed=retry_failed,
+        mix_versions=mix_versions,
+        fly=pilot,
+        progress=progress,
+    )
+    if code > 1:
+        raise KeyboardInterrupt(f"stopped; raymia.run with {place} goes on")
+    return Run(place)
+
+
+def open(out: str | Path) -> Run:
+    """What stands in a results folder. Raises SweepError where there is none."""
+    place = locate(os.fspath(out))
+    asked.existing(Folder(place))
+    return Run(place)
+
+
+class Svg(str):
+    """A picture, shown as one in a notebook."""
+
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A results folder. Its frames are read anew at every call: a run may be going on."""
+
+    out: Path | Location
+
+    @property
+    def sweep(self) -> Sweep:
+        return asked.existing(Folder(self.out))
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """A row for every trial: arm, knobs, test accuracy, AUCs with intervals, state, notes."""
+        return query.read(self.out)
+
+    @property
+    def attacks(self) -> pd.DataFrame:
+        """A row for every trial and attack."""
+        return query.attacks(self.out)
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """The trials that no other one beats in accuracy and in the sweep's measure of privacy."""
+        return query.query(self.trials)
+
+    def query(
+        self,
+        max_auc: float | None = None,
+        min_accuracy: float | None = None,
+        where: Mapping[str, Any] | None = None,
+        metric: str | None = None,
+        every: bool = False,
+    ) -> pd.DataFrame:
+        """The points of the front that satisfy every condition; see `raymia pareto --help`."""
+        return query.query(self.trials, max_auc, min_accuracy, where, metric, every)
+
+    def plot(self) -> Svg:
+        """The front."""
+        folder = Folder(self.out)
+        digests = asked.current(folder)
+        rows = folder.shown(digests)
+        return Svg(plot(rows, best(rows), {row.digest: row for row in folder.confirmed()}))
+
+    def report(self) -> Path | Location:
+        """Writes report.html and the CSVs; where the page is."""
+        return write_page(self.out)
+
+    def confirm(self, seeds: int = 5) -> Run:
+        """Trains the front and the undefended point again with fresh seeds."""
+        from raymia.cluster import confirming  # imports ray
+
+        confirming.confirm(self.out, seeds)
+        return self
+
+    def _repr_html_(self) -> str:
+        html: str = self.front._repr_html_()  # type: ignore[operator]
+        return html

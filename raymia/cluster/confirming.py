@@ -1,0 +1,31 @@
+"""The points of a front trained again on every node."""
+
+from pathlib import Path
+
+from raymia.cluster.progress import Progress
+from raymia.cluster.tasks import everywhere
+from raymia.point.origins import Cargo
+from raymia.records import data
+from raymia.report import compare, page, terminal
+from raymia.results.folder import Folder
+from raymia.results.remote import Location
+from raymia.results.row import Row
+from raymia.study import asked
+from raymia.trial import confirm as again
+
+
+def confirm(out: Path | Location, seeds: int) -> tuple[Folder, list[Row]]:
+    """The front and the undefended point of a results folder, again with so many fresh seeds: the
+    folder, and a row for each with both numbers. Writes them, and the page.
+    """
+    results = Folder(out)
+    sweep = asked.existing(results)
+    with results.lock():
+        digests = asked.current(results)
+        terminal.warn(asked.left_out(results))
+        again.front(results, digests)  # there is one, or nothing is started
+        records = data.load(sweep.dataset, sweep.search.seed)
+        with everywhere(sweep.resources, out, records, Cargo.of(sweep.foreign)) as run:
+            found = again.run(results, records, seeds, run, digests, Progress().say)
+        page.write(results, digests, compare.of(results))
+    return results, found
