@@ -1,7 +1,7 @@
 """How fast models are trained: `fit` against the loop that papers publish and against a lean one.
 
     python benchmarks/training.py [--case digits] [--models 8] [--device cpu] [--rounds 3]
-                                  [--json FILE] [--compiled] [--write]
+                                  [--json FILE] [--compiled] [--write] [--guard]
 
 Ratios, above 1 where `fit` is faster: medians over rounds, which alternate over the ways in one
 process of one thread, with the smallest and the largest. On a CPU it is the process's own time, so
@@ -18,7 +18,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -282,6 +282,30 @@ def write(every: Sequence[dict[str, Any]], device: str) -> None:
         writer.writerows([engines.Row._fields, *kept, *rows])
 
 
+def guard() -> None:
+    """That `engine: auto` has not become slower than the plain loop, nor than the published one:
+    at a tiny size, with a margin that a busy machine does not eat up.
+    """
+    bench = Bench(replace(CASES["digits"], epochs=1), 8, "cpu")
+    network = Part("mlp", vars(catalog.make("networks", "mlp", {})))
+    auto = engines.chosen("cpu", network, Training(), bench.models, "auto")
+    ways = {
+        "published": bench.published,
+        "loop": partial(bench.fitted, "loop", 1),
+        "auto": partial(bench.fitted, auto.engine, auto.lanes),
+    }
+    taken: dict[str, list[float]] = defaultdict(list)
+    for _ in range(5):
+        for way, call in ways.items():
+            start = bench.clock()
+            call()
+            taken[way].append(bench.clock() - start)
+    ms = {way: 1e3 * statistics.median(each) for way, each in taken.items()}
+    print(f"auto is {auto.engine} {auto.lanes}: CPU ms {ms}")
+    if ms["auto"] > 0.8 * ms["loop"] or ms["loop"] > ms["published"]:
+        raise SystemExit("an engine that `auto` chooses is slower than what it is to replace")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", choices=CASES, action="append")
@@ -291,9 +315,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--compiled", action="store_true", help="the compiled loop too")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--guard", action="store_true", help="only: is auto still the faster one?")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     machine.keep_memory()
+    if asked.guard:
+        return guard()
     every = []
     for name in asked.case or ("digits", "cnn"):
         every.append(measure(name, asked.models, asked.device, asked.rounds, asked.compiled))

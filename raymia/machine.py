@@ -35,6 +35,14 @@ def here() -> dict[str, int]:
     }
 
 
+def multiplies_bf16() -> bool:
+    """Whether the processor has units for products of bfloat16 (AMX); False where nobody tells."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
 def keep_memory() -> None:
     """Asks glibc to keep freed blocks of up to 32 MB for the next step, where it would give each
     back to the system and clear it anew: a sixth of a small network's time. Elsewhere nothing.

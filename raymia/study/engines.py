@@ -10,6 +10,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
+from raymia import machine
 from raymia.point.columns import word
 from raymia.point.point import told
 from raymia.point.schedule import Training
@@ -78,6 +79,19 @@ def chosen(device: str, network: Part, training: Training, models: int, lanes: i
         stacks = training.engine in ("stacked", "graph") and best is not None
         lanes = best.lanes if stacks and best is not None else 1
     return Chosen(training.engine, int(lanes), "as the file says")
+
+
+def offer(device: str, images: bool, training: Training) -> str:
+    """A sentence where a precision that nobody asked for may be worth trying; else empty."""
+    if training.precision != "float32" or not images:
+        return ""
+    if device == "cpu" and not machine.multiplies_bf16():
+        return ""
+    here = "a GPU" if device == "cuda" else "this processor (AMX)"
+    return (
+        f"training.precision: bf16 may train this network faster on {here}: with AMX 2.3 times as "
+        "fast as the published loop; numbers move within their intervals, and nobody else chooses it"
+    )
 
 
 def check(node: Node, training: Mapping[str, Any], lanes: int | str, gpu: float) -> None:

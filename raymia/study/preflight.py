@@ -23,7 +23,7 @@ from raymia.records import account, canaries
 from raymia.records import data as datasets
 from raymia.records.data import Data
 from raymia.records.split import POPULATION, REFERENCE, Bools, Split, drawn
-from raymia.study import reading
+from raymia.study import engines, reading
 from raymia.study.fitting import fitted
 from raymia.study.strict_yaml import show
 from raymia.study.sweep import Sweep, net_offers
@@ -265,6 +265,11 @@ def outline(sweep: Sweep) -> dict[str, Any]:
         "targets": targets,
         "models_to_train": trials * models,
         "engine": sweep.engine(len(records))._asdict(),
+        "offer": engines.offer(
+            sweep.device,
+            catalog.find("networks", sweep.network.name).images,
+            sweep.schedule(len(records)),
+        ),
         "epochs": epochs,
         "records_a_model": float(member.sum(axis=1).mean()),
         "sample_epochs": int(member.sum()) * epochs * trials,
@@ -335,6 +340,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     engine = found["engine"]
     at_once = f"{engine['lanes']} models at a time" if engine["lanes"] > 1 else "model by model"
     lines.append(f"engine:    {engine['engine']}, {at_once}: {engine['why']}")
+    lines += [f"           {found['offer']}"] * bool(found["offer"])
     if found["teaching"]:
         lines.append(
             f"           not counted: the teachers and sub-models of {', '.join(found['teaching'])}"

@@ -183,6 +183,29 @@ def test_the_engine_comes_from_the_file_else_from_the_committed_table(
     assert engines.chosen("cuda", network, Training(), models, "auto")[:2] == ("loop", 1)
 
 
+@pytest.mark.parametrize(
+    ("device", "images", "precision", "amx", "offered"),
+    [
+        ("cpu", True, "float32", True, "this processor"),
+        ("cpu", True, "float32", False, ""),
+        ("cuda", True, "float32", False, "a GPU"),
+        ("cpu", True, "bf16", True, ""),
+        ("cpu", False, "float32", True, ""),
+    ],
+)
+def test_bfloat16_is_offered_where_it_pays_and_never_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    images: bool,
+    precision: Any,
+    amx: bool,
+    offered: str,
+) -> None:
+    monkeypatch.setattr(engines.machine, "multiplies_bf16", lambda: amx)
+    said = engines.offer(device, images, Training(precision=precision))
+    assert offered in said and bool(said) == bool(offered)
+
+
 def test_the_committed_table_is_read() -> None:
     assert (ENGINE.engine, ENGINE.why) == ("stacked", "the fastest that was measured")
     assert ENGINE.lanes > 1
