@@ -90,7 +90,7 @@ def offer(device: str, images: bool, training: Training) -> str:
     here = "a GPU" if device == "cuda" else "this processor (AMX)"
     return (
         f"training.precision: bf16 may train this network faster on {here}: with AMX 2.3 times as "
-        "fast as the published loop; numbers move within their intervals, and nobody else chooses it"
+        "fast as the published loop; numbers move within their intervals; only you choose it"
     )
 
 
