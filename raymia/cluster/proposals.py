@@ -41,6 +41,7 @@ class Ledger:
         self.agenda, self.progress, self._stop = agenda, progress, stop
         self.running: dict[str, int] = {}  # Tune's name of a trial -> its index
         self._fault: Exception | None = None
+        self._told = False  # that memory was short
         self._losses: Counter[int] = Counter()
         self._preempted: Counter[int] = Counter()
         self._derived, self._pause = time.monotonic(), _DERIVE_EVERY
@@ -73,6 +74,7 @@ class Ledger:
             self.keep(name, Row.from_json(json.loads(result["row"])))
 
     def keep(self, name: str, row: Row) -> None:
+        small = next((note for note in row.notes if note.startswith(trials.BACKED_OFF)), "")
         try:
             row = self.agenda.finish(row)
         except Exception as error:  # Tune would take it for a fault of the trial
@@ -80,6 +82,9 @@ class Ledger:
             return
         del self.running[name]
         self.progress.finished(row)
+        if small and not self._told:
+            self._told = True
+            self.progress.say(f"trial {row.trial}: {small}; later ones say so in trials.csv alone")
 
     def lost(self, name: str, why: str, began: bool, late: bool, preempted: bool = False) -> None:
         """A worker or its node was lost: the trial runs again, up to _RETRIES times for a

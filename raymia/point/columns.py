@@ -12,6 +12,7 @@ MAX_REFERENCE = "max_auc_reference"  # the largest of them
 # what is measured of each attack: the ends of its interval stand before the attack's name
 _MEASURED = re.compile(r"(auc|advantage|tpr_at_fpr_0\.0+1)\.(.+)")
 ACTED = "acted."  # what the name of a column begins with that says what a defense did
+APART = "memory.apart"  # no column: a model says of itself that memory did not hold its whole group
 
 # columns of the tables that hold texts, and whole numbers, whatever their cells look like
 TEXT = (

@@ -19,6 +19,7 @@ from raymia.signals.world import World
 from raymia.streams import key, stream
 from raymia.training.defense import Defense, Lesson, Owned, Predictor, Release
 from raymia.training.fit import fit
+from raymia.training.group import Diverged
 from raymia.training.model import Model, builder, predict, restored
 from raymia.training.recipe import Recipe
 from raymia.training.teachers import TEACHERS
@@ -111,7 +112,7 @@ class Bench:
         raw: Array | None = None,
     ) -> dict[str, Array]:
         """Answers to the needs, of logits as `recipe` releases them; `raw`: the model's own,
-        which a release is fitted on.
+        which a release is fitted on. Raises Diverged.
         """
         rng = stream(*self.key, "release", m)
         release: Release = _as_is
@@ -136,6 +137,8 @@ class Bench:
         for need in needs:
             if need not in answers:
                 answers[need] = QUERIES[need](subject)
+        if "logits" in answers:
+            _finite(np.asarray(answers["logits"]["logits"]), m)
         return {name: np.asarray(a) for need in needs for name, a in answers[need].items()}
 
     def _of_noise(self, model: Predictor, rng: np.random.Generator, n: int) -> Array:
@@ -145,6 +148,12 @@ class Bench:
             rng.integers(len(flat), size=(n, flat.shape[1])), device=flat.device
         )
         return predict(model, flat.gather(0, drawn).reshape(n, *self.x.shape[1:]))
+
+
+def _finite(logits: Array, m: int) -> None:
+    bad = int((~np.isfinite(logits)).sum())
+    if bad:
+        raise Diverged(f"model {m}: {bad} of {logits.size} logits, as released, are not finite")
 
 
 def _as_is(logits: Array) -> Array:

@@ -17,7 +17,7 @@ from raymia.records.data import Data
 from raymia.results.local import Local
 from raymia.results.store import Store, pack, unpack
 from raymia.signals import world as worlds
-from raymia.signals.view import Signals
+from raymia.signals.view import ACTED, Signals
 from raymia.signals.world import Keys, World
 
 if TYPE_CHECKING:
@@ -182,7 +182,9 @@ def load(world: World, root: Path, needs: tuple[str, ...]) -> Signals:
             rows.append(
                 {name: a for name, a in held.items() if any(answered([name], n) for n in needs)}
             )
-    names = rows[0].keys()
+    for name in {name for row in rows for name in row if name.startswith(f"{ACTED}_")}:
+        for row in rows:
+            row.setdefault(name, np.array(0.0))  # what not every model has to say of itself
     return Signals(
-        world.split, labels, {name: np.stack([row[name] for row in rows]) for name in names}
+        world.split, labels, {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     )

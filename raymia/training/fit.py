@@ -12,12 +12,14 @@ from dataclasses import replace
 
 import torch
 
+from raymia.point.columns import APART
 from raymia.point.schedule import Training
 from raymia.streams import seed_of, stream
 from raymia.training.batches import pixels
 from raymia.training.defense import Defense, Fit, Lesson, Predictor
 from raymia.training.group import Group, PrivateGroup
 from raymia.training.losses import CHUNK
+from raymia.training.memory import halved
 from raymia.training.model import Build, Model
 from raymia.training.network import Network
 from raymia.training.recipe import Recipe
@@ -39,15 +41,19 @@ def fit(
     """Trains one model per entry of `models` and returns them in evaluation mode, in that order.
 
     `key` and the model's number name every random stream. `keep` may hold the teachers that a
-    recipe asks for. Raises Diverged.
+    recipe asks for. A group that memory does not hold is trained in halves, which its models
+    say. Raises Diverged.
     """
+    apart: set[int] = set()  # models of which a teacher was trained in a smaller group
 
     def fit_under(schedule: Training) -> Fit:
         def sub_fit(part: Defense, sub: Lesson, name: str) -> list[Predictor]:
             def train() -> list[Predictor]:
                 return fit(part, build, sub, schedule, (*key, name), models)
 
-            return keep(part, sub, schedule, name, train) if keep else train()
+            found = keep(part, sub, schedule, name, train) if keep else train()
+            apart.update(k for k, one in enumerate(found) if APART in getattr(one, "acted", {}))
+            return found
 
         return sub_fit
 
@@ -56,20 +62,27 @@ def fit(
         return recipe.assemble(lesson, fit_under(own), rngs)
     given, lesson = lesson, recipe.teach(lesson, fit_under(training), rngs)
     before = recipe.before_training(training, given, lesson) if isinstance(recipe, Recipe) else {}
-    out: dict[int, Predictor] = {}
     kind = PrivateGroup if recipe.owns("privatise") else Group
-    for rows in _groups(recipe, lesson):
+
+    def train(rows: Sequence[int]) -> list[Model]:
         nets = [
             _seeded(lambda: recipe.network(build()), seed_of(*key, "init", models[k])) for k in rows
         ]
         nets = [scale(net, lesson, k) for net, k in zip(nets, rows, strict=True)]
         group = kind(recipe, nets, _part(lesson, rows), own, key, [models[k] for k in rows])
-        trained = zip(rows, group.train(), group.acted(), strict=True)
-        for k, net, acted in trained:
+        trained: list[Model] = []
+        for k, net, acted in zip(rows, group.train(), group.acted(), strict=True):
             seen = lesson.x[torch.as_tensor(lesson.members[k][:CHUNK]).to(lesson.x.device)]
             with torch.no_grad():
                 inside = recipe.inside(net, pixels(seen, group.dtype))
-            out[k] = Model(net, group.dtype, {**before, **acted, **inside})
+            trained.append(Model(net, group.dtype, {**before, **acted, **inside}))
+        return trained
+
+    out: dict[int, Predictor] = {}
+    for rows in _groups(recipe, lesson):
+        for k, (one, smaller) in zip(rows, halved(rows, train), strict=True):
+            noted = {APART: 1.0} if smaller or k in apart else {}
+            out[k] = replace(one, acted={**one.acted, **noted})
     return [out[k] for k in range(len(models))]
 
 

@@ -79,6 +79,7 @@ def finished(
             *filter(None, [learning.note(numbers)]),
             *_idle(acted),
             *_about_epsilon(voids, numbers),
+            *_constant(verdicts),
             *_notes(world.point, list(said.scores), verdicts),
         ],
     )
@@ -216,6 +217,19 @@ def _idle(acted: Mapping[str, float]) -> list[str]:
         "those of the recipe without it"
         for part, done in columns.did(acted).items()
         if not any(done.values())
+    ]
+
+
+def _constant(verdicts: Sequence[Verdict]) -> list[str]:
+    """A sentence for each attack whose scores are all equal: its AUC is 0.5, and says nothing."""
+    same: dict[str, list[int]] = {}
+    for v in verdicts:
+        if np.nanmin(v.scores) == np.nanmax(v.scores):
+            same.setdefault(v.column, []).append(v.target)
+    return [
+        f"{name}: all records get the same score at target {', '.join(map(str, targets))}: an AUC "
+        "of 0.5 without meaning"
+        for name, targets in same.items()
     ]
 
 

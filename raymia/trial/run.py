@@ -18,7 +18,7 @@ import numpy as np
 from raymia.attack import attack as attacks
 from raymia.attack.attack import column
 from raymia.point import catalog, columns
-from raymia.point.columns import PLAIN
+from raymia.point.columns import APART, PLAIN
 from raymia.point.point import Point
 from raymia.point.space import Part
 from raymia.records import canaries
@@ -35,6 +35,7 @@ from raymia.trial.row import finished, unfinished
 
 Map = Callable[..., Iterable[Any]]
 Array = np.ndarray[Any, Any]
+BACKED_OFF = "memory did not hold a whole group of models"  # what a note begins with
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class Call:
     @property
     def column(self) -> str:
         return column(self.attack) + (PLAIN if self.plain else "")
+
+    def __str__(self) -> str:
+        return f"{self.column}, target {', '.join(map(str, self.targets))}"
 
 
 def run(
@@ -76,14 +80,17 @@ def run(
         found = [
             verdict for answer in map(partial(judge, root), calls(world)) for verdict in answer
         ]
-        said = load(world, root, (ACTED, "logits")).arrays
+        said = dict(load(world, root, (ACTED, "logits")).arrays)
+        apart = said.pop(f"{ACTED}_{APART}", np.zeros(1))
         row = finished(world, data, said["logits"], found, _acted(world, said))
     timing = {
         "train": trained - start,
         "attack": time.monotonic() - trained,
         "total": time.monotonic() - start,
     }
-    return replace(row, timing=timing, account=read)
+    small = f"{BACKED_OFF}: {apart.sum():g} of {len(apart)} models were trained in smaller ones, "
+    notes = [*row.notes, *([small + "where last digits may differ"] if apart.any() else [])]
+    return replace(row, timing=timing, account=read, notes=notes)
 
 
 def _acted(world: World, said: Mapping[str, Array]) -> dict[str, float]:
