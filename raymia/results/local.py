@@ -148,8 +148,8 @@ class Local:
         nobody is writing.
         """
         with _faults(self.root):
-            for folder in (self.root, self.root / "trials", self.root / "confirm"):
-                for left in folder.glob(".*.tmp"):
+            for where in (".", "trials", "confirm", "signals/*"):
+                for left in self.root.glob(f"{where}/.*.tmp"):
                     left.unlink(missing_ok=True)
 
 
