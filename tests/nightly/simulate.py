@@ -2,9 +2,10 @@
 CSVs. Does the driver stay flat?
 
 python tests/nightly/simulate.py [TRIALS] [SAMPLER]  prints, for each 10th of the run, seconds a
-trial and the driver's memory, and exits 1 where the last 10th takes more than 1.5 times the
-driver's CPU of the fourth one (by then the sampler is told of as many rows as it ever will be),
-or the driver has grown by more than 50 MB since the second. Rows are as long as real ones.
+trial and the driver's memory, open files and processes below it, and exits 1 where the last 10th
+takes more than 1.5 times the driver's CPU of the fourth one (by then the sampler is told of as
+many rows as it ever will be), or since the second the driver has grown by more than 50 MB, by more
+than 8 open files or by a process. Rows are as long as real ones.
 """
 
 import hashlib
@@ -18,7 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raymia.cluster import driver, worker
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from cluster.clusters import _children  # noqa: E402
+
+from raymia.cluster import driver, worker  # noqa: E402
 from raymia.cluster.progress import Progress
 from raymia.point.point import Point
 from raymia.results.row import Row
@@ -84,9 +89,8 @@ class Clock(Progress):
 
     def __init__(self, trials: int) -> None:
         super().__init__()
-        self.laps: list[
-            tuple[int, float, float, float]
-        ] = []  # trials so far; a trial's seconds, and the driver's own; MB
+        # trials so far; a trial's seconds, and the driver's own; MB; open files; processes below
+        self.laps: list[tuple[int, float, float, float, int, int]] = []
         self._step, self._count, self._lap = (
             max(1, trials // 10),
             0,
@@ -109,10 +113,11 @@ class Clock(Progress):
                 * os.sysconf("SC_PAGE_SIZE")
                 / 2**20
             )
-            self.laps.append((self._count, wall, own, size))
+            held, below = len(os.listdir("/proc/self/fd")), len(_children(os.getpid()))
+            self.laps.append((self._count, wall, own, size, held, below))
             said = (
                 f"{self._count:6d} trials  {wall:.3f} s a trial, {own:.3f} s of the driver's CPU  "
-                f"driver {size:.0f} MB"
+                f"driver {size:.0f} MB, {held} files, {below} processes"
             )
             print(said, flush=True)
             self._lap = now
@@ -128,8 +133,10 @@ def main(trials: int, sampler: str) -> int:
         )
         rows = len(list((Path(folder) / "out" / "trials").iterdir()))
         print(f"{rows} rows, exit code {code}, {time.monotonic() - begin:.0f} s in all")
-    small, early, (_, _, late, large) = clock.laps[1][3], clock.laps[3][2], clock.laps[-1]
-    return int(code != 0 or rows != trials or late > 1.5 * early or large - small > 50)
+    (_, _, _, *small), early, (_, _, late, *large) = clock.laps[1], clock.laps[3][2], clock.laps[-1]
+    memory, held, below = (b - a for a, b in zip(small, large, strict=True))
+    grown = memory > 50 or held > 8 or below > 0
+    return int(code != 0 or rows != trials or late > 1.5 * early or grown)
 
 
 if __name__ == "__main__":
