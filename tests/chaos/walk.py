@@ -87,7 +87,7 @@ def work(path: Path, made: Callable[[int], None]) -> None:
         if not folder.confirmed():
             folder.confirm(row(agenda.point(0) if 0 in agenda._points else _first(folder), 0))
         agenda.derive()
-        folder.put("report.html", b"".join(data for _, data in sorted(tree(path).items())))
+        folder.put("report.html", b"<html>" + (path / "trials.csv").read_bytes())
 
 
 def _first(folder: Folder) -> Point:
