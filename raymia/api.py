@@ -128,11 +128,11 @@ class Run:
         """Writes report.html and the CSVs; where the page is."""
         return write_page(self.out)
 
-    def confirm(self, seeds: int = 5) -> Run:
+    def confirm(self, seeds: int = 5, *, mix_versions: bool = False) -> Run:
         """Trains the front and the undefended point again with fresh seeds."""
         from raymia.cluster import confirming  # imports ray
 
-        confirming.confirm(self.out, seeds)
+        confirming.confirm(self.out, seeds, mix_versions)
         return self
 
     def _repr_html_(self) -> str:

@@ -2,7 +2,6 @@
 does not matter.
 """
 
-import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -135,7 +134,7 @@ def test_only_what_the_contract_names_stands_in_signals(
         assert split["judged"].shape == (2, 120) and split["member"].shape == (4, 120)
     with np.load(tmp_path / row.signals / "model-0.npz") as model:
         assert model["logits"].shape == (120, 10) and model["logits"].dtype == np.float32
-    index = json.loads((tmp_path / row.signals / "index.json").read_text())
+    index = Store(Local(tmp_path), row.signals).index()
     assert set(index) == names - {"index.json"} and all(
         len(note["sha256"]) == 64 for note in index.values()
     )

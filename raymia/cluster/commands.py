@@ -14,6 +14,12 @@ from raymia.study.tables import table
 from raymia.trial import confirm as again
 from raymia.verdict import learning
 
+versions = click.option(
+    "--mix-versions",
+    is_flag=True,
+    help="Go on although the folder holds rows of other library versions.",
+)
+
 
 @click.command()
 @arguments.sweep_file
@@ -27,11 +33,7 @@ from raymia.verdict import learning
 @click.option(
     "--retry-failed", is_flag=True, help="Run failed trials again; changes no suggestion."
 )
-@click.option(
-    "--mix-versions",
-    is_flag=True,
-    help="Go on although the folder holds rows of other library versions.",
-)
+@versions
 @click.option(
     "--no-pilot",
     is_flag=True,
@@ -73,20 +75,21 @@ def run(
     metavar="N",
     help="Fresh draws a point.",
 )
-def confirm(folder: Path | Location, seeds: int) -> None:
+@versions
+def confirm(folder: Path | Location, seeds: int, mix_versions: bool) -> None:
     """Train the points of the front, and the undefended one, again with fresh seeds, and report
     both numbers.
     """
     from raymia.cluster import confirming  # imports ray
 
-    results, found = confirming.confirm(folder, seeds)
-    seen, rows = {row.digest: row for row in results.rows()}, []
+    results, found = confirming.confirm(folder, seeds, mix_versions)
+    seen, lines = {row.digest: row for row in results.rows()}, []
     for row in again.best_first(found):
         both = (seen[row.digest].numbers, row.numbers)
         pairs = [terminal.interval(numbers, name) for name in row.measures for numbers in both]
-        rows.append([str(row.trial), row.defense, *pairs])
+        lines.append([str(row.trial), row.defense, *pairs])
     measures = found[0].measures if found else ()
-    table(["trial", "defense", *(h for name in measures for h in (name, "confirmed"))], rows)
+    table(["trial", "defense", *(h for name in measures for h in (name, "confirmed"))], lines)
 
 
 @click.command()

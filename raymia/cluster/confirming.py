@@ -12,19 +12,26 @@ from raymia.results.remote import Location
 from raymia.results.row import Row
 from raymia.study import asked
 from raymia.trial import confirm as again
+from raymia.trial.unchanged import check_data, check_versions
 
 
-def confirm(out: Path | Location, seeds: int) -> tuple[Folder, list[Row]]:
+def confirm(
+    out: Path | Location, seeds: int, mix_versions: bool = False
+) -> tuple[Folder, list[Row]]:
     """The front and the undefended point of a results folder, again with so many fresh seeds: the
-    folder, and a row for each with both numbers. Writes them, and the page.
+    folder, and a row for each with both numbers. Writes them, and the page. Raises SweepError where
+    the data changed, EnvironmentFault where the versions of libraries did (but for `mix_versions`).
     """
     results = Folder(out)
     sweep = asked.existing(results)
     with results.lock():
         digests = asked.current(results)
         terminal.warn(asked.left_out(results))
-        again.front(results, digests)  # there is one, or nothing is started
+        rows = again.wanted(results, digests)  # there are some, or nothing is started
         records = data.load(sweep.dataset, sweep.search.seed)
+        check_data(results, rows, records)
+        if not mix_versions:
+            check_versions(results, rows, sweep.foreign)
         with everywhere(sweep.resources, out, records, Cargo.of(sweep.foreign)) as run:
             found = again.run(results, records, seeds, run, digests, Progress().say)
         page.write(results, digests, compare.of(results))

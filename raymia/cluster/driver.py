@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ from raymia.study.continues import check_continues
 from raymia.study.fitting import fitted
 from raymia.study.sweep import Sweep
 from raymia.trial import run as trials
-from raymia.trial.row import LIBRARIES
+from raymia.trial.unchanged import check_data, check_rows, check_versions
 
 
 def run(
@@ -71,7 +70,9 @@ def run(
     folder = Folder(out)
     with Stop() as stop, folder.lock():
         data = datasets.load(sweep.dataset, sweep.search.seed)
-        sweep = fitted(sweep, data)
+        sweep, rows = fitted(sweep, data), folder.rows()
+        check_rows(folder, rows, sweep)
+        check_data(folder, rows, data)
         if (there := sweep_of(folder)) is not None:
             check_continues(there.resolved(), sweep)
             if said := left_out(folder):
@@ -115,20 +116,11 @@ def _check(agenda: Agenda, mix_versions: bool) -> None:
             f"take {room / 2**20:.0f} MB or more; free some space, or choose another folder with "
             "--out"
         )
-    foreign = agenda.sweep.foreign
-    now = {name: version(name) for name in LIBRARIES} | foreign
-    # a row of another version of a part has another digest, and is none of the agenda's
-    for row in agenda.folder.rows() if foreign else agenda.rows.values():
-        other = [
-            f"{k} {v[:12]} (here {now[k][:12]})"
-            for k, v in sorted(row.versions.items())
-            if k in now and now[k] != v
-        ]
-        if other and not mix_versions:
-            raise EnvironmentFault(
-                f"{agenda.folder.path} holds rows made with {', '.join(other)}: their numbers may "
-                "differ; install those versions, choose another --out, or say --mix-versions"
-            )
+    if not mix_versions:
+        # a row of another version of a part has another digest, and is none of the agenda's
+        foreign = agenda.sweep.foreign
+        rows = agenda.folder.rows() if foreign else agenda.rows.values()
+        check_versions(agenda.folder, rows, foreign)
 
 
 def _pilot(agenda: Agenda, each: Map, parallel: int, progress: Progress) -> None:

@@ -18,7 +18,7 @@ from raymia.results.folder import Folder
 from raymia.results.remote import Location, storage
 from raymia.results.tables import trial_line
 from raymia.study import arguments
-from raymia.study.asked import current, left_out
+from raymia.study.asked import current, left_out, outdated, sweep_of
 from raymia.trial import confirm, record_scores, record_signals
 from raymia.verdict import learning
 
@@ -92,6 +92,8 @@ def pareto(
     wanted = {k: v for k, _, v in (w.partition("=") for w in where)}
     best = query.query(trials, max_auc, min_accuracy, wanted, metric, every or bool(limits))
     metric = columns.full(metric, best.columns)
+    if "digest" in best:
+        terminal.warn(outdated(Folder(folder), set(best["digest"])))
     if limits:
         best = drops.drops(trials, best, metric, [drops.limit(given) for given in limits])
     if not mean and means.repeated(trials, best):
@@ -164,7 +166,7 @@ def gate(
     if not most:
         raise click.UsageError("Missing option '--max-auc' or '--max-tpr'.")
     results = Folder(folder)
-    if results.read_sweep() is None and not results.rows():
+    if sweep_of(results) is None and not results.rows():
         raise SweepError(f"{folder} has no sweep.yaml and no trials: is it a results folder?")
     digests = current(results)
     terminal.warn(left_out(results))
@@ -235,6 +237,7 @@ def scores(
     row = next((row for row in rows if row.trial == number), None)
     if row is None:
         raise SweepError(f"--trial: got {number}; {folder} has no such trial")
+    terminal.warn(outdated(Folder(folder), {row.digest}))
     if records:
         exposed = record_scores.exposures(row, folder / "signals", attack, canaries)
         told, least = record_scores.share(exposed), record_scores.EXPOSED

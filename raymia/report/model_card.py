@@ -7,7 +7,6 @@ draw them again stand on the card.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from raymia.point.point import Point
 from raymia.records import data
 from raymia.results.folder import Folder
 from raymia.results.row import Row
+from raymia.results.sealed import opened, sealed
 from raymia.results.store import Store
 from raymia.signals import world as worlds
 from raymia.streams import key as sha256
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # what draws the members, with something to put in its place
 _DRAWS = {"seed": 0, "replicate": 0, "protocol": {"coin": {}}}
+_SEAL = "card_sha256"  # `sha256` is that of the weights
 _LOAD = (
     "from pathlib import Path; from raymia.report.model_card import load; logits = "
     "load(Path('FOLDER'))(x)"
@@ -111,7 +112,7 @@ def write(
         "point": {name: value for name, value in row.point.items() if name not in _DRAWS},
     }
     (out / "model.safetensors").write_bytes(content)
-    (out / "card.json").write_text(json.dumps(told, indent=1) + "\n")
+    (out / "card.json").write_bytes(sealed(told, _SEAL))
 
 
 def _units(records: data.Data) -> str:
@@ -148,10 +149,9 @@ def load(folder: Path) -> Model:
     """
     from raymia.training.model import builder, restored
 
-    card, content = (
-        json.loads((folder / "card.json").read_text()),
-        (folder / "model.safetensors").read_bytes(),
-    )
+    place = folder / "card.json"
+    card = opened(place.read_bytes(), str(place), "export it again", bare=True, name=_SEAL)
+    content = (folder / "model.safetensors").read_bytes()
     if sha256(content) != card["sha256"]:
         raise EnvironmentFault(
             f"{folder}/model.safetensors is damaged: its sha256 is not that of card.json; export "

@@ -15,8 +15,8 @@ from raymia.errors import EnvironmentFault, SweepError
 from raymia.point import columns
 from raymia.point.catalog import suggest
 from raymia.point.objectives import COLUMNS
-from raymia.results.local import Storage
-from raymia.results.remote import Location, storage
+from raymia.results.folder import Folder
+from raymia.results.remote import Location
 from raymia.verdict import front as fronts
 from raymia.verdict import learning
 
@@ -70,14 +70,14 @@ def written(folder: Path | str | Location) -> pd.DataFrame:
     """The same as `read`, with the cells as they are written: texts, unknown ones empty. Same
     index, same errors.
     """
-    store = storage(folder)
-    frame = _table(store, "trials.csv", folder)
+    kept = Folder(folder)
+    frame = _table(kept, "trials.csv")
     if frame is None:
         raise SweepError(
             f"{folder} has no trials.csv: is it a results folder? `raymia report {folder}` "
             "rebuilds it"
         )
-    best = _table(store, "pareto.csv", folder)
+    best = _table(kept, "pareto.csv")
     confirmed = (
         []
         if best is None
@@ -90,7 +90,7 @@ def written(folder: Path | str | Location) -> pd.DataFrame:
 
 def attacks(folder: Path | str | Location) -> pd.DataFrame:
     """`attacks.csv`. Raises SweepError where the folder has none."""
-    found = _table(storage(folder), "attacks.csv", folder)
+    found = _table(Folder(folder), "attacks.csv")
     if found is None:
         raise SweepError(f"{folder} has no attacks.csv: `raymia report {folder}` rebuilds it")
     return typed(found)
@@ -98,9 +98,11 @@ def attacks(folder: Path | str | Location) -> pd.DataFrame:
 
 def left_out(folder: Path | str | Location) -> str:
     """A sentence where there are more trials than the CSVs show; empty where there are not."""
-    store = storage(folder)
-    files = {name.partition(".")[0] for name in store.names("trials") if name.endswith(".json")}
-    shown = _table(store, "trials.csv", folder)
+    kept = Folder(folder)
+    files = {
+        name.partition(".")[0] for name in kept.storage.names("trials") if name.endswith(".json")
+    }
+    shown = _table(kept, "trials.csv")
     absent = len(files) - (0 if shown is None else len(shown))
     if shown is None or absent <= 0:
         return ""
@@ -110,17 +112,18 @@ def left_out(folder: Path | str | Location) -> str:
     )
 
 
-def _table(store: Storage, name: str, folder: Path | str | Location) -> pd.DataFrame | None:
+def _table(folder: Folder, name: str) -> pd.DataFrame | None:
     try:
-        data = store.read(name)
-        if data is None:
+        text = folder.table(name)
+        if text is None:
             return None
         return pd.read_csv(
-            io.StringIO(data.decode()), dtype="str", keep_default_na=False, na_values=[""]
+            io.StringIO(text), dtype="str", keep_default_na=False, na_values=[""]
         ).fillna("")
     except ValueError as error:  # what pandas raises on a torn file
         raise EnvironmentFault(
-            f"{folder}/{name} cannot be read ({error}); `raymia report {folder}` rebuilds it"
+            f"{folder.path / name} cannot be read ({error}); `raymia report {folder.path}` "
+            "rebuilds it"
         ) from None
 
 

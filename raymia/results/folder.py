@@ -2,10 +2,9 @@
 derived from those files.
 """
 
-import json
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,11 @@ from raymia.results.local import Storage
 from raymia.results.remote import Location, locate
 from raymia.results.remote import storage as storage_of
 from raymia.results.row import Row, decode, encode
+from raymia.results.sealed import opened, opened_text, sealed, sealed_text
 from raymia.results.tables import tables
+from raymia.streams import key
 
+CHECKSUMS = "checksums.json"  # of the tables
 _RETRY = re.compile(r"([0-9a-f]{8,64})(?:\.retry-([0-9]+))?\.json")
 
 
@@ -47,25 +49,23 @@ class Folder:
         return self._storage.lock()
 
     def read_sweep(self) -> str | None:
-        """The text of `sweep.yaml`; None in a new folder."""
+        """The text of `sweep.yaml`; None in a new folder. Raises EnvironmentFault where it is not
+        what `write_sweep` wrote.
+        """
         data = self._storage.read("sweep.yaml")
-        return None if data is None else data.decode()
+        return None if data is None else opened_text(data, str(self.path / "sweep.yaml"))
 
     def write_sweep(self, text: str) -> None:
-        self.put("sweep.yaml", text.encode())
+        self.put("sweep.yaml", sealed_text(text))
 
     def read_json(self, name: str) -> dict[str, Any]:
         """What a run wrote beside the rows (account.json, pilot.json); empty where none did."""
         data = self._storage.read(name)
-        try:
-            return dict(json.loads(data)) if data else {}
-        except ValueError as error:
-            raise EnvironmentFault(
-                f"{self.path / name} is damaged ({error}); delete it, the next run writes it again"
-            ) from None
+        cure = "delete it, the next run writes it again"
+        return {} if data is None else opened(data, str(self.path / name), cure, bare=True)
 
     def write_json(self, name: str, body: Mapping[str, Any]) -> None:
-        self.put(name, (json.dumps(body, indent=1) + "\n").encode())
+        self.put(name, sealed(body))
 
     def put(self, name: str, data: bytes) -> bool:
         """Write a derived file whole, only where its bytes differ; True where it was written."""
@@ -108,8 +108,8 @@ class Folder:
         matches = (_RETRY.fullmatch(name) for name in self._storage.names(folder))
         return sorted((m[1], int(m[2] or 0), m[0]) for m in matches if m)
 
-    def _read(self, folder: str, newest: bool) -> list[Row]:
-        versions = self._versions(folder)
+    def _read(self, folder: str, newest: bool, only: Collection[str] | None = None) -> list[Row]:
+        versions = [one for one in self._versions(folder) if only is None or one[0] in only]
         chosen = {digest: name for digest, _, name in (versions if newest else versions[::-1])}
         rows = [self._load(folder, digest, name) for digest, name in chosen.items()]
         return sorted(rows, key=lambda row: (row.trial, row.digest))
@@ -130,11 +130,11 @@ class Folder:
         if isinstance(self.path, Location) and file not in self._seen:
             self._seen[file] = zlib.compress(content)
 
-    def rows(self) -> list[Row]:
-        """The newest row of every point, by trial. Raises EnvironmentFault naming a file that
-        does not verify.
+    def rows(self, only: Collection[str] | None = None) -> list[Row]:
+        """The newest row of every point (or of those with these digests), by trial. Raises
+        EnvironmentFault naming a file that does not verify.
         """
-        return self._read("trials", newest=True)
+        return self._read("trials", newest=True, only=only)
 
     def first_rows(self) -> list[Row]:
         """The row that each point got first, which is what the search goes by."""
@@ -155,7 +155,37 @@ class Folder:
         """Rebuild trials.csv, attacks.csv, pareto.csv and timing.csv from the rows; the names
         of those that changed.
 
-        The bytes depend on the rows alone, not on the order in which they were written.
+        The bytes depend on the rows alone, not on the order in which they were written. Their
+        checksums are written first, beside those of the files that they replace: whoever reads a
+        table meanwhile, or after a kill, finds one that fits.
         """
-        made = tables(self.shown(digests), self.confirmed())
-        return [name for name, text in made.items() if self.put(name, text.encode())]
+        texts = tables(self.shown(digests), self.confirmed())
+        made = {name: text.encode() for name, text in texts.items()}
+        try:
+            held = self.read_json(CHECKSUMS)
+        except EnvironmentFault:
+            held = {}
+        sums = {name: _newest(key(data), held.get(name, [])) for name, data in made.items()}
+        if sums != held:
+            self.write_json(CHECKSUMS, sums)
+        return [name for name, data in made.items() if self.put(name, data)]
+
+    def table(self, name: str) -> str | None:
+        """The text of a derived table; None where there is none. Raises EnvironmentFault where it
+        is none that `derive` wrote.
+        """
+        for _ in range(2):  # between the two readings it may have been derived again
+            data, sums = self._storage.read(name), self.read_json(CHECKSUMS)
+            if data is None:
+                return None
+            if not sums or key(data) in sums.get(name, ()):
+                return data.decode()
+        raise EnvironmentFault(
+            f"{self.path / name} is not what raymia wrote: it was edited, or is damaged; `raymia "
+            f"report {self.path}` rebuilds it"
+        )
+
+
+def _newest(digest: str, held: Sequence[str]) -> list[str]:
+    """The checksums that a table may have: its own, and that of the one before it."""
+    return list(held) if held[:1] == [digest] else [digest, *held[:1]]

@@ -1,7 +1,6 @@
 """One finished trial, and the file that it is kept in."""
 
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from typing import Any
 
 from raymia.errors import EnvironmentFault
 from raymia.point import objectives
-from raymia.streams import key
+from raymia.results.sealed import opened, sealed
 from raymia.verdict import learning
 from raymia.verdict.front import Values, front
 
@@ -101,36 +100,18 @@ def best(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _canonical(data: Any) -> str:
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_scalar)
-
-
-def _scalar(value: Any) -> Any:
-    """A numpy number as Python's own. Raises TypeError for what is no number."""
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"{value!r} cannot stand in a row")
-
-
 def encode(row: Row) -> bytes:
-    """The file of a row: its fields, and `sha256` over the canonical JSON of everything else."""
-    plain = json.loads(_canonical(row.to_json()))
-    digest = key(_canonical(plain))
-    return (_canonical(plain | {"sha256": digest}) + "\n").encode()
+    """The file of a row."""
+    return sealed(row.to_json())
 
 
 def decode(data: bytes, where: str) -> Row:
     """The row in a file. Raises EnvironmentFault naming the file where its bytes are not what
     was written.
     """
+    cure = "restore it, or delete it to have it made again"
+    body = opened(data, where, cure)
     try:
-        plain = json.loads(data)
-        claimed = plain.pop("sha256")
-        if key(_canonical(plain)) != claimed:
-            raise ValueError("its sha256 does not match")
-        return Row.from_json(plain)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise EnvironmentFault(
-            f"{where} is damaged or of another version ({error}); restore it, or delete it to have "
-            "the trial run again"
-        ) from None
+        return Row.from_json(body)
+    except (ValueError, TypeError) as error:
+        raise EnvironmentFault(f"{where} is of another version ({error}); {cure}") from None

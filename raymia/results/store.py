@@ -3,14 +3,15 @@ say what they are.
 """
 
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from raymia.errors import EnvironmentFault
 from raymia.results.local import Files
+from raymia.results.sealed import Later, opened, sealed
 from raymia.streams import key
 
 Array = np.ndarray[Any, Any]
@@ -32,8 +33,8 @@ class Store:
     place: str
 
     def index(self) -> Index:
-        """Empty where there is none or it is damaged."""
-        return _parsed(self.storage.read(self._path("index.json")))
+        """Empty where there is none or it is damaged. Raises Later where a later one wrote it."""
+        return self._parsed(self.storage.read(self._path("index.json")))
 
     def put(self, name: str, content: bytes, model: str = "") -> None:
         """Raises EnvironmentFault naming the path."""
@@ -48,7 +49,7 @@ class Store:
         """Enter files that are there into the index."""
 
         def entered(content: bytes | None) -> bytes:
-            return json.dumps(_parsed(content) | dict(notes), indent=1, sort_keys=True).encode()
+            return sealed(self._parsed(content) | dict(notes))
 
         self.storage.change(self._path("index.json"), entered)
 
@@ -67,13 +68,15 @@ class Store:
     def _path(self, name: str) -> str:
         return f"{self.place}/{name}"
 
-
-def _parsed(content: bytes | None) -> Index:
-    try:
-        index = json.loads(content or b"{}")
-    except ValueError:
-        return {}
-    return index if isinstance(index, dict) else {}
+    def _parsed(self, content: bytes | None) -> Index:
+        try:
+            where = f"{self.place}/index.json"
+            found = opened(content or b"{}", where, "it is made again", bare=True)
+        except Later:
+            raise
+        except EnvironmentFault:
+            return {}
+        return {name: note for name, note in found.items() if set(note) == {"sha256", "model"}}
 
 
 def pack(arrays: Mapping[str, Array]) -> bytes:

@@ -1,18 +1,39 @@
 """What the sweep.yaml of a results folder asks."""
 
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
-from raymia.errors import SweepError
+from raymia.errors import EnvironmentFault, RaymiaError, SweepError
 from raymia.point.point import Point
 from raymia.results.folder import Folder
 from raymia.results.row import Row
+from raymia.results.sealed import Altered
 from raymia.study.sweep import Sweep, parse
 
 
 def sweep_of(folder: Folder) -> Sweep | None:
-    """The sweep of a folder; None in a new one. Raises SweepError where its file is wrong."""
-    text = folder.read_sweep()
-    return None if text is None else parse(text, str(folder.path / "sweep.yaml"))
+    """The sweep of a folder; None in a new one. Raises SweepError where its file is wrong,
+    EnvironmentFault where it is not what a run wrote.
+    """
+    where = folder.path / "sweep.yaml"
+    try:
+        text = folder.read_sweep()
+    except Altered as altered:
+        raise EnvironmentFault(
+            f"{altered}{_altered(folder, altered.text)}; put it back, or delete it and go on with "
+            f"`raymia run` of the file that it came from and --out {folder.path}"
+        ) from None
+    return None if text is None else parse(text, str(where))
+
+
+def _altered(folder: Folder, text: str) -> str:
+    """What the rows of a folder say against an altered sweep.yaml; empty where they say nothing."""
+    try:
+        others = {parse(text).differs(Point.from_json(row.point)) for row in folder.rows()}
+    except RaymiaError:
+        return ""
+    named = " and ".join(sorted(others - {""}))
+    return f" (the trials here are of another {named})" if named else ""
 
 
 def existing(folder: Folder) -> Sweep:
@@ -33,17 +54,38 @@ def current(folder: Folder) -> list[str] | None:
 
 def left_out(folder: Folder) -> str:
     """A sentence on the rows that `current` leaves out, and why; empty where it leaves none."""
-    sweep, rows = sweep_of(folder), folder.rows()
-    why = Counter(_foreign(sweep, row) for row in rows) if sweep else Counter()
-    counted = [f"{n} {reason}" for reason, n in sorted(why.items()) if reason]
+    counted = _counted(folder, folder.rows())
     if not counted:
         return ""
-    absent = sum(n for reason, n in why.items() if reason)
     return (
-        f"{absent} of the {len(rows)} trials of {folder.path} are left out: {', '.join(counted)}; "
-        f"`raymia run {folder.path}/sweep.yaml --out {folder.path}` runs them again, and the files "
-        "in trials/ stay"
+        f"{counted[0]} of {folder.path} are left out: {counted[1]}; `raymia run "
+        f"{folder.path}/sweep.yaml --out {folder.path}` runs them again, and the files in trials/ "
+        "stay"
     )
+
+
+def outdated(folder: Folder, shown: Collection[str]) -> str:
+    """A sentence on the rows among those with these digests that are none of the sweep as it is
+    now; empty where all are.
+    """
+    counted = _counted(folder, folder.rows(shown))
+    if not counted:
+        return ""
+    return (
+        f"{counted[0]} shown are none of {folder.path} as it is now: {counted[1]}; `raymia report "
+        f"{folder.path}` leaves them out"
+    )
+
+
+def _counted(folder: Folder, rows: Sequence[Row]) -> tuple[str, str] | None:
+    """How many rows are none of a folder's sweep, of how many, and why; None where all are."""
+    sweep = sweep_of(folder)
+    why = Counter(_foreign(sweep, row) for row in rows) if sweep else Counter[str]()
+    del why[""]
+    if not why:
+        return None
+    said = ", ".join(f"{n} {reason}" for reason, n in sorted(why.items()))
+    return f"{why.total()} of the {len(rows)} trials", said
 
 
 def _foreign(sweep: Sweep, row: Row) -> str:
@@ -51,6 +93,16 @@ def _foreign(sweep: Sweep, row: Row) -> str:
     point = Point.from_json(row.point)
     if other := sweep.differs(point):
         return f"of another {other} than sweep.yaml says"
-    if point.digest() != row.digest:
-        return "of an older revision of a part or of training"
-    return ""
+    if point.digest() == row.digest:
+        return ""
+    others = changed(row.versions, point.foreign)
+    return f"of {others}" if others else "of an older revision of a part or of training"
+
+
+def changed(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Which of the versions that a row was made with are others now, and what they are."""
+    return ", ".join(
+        f"{name} {then[name][:12]} (here {version[:12]})"
+        for name, version in sorted(now.items())
+        if then.get(name, version) != version
+    )

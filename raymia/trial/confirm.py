@@ -45,6 +45,7 @@ def front(folder: Folder, digests: Sequence[str] | None = None) -> list[Row]:
     if not rows:
         done = any(row.state == "done" for row in shown)
         why = "more accurate than a constant answer" if done else "done"
+        why = why if shown or not folder.rows() else "of its sweep as it is now"
         raise SweepError(f"{folder.path} has no front: no trial is {why}")
     return rows
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from raymia.attack.attack import column
-from raymia.errors import SweepError
+from raymia.errors import EnvironmentFault, RaymiaError, SweepError
 from raymia.point.catalog import suggest
 from raymia.point.point import Point
 from raymia.records.canaries import KINDS
+from raymia.results.local import Local
 from raymia.results.row import Row
+from raymia.results.store import Store
 from raymia.signals import observe
 from raymia.signals.world import World
 from raymia.trial import run as trial
@@ -150,10 +152,24 @@ def _made(
                 for verdict in trial.judge(signals, call):
                     yield world, rows, verdict
     except (FileNotFoundError, KeyError):
-        where = f"{signals}/{row.signals}"
-        raise SweepError(
-            f"trial {row.trial}: {where} does not hold its signals; run with keep_signals: all"
-        ) from None
+        raise lost(row, signals) from None
+
+
+def lost(row: Row, signals: Path) -> RaymiaError:
+    """Why the signals of a trial cannot be read: they were not kept, or are damaged."""
+    where, kept = signals / row.signals, Store(Local(signals), row.signals)
+    index = kept.index()
+    for path in sorted(where.glob("*.*")):
+        note = index.get(path.name)
+        if path.name != "index.json" and (note is None or kept.read(path.name, note) is None):
+            damaged = path if index else where / "index.json"
+            return EnvironmentFault(
+                f"trial {row.trial}: {damaged} is damaged; restore it, or delete the trial's file "
+                f"({row.digest[:12]}...) in trials/ and run the sweep again: what is whole stays"
+            )
+    return SweepError(
+        f"trial {row.trial}: {where} does not hold its signals; run with keep_signals: all"
+    )
 
 
 def _judged(world: World, verdict: Verdict, canaries: bool) -> list[int]:

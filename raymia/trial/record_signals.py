@@ -17,6 +17,7 @@ from raymia.results.row import Row
 from raymia.signals import observe
 from raymia.signals.view import log_odds, log_softmax, log_truth
 from raymia.signals.world import World
+from raymia.trial.record_scores import lost
 
 Array = np.ndarray[Any, Any]
 NORM = "feature_norm"
@@ -60,10 +61,7 @@ def signals(row: Row, root: Path, planted: bool = False, norms: bool = False) ->
         kept = said.arrays.get(NORM)
         asked = _norms(world, root) if norms and kept is None else kept
     except (FileNotFoundError, KeyError):
-        where = f"{root}/{row.signals}"
-        raise SweepError(
-            f"trial {row.trial}: {where} does not hold its signals; run with keep_signals: all"
-        ) from None
+        raise lost(row, root) from None
     for t, m in enumerate(world.split.targets.tolist()):
         logits = said.arrays["logits"][m]
         log_p = log_truth(log_odds(logits, said.labels))

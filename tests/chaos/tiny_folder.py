@@ -19,6 +19,7 @@ from raymia.study import sweep
 from raymia.trial import confirm
 from raymia.trial import run as trial
 
+PART = "label_smoothing"  # of the second arm
 CODES = {0, 1, 2, 3, 4, 130, 143}  # of the contract
 TEXT = """\
 name: tiny
@@ -41,7 +42,7 @@ def make(path: Path, text: str = TEXT, confirmed: bool = True) -> Path:
     data, folder = load(asked.dataset, asked.search.seed), Folder(path)
     folder.write_sweep(sweep.dump(asked.resolved()))
     folder.write_json("account.json", account(data))
-    knobs = [(0, {}), *((1, {"label_smoothing.epsilon": epsilon}) for epsilon in (0.1, 0.3))]
+    knobs = [(0, {}), *((1, {f"{PART}.epsilon": epsilon}) for epsilon in (0.1, 0.3))]
     for i, (arm, chosen) in enumerate(knobs):
         row = trial.run(asked.point(arm, chosen, 0, data), data, path / "signals")
         folder.write(replace(row, trial=i))
@@ -62,23 +63,26 @@ def no_ray() -> Iterator[None]:
     def started(*_: Any, **__: Any) -> Any:
         raise Started
 
-    names = {"driver": "run", "tasks": "everywhere"}
-    before = {name: sys.modules.get(f"raymia.cluster.{name}") for name in names}
-    for name, function in names.items():
-        fake = ModuleType(f"raymia.cluster.{name}")
+    fakes: dict[str, ModuleType | None] = {"driver": None, "tasks": None, "confirming": None}
+    before = {name: sys.modules.pop(f"raymia.cluster.{name}", None) for name in fakes}
+    for name, function in (("driver", "run"), ("tasks", "everywhere")):
+        fakes[name] = fake = ModuleType(f"raymia.cluster.{name}")
         setattr(fake, function, started)
-        sys.modules[fake.__name__] = fake
-        setattr(raymia.cluster, name, fake)
+    _stand(fakes)  # confirming is imported anew, with the tasks that are none
     try:
         yield
     finally:
-        for name, module in before.items():
-            if module is None:
-                del sys.modules[f"raymia.cluster.{name}"]
-                delattr(raymia.cluster, name)
-            else:
-                sys.modules[module.__name__] = module
-                setattr(raymia.cluster, name, module)
+        _stand(before)
+
+
+def _stand(modules: dict[str, ModuleType | None]) -> None:
+    for name, module in modules.items():
+        if module is not None:
+            sys.modules[f"raymia.cluster.{name}"] = module
+            setattr(raymia.cluster, name, module)
+        else:
+            sys.modules.pop(f"raymia.cluster.{name}", None)
+            vars(raymia.cluster).pop(name, None)
 
 
 def call(*arguments: str) -> Result:

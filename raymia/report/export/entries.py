@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from raymia.errors import EnvironmentFault
 from raymia.results.row import Row
+from raymia.results.sealed import SCHEMA
 
 
 @contextlib.contextmanager
@@ -50,7 +51,5 @@ def metrics(row: Row) -> dict[str, float]:
 
 
 def tags(row: Row) -> dict[str, str]:
-    return {
-        name: str(getattr(row, name))
-        for name in ("trial", "digest", "signals", "state", "reason", "worst_attack")
-    }
+    names = ("trial", "digest", "signals", "state", "reason", "worst_attack")
+    return {"schema": str(SCHEMA)} | {name: str(getattr(row, name)) for name in names}

@@ -9,6 +9,7 @@ from raymia.point.point import Point
 from raymia.report.export import entries
 from raymia.results.folder import Folder
 from raymia.results.row import Row
+from raymia.results.sealed import SCHEMA
 from raymia.search import suggest as search
 from raymia.study.asked import existing
 from raymia.verdict import learning
@@ -32,6 +33,7 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
         with warnings.catch_warnings():
             # it means the names
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_user_attr("schema", SCHEMA)
             study.set_metric_names([ACCURACY.column, asked.search.objective["privacy"]])
         for row in rows:
             outcome = search.Outcome.of(row)

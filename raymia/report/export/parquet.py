@@ -6,6 +6,7 @@ from pathlib import Path
 from raymia.point import columns
 from raymia.results.folder import Folder
 from raymia.results.row import Row
+from raymia.results.sealed import SCHEMA
 from raymia.results.tables import tables
 
 
@@ -35,7 +36,11 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
             field.name: pa.float64() if pa.types.is_null(field.type) else field.type
             for field in table.schema
         }
-        parquet.write_table(table.cast(pa.schema(known)), out / name.replace(".csv", ".parquet"))
+        parquet.write_table(
+            table.cast(pa.schema(known, metadata={"raymia.schema": str(SCHEMA)})),
+            out / name.replace(".csv", ".parquet"),
+            write_page_checksum=True,
+        )
         # the front's few lines keep its types: a knob that is whole in them is still no integer
         if name == "trials.csv":
             types |= known

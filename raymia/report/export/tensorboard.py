@@ -6,6 +6,7 @@ from pathlib import Path
 from raymia.report.export import entries
 from raymia.results.folder import Folder
 from raymia.results.row import Row
+from raymia.results.sealed import SCHEMA
 
 
 def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
@@ -13,6 +14,7 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
     with entries.needs("tensorboard"):
         from torch.utils.tensorboard import SummaryWriter
     with SummaryWriter(str(out)) as board:
+        board.add_text("schema", str(SCHEMA))
         for row in rows:
             metrics = entries.metrics(row)
             board.add_hparams(

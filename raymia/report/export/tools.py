@@ -29,7 +29,8 @@ def write(
     EnvironmentFault where the library is not installed.
     """
     if not rows:
-        raise SweepError(f"{folder.path} has no trials: is it a results folder?")
+        why = ", they are left out" if folder.rows() else ": is it a results folder?"
+        raise SweepError(f"{folder.path} has no trials to hand out{why}")
     if tool != "model" and any(value is not None for value in which.values()):
         raise SweepError(
             f"--to {tool}: it takes all trials; --trial and --model are for --to model"
