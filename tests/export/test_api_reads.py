@@ -24,7 +24,7 @@ def test_frames_are_the_tables(folder: Path) -> None:
 def test_a_query_is_the_commands(folder: Path) -> None:
     run = raymia.open(str(folder))
     asked = ["pareto", str(folder), "--csv", "--all", "--where", "defense=relaxloss"]
-    said = CliRunner().invoke(cli.main, asked).output.splitlines()
+    said = CliRunner().invoke(cli.main, asked).stdout.splitlines()
     found = run.query(where={"defense": "relaxloss"}, every=True)
     assert len(found) == len(said) - 1 > 1
     assert isinstance(found, pd.DataFrame) and "<table" in run._repr_html_()
