@@ -3,6 +3,9 @@ same on object storage.
 
 A name is a path inside the folder, with `/`. No file is ever seen half written: what is written
 stands under a temporary name, is on the disk (fsync), and only then gets its own name.
+
+What is below `signals` says of each record what the models said of it, and who was a member: only
+its owner may read it. The rest may be shown.
 """
 
 import contextlib
@@ -31,6 +34,7 @@ _ADVICE = {
     errno.ENOTDIR: "a file stands where a folder is needed: choose another --out",
     errno.ELOOP: "it is a symbolic link, which is not followed: remove it",
 }
+_PRIVATE = "signals"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -165,10 +169,10 @@ def _alone(path: Path) -> Iterator[bytes]:
     process that waited for the old file starts over. Closing any descriptor of the file would
     release the lock, so the content is read through the descriptor that holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     with _ONE:
         while True:
-            with open(path, "a+b") as held:
+            with open(path, "a+b", opener=_opener(path)) as held:
                 with contextlib.suppress(OSError):  # a file system without locks
                     fcntl.lockf(held, fcntl.LOCK_EX)
                 try:
@@ -199,17 +203,33 @@ def _holder(descriptor: int) -> str:
 
 @contextlib.contextmanager
 def _temporary(final: Path, data: bytes) -> Iterator[Path]:
-    final.parent.mkdir(parents=True, exist_ok=True)
+    _make(final.parent)
     temporary = final.parent / f".{final.name}.{os.getpid()}.tmp"
     temporary.unlink(missing_ok=True)  # of a killed writer that had our pid
     try:
-        with open(temporary, "xb") as file:  # x: never through a link that stands there
+        with open(temporary, "xb", opener=_opener(final)) as file:  # x: never through a link there
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _private(path: Path) -> bool:
+    return _PRIVATE in (path.name, path.parent.name)
+
+
+def _make(folder: Path) -> None:
+    """A folder and those above it; those of signals for their owner alone."""
+    for one in (folder.parent, folder):
+        with contextlib.suppress(FileExistsError):
+            one.mkdir(0o700 if _private(one) else 0o777, parents=True)
+
+
+def _opener(final: Path) -> Callable[[str, int], int]:
+    mode = 0o600 if _private(final.parent) else 0o666
+    return lambda path, flags: os.open(path, flags, mode)
 
 
 def _sync_folder(folder: Path) -> None:
