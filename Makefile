@@ -9,7 +9,7 @@ INSTALLED := .venv/installed
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install quickstart test lint docs bench nightly
+.PHONY: install quickstart test lint docs bench nightly audit
 
 install: $(INSTALLED)
 
@@ -41,5 +41,11 @@ docs: install
 bench: install
 	@for file in benchmarks/*.py; do [ ! -e "$$file" ] || { echo "$$file" && $(BIN)/python "$$file"; } || exit 1; done
 
-nightly: install
+nightly: install audit
 	$(BIN)/pytest -m nightly || [ $$? -eq 5 ]
+
+# What raymia stands on, as build/sbom.json, and whether a weakness of it is known. The tools have an
+# environment of their own: they are none of it.
+audit: install
+	@test -x .venv/audit/bin/pip-audit || { $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip install --quiet 'pip-audit>=2.7' 'cyclonedx-bom>=5'; }
+	$(BIN)/python tests/nightly/dependencies.py .venv/audit/bin build
