@@ -12,7 +12,7 @@ from raymia.report import query
 from raymia.report.commands import write_page
 from raymia.report.plot import plot
 from raymia.results.folder import Folder
-from raymia.results.remote import Location, locate
+from raymia.results.location import Location, locate
 from raymia.results.row import best
 from raymia.study import asked, strict_yaml
 from raymia.study import sweep as files

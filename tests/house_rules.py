@@ -21,6 +21,7 @@ HEAVY = {
     "ray",
     "optuna",
     "pyarrow",
+    "obstore",
 }
 
 # The folders are the layers: one imports what stands in its own line and above. There is
@@ -84,6 +85,7 @@ HOMES: dict[str, Callable[[str], bool]] = {
         and (not path.startswith("raymia/report/") or path == "raymia/report/export/tensorboard.py")
     ),
     "fcntl": lambda path: path.startswith("raymia/results/"),
+    "obstore": lambda path: path.startswith("raymia/results/"),
 }
 OWN_IN_FUNCTIONS = 15  # imports of raymia's own modules that may stand inside functions
 

@@ -8,7 +8,8 @@ import click
 
 from raymia.report import query, terminal
 from raymia.report.commands import write_page
-from raymia.results.remote import Location, storage
+from raymia.results.location import Location
+from raymia.results.remote import storage
 from raymia.study import arguments
 from raymia.study.tables import table
 from raymia.trial import confirm as again
@@ -27,7 +28,7 @@ versions = click.option(
     "--out",
     type=arguments.PLACE,
     metavar="DIR",
-    help="A folder, s3://... or gs://...; default: results/<name>.",
+    help="A folder, s3://..., gs://... or az://...; default: results/<name>.",
 )
 @arguments.overrides
 @click.option(
@@ -51,6 +52,7 @@ def run(
     """Run a sweep, or go on where it stopped."""
     wanted = arguments.load(sweep, sets, trials)
     out = out or Path("results") / wanted.name
+    storage(out).read("sweep.yaml")  # whether it can be reached is told before Ray is imported
     from raymia.cluster import driver  # imports ray
 
     code: int = driver.run(

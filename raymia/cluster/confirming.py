@@ -8,7 +8,7 @@ from raymia.point.origins import Cargo
 from raymia.records import data
 from raymia.report import compare, page, terminal
 from raymia.results.folder import Folder
-from raymia.results.remote import Location
+from raymia.results.location import Location
 from raymia.results.row import Row
 from raymia.study import asked
 from raymia.trial import confirm as again

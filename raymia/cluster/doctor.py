@@ -24,7 +24,8 @@ from raymia.cluster.authentication import (
 )
 from raymia.cluster.finding import Finding
 from raymia.errors import EnvironmentFault
-from raymia.results.remote import Location, Remote, storage
+from raymia.results.location import Location
+from raymia.results.remote import Remote, storage
 
 _LIBRARIES = (
     "torch",
@@ -34,6 +35,7 @@ _LIBRARIES = (
     "opacus",
     "pandas",
     "pyarrow",
+    "obstore",
     "scikit-learn",
     "torchvision",
     "safetensors",

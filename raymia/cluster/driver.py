@@ -31,7 +31,8 @@ from raymia.point.origins import Cargo
 from raymia.records import account
 from raymia.records import data as datasets
 from raymia.results.folder import Folder
-from raymia.results.remote import Location
+from raymia.results.location import Location
+from raymia.results.remote import Remote
 from raymia.results.row import Row, best
 from raymia.study import pilot, preflight
 from raymia.study.asked import left_out, sweep_of
@@ -183,19 +184,18 @@ def _sight(folder: Folder, cluster: Session, progress: Progress) -> Iterator[tup
     """(keeper, nonce) for the nodes that do not see the folder, found before the first trial
     and told; a keeper of None where all do.
     """
-    nonce, remote = secrets.token_hex(16), isinstance(folder.path, Location)
-    if cluster.register and not remote:
+    store, out, nonce = folder.storage, str(folder.path.resolve()), secrets.token_hex(16)
+    if isinstance(store, Remote):
+        yield keeper(out, store.token), store.token
+        return
+    if cluster.register:
         yield None, nonce
         return
     try:
         folder.put(".nonce", nonce.encode())
-        if not remote:
-            out = str(folder.path.resolve())
-            if unseeing := blind(out, nonce):
-                progress.say(
-                    f"{', '.join(unseeing)}: {out} is not there; signals travel through Ray"
-                )
-        yield keeper(str(folder.path.resolve())), nonce
+        if unseeing := blind(out, nonce):
+            progress.say(f"{', '.join(unseeing)}: {out} is not there; signals travel through Ray")
+        yield keeper(out), nonce
     finally:
         folder.storage.delete(".nonce")
 

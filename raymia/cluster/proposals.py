@@ -16,7 +16,7 @@ from raymia.cluster.interrupt import Stop
 from raymia.cluster.progress import Progress
 from raymia.cluster.queue import Agenda
 from raymia.cluster.worker import Lost
-from raymia.errors import EnvironmentFault
+from raymia.errors import EnvironmentFault, RaymiaError
 from raymia.results.row import Row
 from raymia.trial import run as trials
 
@@ -124,8 +124,11 @@ class Ledger:
     def derive(self) -> None:
         """The CSVs, now and then."""
         begin = time.monotonic()
-        if begin - self._derived > self._pause:
-            self.agenda.derive()
+        if begin - self._derived > self._pause and self._fault is None:
+            try:
+                self.agenda.derive()
+            except RaymiaError as error:  # Tune would give up without a reason
+                self._fault = error
             self._derived = time.monotonic()
             self._pause = max(_DERIVE_EVERY, 20 * (self._derived - begin))
 

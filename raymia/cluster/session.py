@@ -24,7 +24,7 @@ from raymia.cluster import processes
 from raymia.cluster.capacity import Node, at_once, reachable
 from raymia.cluster.interrupt import Stopped, no_signal_lost
 from raymia.errors import EnvironmentFault, RaymiaError, SweepError
-from raymia.results.remote import Location
+from raymia.results.location import Location
 from raymia.streams import key
 from raymia.study.sweep import Resources
 

@@ -16,7 +16,7 @@ from raymia.cluster.session import scratch, session
 from raymia.errors import EnvironmentFault
 from raymia.point.origins import Cargo
 from raymia.records.data import Data
-from raymia.results.remote import Location
+from raymia.results.location import Location
 from raymia.study.sweep import Resources
 
 _RETRIES = 3  # of a task whose worker or node was lost

@@ -20,11 +20,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
 from raymia.errors import EnvironmentFault
 from raymia.results.local import Local, Storage
-from raymia.results.remote import Location, locate, storage
+from raymia.results.location import Location, locate
+from raymia.results.remote import Remote, storage
 from raymia.results.store import Index, Store
 from raymia.streams import key
 
-# in the results folder while a driver runs: who reads the right number there sees the folder
+# in a results folder on a disk while a driver runs: who reads the right number there sees the
+# folder; in object storage `.lock` has one
 _NOTE = ".nonce"
 _LONG = 600.0  # seconds for one file
 
@@ -36,8 +38,8 @@ class Keeper:
     It alone changes an index.
     """
 
-    def __init__(self, place: str) -> None:
-        self._storage = storage(place)
+    def __init__(self, place: str, token: str = "") -> None:
+        self._storage = storage(place, token)
 
     def read(self, name: str) -> bytes | None:
         return self._storage.read(name)
@@ -55,13 +57,13 @@ class FolderFault(EnvironmentFault):
     """
 
 
-def keeper(place: str) -> Any:
+def keeper(place: str, token: str = "") -> Any:
     """A Keeper on this very node; it ends with the driver."""
     here = On(ray.get_runtime_context().get_node_id(), soft=False)
     return (
         ray.remote(Keeper)
         .options(num_cpus=0, max_restarts=-1, max_task_retries=3, scheduling_strategy=here)
-        .remote(place)
+        .remote(place, token)
     )
 
 
@@ -166,7 +168,7 @@ def shelf(keeper: Any, place: str, nonce: str) -> Shelf | None:
         return None
     near = sees(place, nonce)
     if isinstance(locate(place), Location):
-        return Shelf(Link(keeper, storage(place) if near else None))
+        return Shelf(Link(keeper, storage(place, nonce) if near else None))
     return None if near else Shelf(Link(keeper))
 
 
@@ -184,7 +186,8 @@ def of(group: Iterable[int], *ends: str) -> Callable[[str], bool]:
 def sees(place: str, nonce: str) -> bool:
     """Whether this node reads the results folder, or the object storage, as the driver wrote it."""
     try:
-        return storage(place).read(_NOTE) == nonce.encode()
+        store = storage(place, nonce)
+        return store.held() if isinstance(store, Remote) else store.read(_NOTE) == nonce.encode()
     except Exception:
         # no such folder, no credentials, no network: whatever it is, signals travel another way
         return False

@@ -15,7 +15,8 @@ from raymia.point.objectives import ACCURACY, AUC, TPR, upper
 from raymia.report import compare, drops, means, page, query, terminal
 from raymia.report.export import tools
 from raymia.results.folder import Folder
-from raymia.results.remote import Location, storage
+from raymia.results.location import Location
+from raymia.results.remote import storage
 from raymia.results.tables import trial_line
 from raymia.study import arguments
 from raymia.study.asked import current, left_out, outdated, sweep_of

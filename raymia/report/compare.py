@@ -16,7 +16,7 @@ from raymia.point.objectives import ACCURACY
 from raymia.point.point import Point, strength
 from raymia.report import terminal
 from raymia.results.folder import Folder
-from raymia.results.remote import Location
+from raymia.results.location import Location
 from raymia.results.row import Row
 from raymia.search.suggest import locate
 from raymia.study import arguments

@@ -18,7 +18,7 @@ from raymia.records.account import sentences
 from raymia.report import compare, remarks
 from raymia.report.plot import CAPTION, plot
 from raymia.results.folder import Folder
-from raymia.results.remote import Location
+from raymia.results.location import Location
 from raymia.results.row import Row, best
 from raymia.results.tables import trial_line
 from raymia.verdict import learning

@@ -16,7 +16,7 @@ from raymia.point import columns
 from raymia.point.catalog import suggest
 from raymia.point.objectives import COLUMNS
 from raymia.results.folder import Folder
-from raymia.results.remote import Location
+from raymia.results.location import Location
 from raymia.verdict import front as fronts
 from raymia.verdict import learning
 

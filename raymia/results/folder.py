@@ -11,7 +11,7 @@ from typing import Any
 
 from raymia.errors import EnvironmentFault
 from raymia.results.local import Storage
-from raymia.results.remote import Location, locate
+from raymia.results.location import Location, locate
 from raymia.results.remote import storage as storage_of
 from raymia.results.row import Row, decode, encode
 from raymia.results.sealed import opened, opened_text, sealed, sealed_text

@@ -1,196 +1,149 @@
-"""A results folder on any file system of pyarrow: `s3://bucket/prefix`, `gs://bucket/prefix`,
-`file:///folder`.
+"""A results folder in object storage: `s3://bucket/prefix`, `gs://bucket/prefix`,
+`az://container/prefix`.
 """
 
 import contextlib
-import re
-import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from raymia.errors import EnvironmentFault, SweepError
-from raymia.results.lease import SECONDS, Lease, Lock
+from raymia.errors import EnvironmentFault
+from raymia.results.claim import CLOSED_SIZE, LOCK, SECONDS, Claim, Clock, closed, parsed, said
 from raymia.results.local import Local, Storage
+from raymia.results.location import Location, locate
+from raymia.results.objects import ABSENT, Changed, Found, Objects
 
-_URI = re.compile(r"(s3|gs|gcs|abfs|abfss|hdfs|file):/+(.*)", re.DOTALL)
-_OBJECTS = {"s3", "gcs", "abfs"}  # a put shows the whole object or the old one
-
-
-@dataclass(frozen=True)
-class Location:
-    """A folder or file that a URI names; what a Path is for the local disk."""
-
-    uri: str
-
-    def __truediv__(self, name: str) -> "Location":
-        # the options of an S3 URI stand behind its path
-        bare, mark, query = self.uri.partition("?")
-        return Location(f"{bare.rstrip('/')}/{name}{mark}{query}")
-
-    def __str__(self) -> str:
-        return self.uri
-
-    @property
-    def name(self) -> str:
-        return self.uri.partition("?")[0].rstrip("/").rpartition("/")[2]
-
-    @property
-    def parent(self) -> "Location":
-        bare, mark, query = self.uri.partition("?")
-        return Location(f"{bare.rstrip('/').rpartition('/')[0]}{mark}{query}")
-
-    def resolve(self) -> "Location":
-        return self
+_TRIES = 20  # of a change that others make at the same time
 
 
-def locate(where: "Path | str | Location") -> Path | Location:
-    """The Location that a URI names, also one that went through a Path and lost a slash; else
-    the Path.
-
-    Raises SweepError where a URI names no bucket or folder.
-    """
-    if isinstance(where, Location):
-        return where
-    found = _URI.fullmatch(str(where))
-    if not found:
-        return Path(where)
-    scheme, rest = found.groups()
-    if not rest.partition("?")[0].strip("/"):
-        raise SweepError(f"{where}: a URI names a bucket or a folder, e.g. s3://bucket/sweeps/mine")
-    return Location(f"{scheme}://{'/' if scheme == 'file' else ''}{rest}")
-
-
-def storage(where: "Path | str | Location") -> Storage:
-    """The storage of a results folder: a disk, or a file system of pyarrow."""
+def storage(where: Path | str | Location, token: str = "") -> Storage:
+    """The storage of a results folder. `token`: that of the driver that one writes for."""
     place = locate(where)
-    return Remote(place) if isinstance(place, Location) else Local(place)
+    return Remote(place, token) if isinstance(place, Location) else Local(place)
 
 
 class Remote:
     """Whole objects under a URI.
 
-    pyarrow offers no put that fails where an object is. `create` looks, puts and reads back,
-    and so only the one that holds `lock()` may call it: the lease keeps other writers out
-    between the look and the put, and a driver whose lease ran out (it was suspended, or cut
-    off) is refused every write. On file systems that are no object stores, a temporary file is
-    written and moved. Raises EnvironmentFault naming the URI.
+    Rows, tables and whatever else a driver writes go through its claim (`lock`), and no other
+    driver's writes come between. Workers write signals for a driver, and for that they show its
+    `token`: once another holds the folder they stop. What of theirs is still on its way then does
+    no harm: the same model is the same bytes, the index names what is whole, and it is changed
+    by compare and swap. Raises EnvironmentFault naming the URI, and Locked.
     """
 
-    def __init__(self, place: Location, lease: float = SECONDS):
-        self.place, self._seconds = place, lease
-        self._lease: Lease | None = None
+    def __init__(
+        self,
+        place: Location,
+        token: str = "",
+        seconds: float = SECONDS,
+        clock: Clock | None = None,
+    ):
+        self.place, self._token = place, token
+        self._seconds, self._clock = seconds, clock or Clock()
+        self.objects = Objects(place)
+        self._claim: Claim | None = None
+        self._own: dict[str, dict[str, str]] = {}  # versions of what we put last
 
-    @cached_property
-    def _opened(self) -> tuple[Any, str]:
-        from pyarrow import fs
+    @property
+    def token(self) -> str:
+        """By which others write for us. Raises RuntimeError where the folder is not held."""
+        if self._claim is None:
+            raise RuntimeError(f"{self.place} is not held")
+        return self._claim.token
 
-        with _faults(str(self.place)):
-            system, root = fs.FileSystem.from_uri(self.place.uri)
-        return system, root.rstrip("/")
-
-    def _path(self, name: str) -> str:
-        return f"{self._opened[1]}/{name}"
+    def held(self) -> bool:
+        """Whether the folder is held by the driver whose token was given."""
+        return parsed(self.objects.get(LOCK)).get("nonce") == self._token != ""
 
     def names(self, folder: str) -> list[str]:
-        from pyarrow import fs
-
-        system, _ = self._opened
-        with _faults(str(self.place / folder)):
-            found = system.get_file_info(fs.FileSelector(self._path(folder), allow_not_found=True))
         return sorted(
-            one.base_name for one in found if one.is_file and not one.base_name.startswith(".")
+            name
+            for name, size in self.objects.sizes(folder).items()
+            if not name.startswith(".")
+            and (size != CLOSED_SIZE or self.read(f"{folder}/{name}") is not None)
         )
 
     def read(self, name: str) -> bytes | None:
-        system, _ = self._opened
-        with _faults(str(self.place / name)):
-            try:
-                with system.open_input_stream(self._path(name), compression=None) as stream:
-                    return bytes(stream.read())
-            except FileNotFoundError:
-                return None
+        found = self.objects.get(name)
+        return None if found is None or closed(found.content) else said(found.content)
 
     def create(self, name: str, data: bytes) -> bool:
-        if self._there(name):
+        if self._claim is None:
+            raise RuntimeError(f"{self.place} is not held")
+        found = self.objects.get(name)
+        if found and not closed(found.content):
             return False
-        self.replace(name, data)
-        if self.read(name) != data:
-            raise EnvironmentFault(
-                f"{self.place / name} does not hold what was just written: is another raymia "
-                "writing there?"
-            )
+        self._put(self._claim, name, data, found.version if found else ABSENT, once=True)
         return True
 
     def replace(self, name: str, data: bytes) -> None:
-        if self._lease is not None:
-            self._lease.check()
-        self._put(name, data)
+        if self._claim is None:
+            self._may_write()
+            self.objects.put(name, data)
+            return
+        seen = self._own.get(name)
+        version = seen
+        if version is None:
+            version = found.version if (found := self.objects.get(name)) else ABSENT
+        put = self._put(self._claim, name, data, version, once=False, seen=seen is not None)
+        self._own[name] = put
 
     def change(self, name: str, edit: Callable[[bytes | None], bytes]) -> None:
-        """Replace a file by what `edit` makes of its content. Only one process may: on a
-        cluster the Keeper.
-        """
-        self.replace(name, edit(self.read(name)))
+        for _ in range(_TRIES):
+            self._may_write()
+            found = self.objects.get(name)
+            data = edit(found.content if found else None)
+            with contextlib.suppress(Changed):
+                self.objects.put(name, data, found.version if found else ABSENT)
+                return
+        raise EnvironmentFault(f"{self.place / name}: others change it all the time")
 
     def delete(self, folder: str) -> None:
-        """Remove a file, or a folder and what is in it; nothing where there is none."""
-        system, _ = self._opened
-        with _faults(str(self.place / folder)), contextlib.suppress(FileNotFoundError):
-            (system.delete_file if self._there(folder) else system.delete_dir)(self._path(folder))
+        if self._claim is not None:
+            self._claim.renew()
+        self.objects.delete(folder)
 
-    def _there(self, name: str) -> bool:
-        system, _ = self._opened
-        with _faults(str(self.place / name)):
-            return bool(system.get_file_info(self._path(name)).is_file)
+    def _may_write(self) -> None:
+        if self._token and not self.held():
+            raise EnvironmentFault(
+                f"{self.place}: another raymia took the folder, and nothing more is written here"
+            )
 
-    def _put(self, name: str, data: bytes) -> None:
-        with _faults(str(self.place / name)):
-            system, _ = self._opened
-            final = self._path(name)
-            whole = system.type_name in _OBJECTS
-            folder, _, last = final.rpartition("/")
-            at = final if whole else f"{folder}/.{last}.{secrets.token_hex(4)}.tmp"
-            if not whole:
-                system.create_dir(folder, recursive=True)
-            stream = system.open_output_stream(at, compression=None)
-            stream.write(data)
-            # not in a `with`: one that closes after a fault would put half an object
-            stream.close()
-            if not whole:
-                system.move(at, final)
+    def _put(
+        self,
+        claim: Claim,
+        name: str,
+        data: bytes,
+        version: dict[str, str],
+        once: bool,
+        seen: bool = False,
+    ) -> dict[str, str]:
+        self._own.pop(name, None)
+        with claim.writing(name, once, seen):
+            try:
+                return self.objects.put(name, data, version)
+            except Changed:
+                found: Found | None = self.objects.get(name)
+                claim.renew()  # Locked, where the folder is another's
+            if found and found.content == data:  # our own put, whose answer was lost
+                return found.version
+            raise EnvironmentFault(
+                f"{self.place / name}: something else than raymia run writes there; find it, or "
+                "choose another --out"
+            )
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """A lease of 60 s on the object `.lock`, renewed while it is held. Raises Locked where
-        another one is renewed.
+        """Raises Locked where another holds the folder, and is there.
 
-        A lease that nobody renews (its holder was killed) is waited for, at most its 60 s.
+        A holder that is silent (it was killed) is waited for, at most 60 s.
         """
-        lock = Lock(
-            str(self.place),
-            str(self.place / ".lock"),
-            read=lambda: self.read(".lock"),
-            write=lambda data: self._put(".lock", data),
-            remove=lambda: self.delete(".lock"),
-        )
-        with Lease(lock, self._seconds) as self._lease:
-            try:
+        claim = Claim(self.objects, self._seconds, self._clock)
+        claim.take()
+        try:
+            with self._clock.every(self._seconds / 4, claim.stay):
+                self._claim, self._own = claim, {}
                 yield
-            finally:
-                self._lease = None
-
-
-@contextlib.contextmanager
-def _faults(where: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, NotImplementedError) as error:  # what pyarrow raises
-        reason = " ".join(str(error).split())[:300]
-        raise EnvironmentFault(
-            f"{where}: {reason}; are the address and the credentials right?"
-        ) from error
+        finally:
+            self._claim = None
+            claim.give_back()

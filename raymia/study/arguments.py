@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from raymia.errors import SweepError
-from raymia.results.remote import Location, locate
+from raymia.results.location import Location, locate
 from raymia.study import sweep as files
 from raymia.study.strict_yaml import show
 from raymia.study.sweep import Sweep

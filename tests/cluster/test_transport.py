@@ -1,14 +1,16 @@
 """Signals that travel, and losses that do not count: without a cluster."""
 
+import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from obstore.store import MemoryStore
 
 from raymia.cluster import groups as spread
 from raymia.cluster import pool as actors
@@ -17,8 +19,12 @@ from raymia.cluster.groups import Spread
 from raymia.cluster.transport import FolderFault, Keeper, Link, Shelf, arrays, of, sees
 from raymia.errors import EnvironmentFault
 from raymia.records.data import Data
+from raymia.results import objects
+from raymia.results.claim import LOCK
 from raymia.results.local import Local
-from raymia.results.remote import storage
+from raymia.results.location import Location
+from raymia.results.objects import Objects
+from raymia.results.remote import Remote
 from raymia.results.store import Store
 from raymia.study import sweep as files
 
@@ -28,8 +34,8 @@ from .conftest import TINY
 class Near:
     """A Keeper whose calls are made at once; `ray.get` then has nothing to do."""
 
-    def __init__(self, place: str) -> None:
-        self._one = Keeper(place)
+    def __init__(self, place: str, token: str = "") -> None:
+        self._one = Keeper(place, token)
         self.calls: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Any:
@@ -46,10 +52,21 @@ def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(transport.tempfile, "gettempdir", lambda: str(tmp_path))
 
 
-@pytest.mark.parametrize("where", ["{}/out", "file://{}/out"])
-def test_what_one_node_has_trained_another_one_finds(where: str, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    keeper = Near(where.format(tmp_path))
+BUCKET = "s3://bucket/out"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    """The object storage, held by the driver."""
+    memory = MemoryStore()
+    monkeypatch.setattr(objects, "opened", lambda *_: memory)
+    driver = Remote(Location(BUCKET))
+    with driver.lock():
+        yield driver
+
+
+def test_what_one_node_has_trained_another_one_finds(tmp_path: Path) -> None:
+    keeper = Near(str(tmp_path / "out"))
     one, other = Shelf(Link(keeper)), Shelf(Link(keeper))
     assert one.root != other.root and one.root.stat().st_mode & 0o777 == 0o700
     one.fetch(["k"], arrays)
@@ -105,12 +122,13 @@ def test_weights_travel_only_where_they_are_asked_for(tmp_path: Path) -> None:
     assert len(Store(Local(shelf.root), "k").index()) == 13
 
 
-def test_a_node_that_reaches_the_object_storage_writes_there_itself(tmp_path: Path) -> None:
-    place = f"file://{tmp_path}/out"
-    keeper = Near(place)
-    storage(place).replace(".nonce", b"1")
-    near, far, blind = (transport.shelf(keeper, place, nonce) for nonce in ("1", "1", "2"))
-    assert near and far and blind and transport.shelf(keeper, str(tmp_path / "out"), "1") is None
+def test_a_node_that_reaches_the_object_storage_writes_there_itself(
+    tmp_path: Path, bucket: Remote
+) -> None:
+    keeper, token = Near(BUCKET, bucket.token), bucket.token
+    near, far, blind = (transport.shelf(keeper, BUCKET, one) for one in (token, token, "2"))
+    (tmp_path / ".nonce").write_text("1")
+    assert near and far and blind and transport.shelf(keeper, str(tmp_path), "1") is None
     Store(Local(near.root), "k").put("model-0.npz", b"zero", "key0")
     near.send(["k"])
     assert keeper.calls == {"change": 1}
@@ -132,12 +150,10 @@ def test_the_shelf_of_a_killed_worker_goes(tmp_path: Path) -> None:
 
 
 def test_a_node_that_may_only_read_there_sends_through_the_driver(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = f"file://{tmp_path}/out"
-    keeper = Near(place)
-    storage(place).replace(".nonce", b"1")
-    near = transport.shelf(keeper, place, "1")
+    keeper = Near(BUCKET, bucket.token)
+    near = transport.shelf(keeper, BUCKET, bucket.token)
     assert near and near._link._disk is not None
     monkeypatch.setattr(
         near._link._disk,
@@ -147,7 +163,24 @@ def test_a_node_that_may_only_read_there_sends_through_the_driver(
     Store(Local(near.root), "k").put("model-0.npz", b"zero", "key0")
     near.send(["k"])
     assert keeper.calls == {"replace": 1, "change": 1}
-    assert Store(Local(tmp_path / "out"), "signals/k").get("model-0.npz", "key0") == b"zero"
+    assert Store(bucket, "signals/k").get("model-0.npz", "key0") == b"zero"
+
+
+def test_the_workers_of_a_driver_that_lost_the_folder_stop(
+    tmp_path: Path, bucket: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they write there themselves or through its keeper."""
+    shelves = [
+        transport.shelf(Near(BUCKET, bucket.token), BUCKET, one) for one in (bucket.token, "")
+    ]
+    lock = json.loads(bucket.read(LOCK) or b"")
+    Objects(bucket.place).put(LOCK, json.dumps(lock | {"nonce": "another"}).encode())
+    for shelf in shelves:
+        assert shelf
+        Store(Local(shelf.root), "k").put("model-0.npz", b"zero", "key0")
+        with pytest.raises(EnvironmentFault, match="another raymia took the folder"):
+            shelf.send(["k"])
+    assert Remote(bucket.place).names("signals/k") == []
 
 
 def test_a_fault_of_the_results_folder_is_told_from_one_of_this_node(

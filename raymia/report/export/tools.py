@@ -14,7 +14,7 @@ from raymia.errors import EnvironmentFault, SweepError
 from raymia.report import model_card
 from raymia.report.export import mlflow, optuna, parquet, tensorboard, wandb
 from raymia.results.folder import Folder
-from raymia.results.remote import Location, locate
+from raymia.results.location import Location, locate
 from raymia.results.row import Row
 
 
