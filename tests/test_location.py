@@ -31,7 +31,7 @@ def test_uris_are_told_from_paths(given: str | Path, uri: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["results/x", "/tmp/x", "s3", "C:x", "./s3:x", ".", "a b", "a:b", "-x", "\u00fc"]
+    "given", ["results/x", "/tmp/x", "s3", "C:x", "./s3:x", ".", "a b", "a:b", "\u00fc"]
 )
 def test_paths_stay_paths(given: str) -> None:
     assert locate(given) == Path(given) and isinstance(storage(given), Local)
@@ -55,15 +55,18 @@ def test_the_parts_of_a_location() -> None:
 
 
 ODD = {
-    "": "it names no folder",
-    "-": "it names no folder",
-    "/": "it names no folder",
-    "//": "it names no folder",
-    "a\0b": "no control characters",
-    "a\nb": "no control characters",
+    "": "a path is allowed",
+    "-": "a path is allowed",
+    "/": "no folder of its own",
+    "//": "no folder of its own",
+    "/tmp/..": "no folder of its own",
+    "a\0b": "without control characters",
+    "a\nb": "without control characters",
+    "-x": "a path is allowed",
+    "~nobody/x": "~ was not expanded",
     "x" * 256: "at most 255 bytes",
     "\u00fc" * 128: "at most 255 bytes",
-    "x/" * 2000: "at most 255 bytes, 3840 in all",
+    "x/" * 2001: "at most 255 bytes are allowed, 4000 in all",
     "ftp://a/b": "no such place",
     "http://x/y": "no such place",
     "hdfs://a/b": "no such place",

@@ -1,5 +1,6 @@
 """Where a results folder is: a path on this machine, or the URI of a folder in object storage."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ OPTIONS = ("endpoint", "endpoint_override", "region", "scheme")  # behind the ? 
 _SCHEMES = {"gcs": "gs", "abfs": "az", "abfss": "az"} | {s: s for s in ("s3", "gs", "az", "file")}
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)?", re.DOTALL)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_LONGEST_KEY, _LONGEST_NAME, _LONGEST_PATH = 1024 - 256, 255, 4096 - 256  # bytes, less our own
+_KEY = 1024 - 256  # bytes of an object's name, less what we add
+_NAME, _PATH = 255, 4000  # bytes that file systems of this kind take
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,16 @@ def _of_uri(text: str, scheme: str, rest: str) -> Path | Location:
     bare, mark, query = rest.removeprefix("//").partition("?")
     if "@" in bare.partition("/")[0] + unquote(query):  # and it is not shown
         raise SweepError(
-            f"{scheme or 'a URI'}://...@...: a URI holds no credentials here; export them in the "
-            f"environment; {ALLOWED}"
+            f"got {scheme or 'a URI'}://...@...: a URI holds no credentials here; export them; "
+            f"{ALLOWED}"
         )
     if scheme == "file":
         path = unquote(rest.removeprefix("//"))
         if not path.startswith("/"):
-            raise SweepError(f"{_shown(text)}: file:///folder is allowed, of this machine")
+            raise SweepError(f"got {_shown(text)}: file:///folder is allowed, of this machine")
         return _path(path)
     if not scheme or not rest.startswith("//"):
-        raise SweepError(f"{_shown(text.partition('?')[0])}: no such place; {ALLOWED}")
+        raise SweepError(f"got {_shown(text.partition('?')[0])}: no such place; {ALLOWED}")
     bucket, _, folder = bare.partition("/")
     folder = folder.rstrip("/")
     place = Location(f"{scheme}://{bucket}{'/' * bool(folder)}{folder}{mark}{query}")
@@ -103,26 +105,35 @@ def _of_uri(text: str, scheme: str, rest: str) -> Path | Location:
         why = "a bucket's name has 1 to 63 letters, digits, dots and dashes"
     elif any(part in ("", ".", "..") for part in parts) or not place.folder.isprintable():
         why = "every part of the folder needs a name that can be printed, and not . or .."
-    elif len(place.folder.encode()) > _LONGEST_KEY:
-        why = f"the folder takes {len(place.folder.encode())} bytes; {_LONGEST_KEY} are allowed"
+    elif len(place.folder.encode()) > _KEY:
+        why = f"the folder takes {len(place.folder.encode())} bytes; {_KEY} are allowed"
     elif wrong := [o for o in place.options if o not in OPTIONS or scheme != "s3"]:
         why = f"got the option {_shown(wrong[0])}; {', '.join(OPTIONS)} of s3:// are allowed"
     else:
         return place
-    raise SweepError(f"{_shown(text.partition('?')[0])}: {why}; {ALLOWED}")
+    raise SweepError(f"got {_shown(text.partition('?')[0])}: {why}; {ALLOWED}")
 
 
 def _path(text: str) -> Path:
-    names = [len(part.encode(errors="surrogatepass")) for part in text.split("/")]
-    if text == "-" or not text.strip("/"):
-        why = "it names no folder of its own"
-    elif any(ord(c) < 32 for c in text):  # a null byte, a line break
-        why = "a path has no control characters"
-    elif max(names) > _LONGEST_NAME or sum(names) + len(names) > _LONGEST_PATH:
-        why = f"a name of at most {_LONGEST_NAME} bytes, {_LONGEST_PATH} in all"
-    else:
-        return Path(text)
-    raise SweepError(f"{_shown(text) or 'an empty path'}: {why}; {ALLOWED}")
+    problem = slip(text)
+    if not problem and not os.path.abspath(text).strip(os.sep):
+        problem = "it is no folder of its own"
+    if problem:
+        raise SweepError(f"got {_shown(text) or 'an empty path'}: {problem}; {ALLOWED}")
+    return Path(text)
+
+
+def slip(text: str) -> str:
+    """Why a text is no path that anybody means; empty where it is one."""
+    if not text.strip() or text.startswith("-"):
+        return "a path is allowed"
+    if not text.isprintable():
+        return "a path without control characters is allowed"
+    if text.startswith("~"):
+        return "~ was not expanded: write the path out"
+    if len(text) > _PATH or max(len(name.encode()) for name in text.split("/")) > _NAME:
+        return f"names of at most {_NAME} bytes are allowed, {_PATH} in all"
+    return ""
 
 
 def _shown(text: str) -> str:

@@ -1,6 +1,5 @@
 """Arguments and options that several commands have."""
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,13 +8,12 @@ from typing import Any, TypeVar
 import click
 
 from raymia.errors import SweepError
-from raymia.results.location import Location, locate
+from raymia.results.location import Location, locate, slip
 from raymia.study import sweep as files
 from raymia.study.strict_yaml import show
 from raymia.study.sweep import Sweep
 
-_NAME, _PATH = 255, 4000  # bytes that file systems of this kind take
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(/?)")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,44 +28,22 @@ class _File(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if not isinstance(value, str):
             return value
-        if problem := _problem(value) or self.wrong(value):
+        problem = "a path on this machine is allowed" if _ADDRESS.match(value) else slip(value)
+        if problem:
             raise SweepError(f"{param.get_error_hint(ctx)}: got {show(value)}; {problem}")
-        return self.made(value)
-
-    def wrong(self, text: str) -> str:
-        return "a path on this machine is allowed" if _ADDRESS.match(text) else ""
-
-    def made(self, text: str) -> Any:
-        return Path(text)
+        return Path(value)
 
 
-class _Place(_File):
+class _Place(click.ParamType):  # type: ignore[type-arg]
     """A folder: a path, or a URI of object storage."""
 
     name = "DIR"
 
-    def wrong(self, text: str) -> str:
-        address = _ADDRESS.match(text)
-        if address and not (address[1] and isinstance(locate(text), Location)):
-            return "a path is allowed, or a URI such as s3://bucket/folder"
-        root = not address and not os.path.abspath(text).strip(os.sep)
-        return "a folder of its own is allowed" if root else ""
-
-    def made(self, text: str) -> Path | Location:
-        return locate(text)
-
-
-def _problem(text: str) -> str:
-    """Why a text is no path that anybody means; empty where it is one."""
-    if not text.strip() or text.startswith("-"):
-        return "a path is allowed"
-    if not text.isprintable():
-        return "a path without control characters is allowed"
-    if text.startswith("~"):
-        return "~ was not expanded: write the path out"
-    if len(text) > _PATH or max(len(name.encode()) for name in text.split("/")) > _NAME:
-        return f"names of at most {_NAME} bytes are allowed, {_PATH} in all"
-    return ""
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path | Location:
+        try:
+            return locate(value)
+        except SweepError as error:
+            raise SweepError(f"{param.get_error_hint(ctx)}: {error}") from None
 
 
 FILE, PLACE = _File(), _Place()
