@@ -170,7 +170,7 @@ class Source:
         elif (
             base == "raymia"
             or base in {f"raymia.{p}" for p in RANK}
-            or base == "raymia.report.export"
+            or base in ("raymia.report.export", "raymia.report.page")
         ):
             yield from (Import(f"{base}.{alias.name}", node.lineno, where) for alias in node.names)
         else:

@@ -100,8 +100,8 @@ def test_where_nothing_was_learned_everything_begins_with_that(tmp_path: Path) -
     gate = invoke("gate", str(tmp_path), "--max-auc", "0.9")
     assert gate.exit_code == 1 and gate.stderr.startswith(said)
     html = (tmp_path / "report.html").read_text()
-    assert html.index(said) < html.index("Without any defense")
-    assert "a constant answer" in html
+    assert html.index(said) < html.index("No network without defense")
+    assert "than a constant answer" in html
     assert (tmp_path / "pareto.csv").read_text().count("\n") == 1
     assert "not on the front: its test accuracy" in progress.line(one)
     assert any(note.startswith("not on the front") for note in one.notes)
@@ -125,7 +125,7 @@ def test_where_networks_learn_nothing_is_said(tmp_path: Path) -> None:
     assert one.numbers["learned"] == 1.0 and not learning.useless(one.numbers)
     asked = invoke("pareto", str(tmp_path))
     assert asked.stderr == "" and "none" in asked.stdout
-    assert 'class="warning"' not in (tmp_path / "report.html").read_text()
+    assert 'class="warning grave"' not in (tmp_path / "report.html").read_text()
 
 
 def test_where_training_diverged_the_reason_stands_in_the_row(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_the_front_the_search_and_the_tables_go_by_it(tmp_path: Path) -> None:
     shown = CliRunner().invoke(cli.main, ["pareto", str(tmp_path)], terminal_width=200)
     assert shown.exit_code == 0 and "max_tpr_at_fpr_0.01" in shown.output
     written = page.write(tmp_path)
-    assert "max tpr at fpr 0.01" in Path(str(written)).read_text()
+    assert "Largest TPR at FPR 1% that you accept" in Path(str(written)).read_text()
 
 
 def test_a_gate_by_tpr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

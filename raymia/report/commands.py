@@ -12,7 +12,7 @@ import click
 from raymia.errors import SweepError
 from raymia.point import columns
 from raymia.point.objectives import ACCURACY, AUC, TPR, upper
-from raymia.report import compare, drops, means, page, query, terminal
+from raymia.report import compare, drops, means, page, pdf, query, terminal
 from raymia.report.export import tools
 from raymia.results.folder import Folder
 from raymia.results.location import Location
@@ -111,7 +111,8 @@ def pareto(
 
 @click.command()
 @arguments.folder
-def report(folder: Path | Location) -> None:
+@click.option("--pdf", "printed", is_flag=True, help="Print it to DIR/report.pdf, too.")
+def report(folder: Path | Location, printed: bool) -> None:
     """Write DIR/report.html, one self-contained file."""
     if (
         not (folder / "trials").is_dir()
@@ -119,7 +120,14 @@ def report(folder: Path | Location) -> None:
         else not storage(folder).names("trials")
     ):
         raise SweepError(f"{folder} has no trials: is it a results folder?")
-    click.echo(write_page(folder))
+    written = write_page(folder)
+    click.echo(written)
+    if printed and not isinstance(written, Path):
+        raise SweepError(
+            f"--pdf: {folder} is no folder on a disk; copy {written} here and print it"
+        )
+    if printed and isinstance(written, Path):
+        click.echo(pdf.write(written))
 
 
 def write_page(folder: Path | Location) -> Path | Location:

@@ -8,6 +8,7 @@ the trial kept.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,6 +69,16 @@ class Exposure:
     ratio: float
 
 
+class Made(NamedTuple):
+    """The world of a trial, its records' numbers in the file, and what an attack found at a
+    target.
+    """
+
+    world: World
+    rows: list[int]
+    verdict: Verdict
+
+
 def scores(row: Row, signals: Path, canaries: bool = False) -> Iterator[Score]:
     """The scores of all judged records of a trial, by attack, target and record, as its row was
     made from them.
@@ -77,7 +88,7 @@ def scores(row: Row, signals: Path, canaries: bool = False) -> Iterator[Score]:
     the last attack is made. Raises SweepError where the trial is not done, or its signals were
     not kept.
     """
-    for world, rows, verdict in _made(row, signals):
+    for world, rows, verdict in made(row, signals):
         target = int(world.split.targets[verdict.target])
         for record in _judged(world, verdict, canaries):
             yield Score(
@@ -103,34 +114,39 @@ def exposures(
     known = [column(part) for part in Point.from_json(row.point).attacks]
     if named not in known:
         raise SweepError(f"--attack: trial {row.trial} has no {named!r}; {suggest(named, known)}")
-    made = list(_made(row, signals, named))
-    if any(verdict.log_ratio is None for _, _, verdict in made):
+    return exposed(list(made(row, signals, named)), canaries)
+
+
+def exposed(found: Sequence[Made], canaries: bool = False) -> list[Exposure]:
+    """The same, of what one attack found at all targets."""
+    named = found[0].verdict.column
+    if any(verdict.log_ratio is None for _, _, verdict in found):
         raise SweepError(
             f"--attack: {named} has no likelihood ratio here: no shadow could stand in for the "
             "target, or its threshold is its own; another attack is allowed"
         )
     seen: dict[int, list[tuple[float, bool]]] = {}
-    for world, _, verdict in made:
+    for world, _, verdict in found:
         member = world.split.member[world.split.targets[verdict.target]]
         for record in _judged(world, verdict, canaries):
             assert verdict.log_ratio is not None
             sign = 1 if member[record] else -1
             said = sign * float(verdict.log_ratio[record]), bool(member[record])
             seen.setdefault(record, []).append(said)
-    world, rows, _ = made[0]
-    found = []
+    world, rows, _ = found[0]
+    out = []
     for record, all_said in seen.items():
         values = [value for value, _ in all_said]
         mean = float(np.mean(values))
         low, high = spread_interval(values, within=(-np.inf, np.inf)) or (None, None)
         as_member = sum(inside for _, inside in all_said)
         kind, ratio = _kind(world, record), float(np.exp(mean))
-        found.append(
+        out.append(
             Exposure(
                 rows[record], record, kind, named, len(values), as_member, mean, low, high, ratio
             )
         )
-    return sorted(found, key=lambda one: (-one.evidence, one.record))
+    return sorted(out, key=lambda one: (-one.evidence, one.record))
 
 
 def share(found: Sequence[Exposure], ratio: float = EXPOSED) -> float:
@@ -138,10 +154,8 @@ def share(found: Sequence[Exposure], ratio: float = EXPOSED) -> float:
     return float(np.mean([one.ratio >= ratio for one in found])) if found else 0.0
 
 
-def _made(
-    row: Row, signals: Path, attack: str | None = None
-) -> Iterator[tuple[World, list[int], Verdict]]:
-    """The world of a trial, its records' numbers in the file, and what each attack found."""
+def made(row: Row, signals: Path, attack: str | None = None) -> Iterator[Made]:
+    """What each attack, or the one named, found at each target. Raises SweepError as `scores`."""
     if row.state != "done":
         raise SweepError(f"trial {row.trial} is {row.state}: it has no scores")
     point = Point.from_json(row.point)
@@ -150,7 +164,7 @@ def _made(
         for call in trial.calls(world):
             if attack in (None, call.column):
                 for verdict in trial.judge(signals, call):
-                    yield world, rows, verdict
+                    yield Made(world, rows, verdict)
     except (FileNotFoundError, KeyError):
         raise lost(row, signals) from None
 

@@ -86,7 +86,7 @@ def test_the_undefended_trial_stands_in_every_table_and_what_leaks_more_is_marke
     assert none.rstrip().endswith("without any defense, to compare with")
     page.write(kept, None)
     html = (tmp_path / "report.html").read_text()
-    table = html[html.index("<h2>The front") : html.index("What the columns mean")]
+    table = html[html.index('<table id="front-table"') : html.index("What the columns mean")]
     assert table.count("leaks more than no defense") == 1
     assert table.count("without any defense, to compare with") == 1
 
