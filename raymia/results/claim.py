@@ -95,7 +95,7 @@ class Claim:
         self._names: dict[str, bool] = {}
         self._open: set[str] = set()
         self._swapping = self._clock.mutex()
-        self._lost = ""
+        self._taken, self._lost = False, ""
 
     def take(self) -> None:
         """Waits for a holder that is silent, at most `seconds`."""
@@ -117,6 +117,7 @@ class Claim:
             if self._swap():
                 break
             seen = version
+        self._taken = True
         try:
             self._open = set(self._names)
             self._close()
@@ -209,9 +210,7 @@ class Claim:
             for name, one in found.items():
                 content = _CLOSED + secrets.token_hex(16).encode()
                 if one and not closed(one.content):
-                    # says the same, all of them being texts; tables are soon derived again, letter
-                    # for letter
-                    content = one.content + (b"\n" if name.endswith(".csv") else _AGAIN)
+                    content = one.content + _AGAIN  # says the same: all of them are texts
                 with contextlib.suppress(Changed):
                     # what is created for good, and is there, nobody can write any more
                     if not (one and self._names[name] and not closed(one.content)):
@@ -240,7 +239,7 @@ class Claim:
             else "another process"
         )
         folder = self._objects.place
-        if self._count:
+        if self._taken:
             return (
                 f"{folder} was taken by {who}, after this one was silent for {self._seconds:g} s "
                 "or more; this one writes nothing more, and what it has written is kept"

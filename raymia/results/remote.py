@@ -65,7 +65,11 @@ class Remote:
 
     def read(self, name: str) -> bytes | None:
         found = self.objects.get(name)
-        return None if found is None or closed(found.content) else said(found.content)
+        if found is None or closed(found.content):
+            return None
+        # who holds the folder sees what was added to a table, and so derives it letter for letter
+        held = self._claim is not None and name.endswith(".csv")
+        return found.content if held else said(found.content)
 
     def create(self, name: str, data: bytes) -> bool:
         if self._claim is None:
