@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch as torch
     import torch.nn.functional as F
 
+    from raymia.training import clipping as clipping
     from raymia.training import convolutions as convolutions
     from raymia.training import documents as documents
     from raymia.training import modules as modules
@@ -27,9 +28,10 @@ else:
 
     torch = _Lazy("torch")
     F = _Lazy("torch.nn.functional")
+    clipping = _Lazy("raymia.training.clipping")
     convolutions = _Lazy("raymia.training.convolutions")
     documents = _Lazy("raymia.training.documents")
     modules = _Lazy("raymia.training.modules")
     network = _Lazy("raymia.training.network")
 
-__all__ = ["F", "convolutions", "documents", "modules", "network", "torch"]
+__all__ = ["F", "clipping", "convolutions", "documents", "modules", "network", "torch"]

@@ -32,7 +32,6 @@ _LIBRARIES = (
     "numpy",
     "ray",
     "optuna",
-    "opacus",
     "pandas",
     "pyarrow",
     "obstore",

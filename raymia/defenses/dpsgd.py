@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from raymia.lazy import modules, torch
+from raymia.lazy import clipping, modules, torch
 from raymia.point.schedule import Training
 from raymia.point.space import Range
 from raymia.training.defense import Defense, Private, Rng, Traits
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dpsgd(Defense):
-    """DP-SGD through Opacus: clipped per-example gradients (ghost clipping), Gaussian noise,
-    Poisson batches.
+    """DP-SGD: per-example gradients, clipped (`training/clipping.py`), Gaussian noise, Poisson
+    batches.
 
     A step moves by (sum_i g_i min(1, max_grad_norm / |g_i|) + N(0, (sigma max_grad_norm)^2)) /
     B, B the expected batch; momentum and weight decay act on that noisy mean. BatchNorm becomes
@@ -34,8 +33,7 @@ class Dpsgd(Defense):
 
     Units: sigma is the noise multiplier, in units of max_grad_norm. delta None: 1e-5.
 
-    Source: Abadi et al., CCS 2016; Yousefpour et al., Opacus, 2021; Li, Li & Ribeiro, CODASPY
-    2021, section 5.2 and its code.
+    Source: Abadi et al., CCS 2016; Li, Li & Ribeiro, CODASPY 2021, section 5.2 and its code.
 
     Neutral: none exists: at sigma 0 gradients are still clipped and batches drawn by Poisson
     (law L3: at sigma 0 and a large max_grad_norm the gradient is the plain mean over the
@@ -49,7 +47,7 @@ class Dpsgd(Defense):
     accountant is not offered: it under-reports.
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     cite: ClassVar[str] = (
         "@inproceedings{abadi2016dpsgd, title={Deep Learning with Differential Privacy}, "
         "author={Abadi, Martin and Chu, Andy and Goodfellow, Ian and McMahan, H. Brendan and "
@@ -87,48 +85,30 @@ class Dpsgd(Defense):
         training: Training,
         rng: Rng,
     ) -> Private:
-        from opacus.grad_sample import GradSampleModuleFastGradientClipping
-        from opacus.optimizers import DPOptimizerFastGradientClipping
-        from opacus.utils.fast_gradient_clipping_utils import DPTensorFastGradientClipping
-
-        # strict would refuse dropout's mask buffer, which holds no statistics of the data
-        hooks = GradSampleModuleFastGradientClipping(
-            network,
-            max_grad_norm=self.max_grad_norm,
-            use_ghost_clipping=True,
-            strict=False,
-            loss_reduction="mean",
-        )
+        clip = clipping.Clipping(network, self.max_grad_norm)
         rate = sample_rate(members, training)
-        optimizer = DPOptimizerFastGradientClipping(
-            torch.optim.SGD(parameters, lr=0.0),
-            noise_multiplier=self.sigma,
-            max_grad_norm=self.max_grad_norm,
-            expected_batch_size=rate * members,
-            generator=torch.Generator(parameters[0].device).manual_seed(int(rng.integers(2**62))),
-        )
-
+        noise = torch.Generator(parameters[0].device).manual_seed(int(rng.integers(2**62)))
         clipped = list[torch.Tensor]()
 
         def gradients(losses: Callable[[], torch.Tensor], size: int) -> list[torch.Tensor]:
-            optimizer.zero_grad(set_to_none=True)
-            for p in parameters:  # an empty Poisson batch still adds noise and counts as a step
-                p.grad = torch.zeros_like(p)
-            with warnings.catch_warnings():
-                # records need no gradient
-                warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)
-                if size:
-                    DPTensorFastGradientClipping(hooks, optimizer, losses()).backward()
-                    over = hooks.per_sample_gradient_norms > self.max_grad_norm
-                    clipped.append(over.double().mean())
-            optimizer.pre_step()
-            return [p.grad for p in parameters if p.grad is not None]
+            # an empty Poisson batch still adds noise and counts as a step
+            sums = {p: torch.zeros_like(p) for p in parameters}
+            if size:
+                sums, norms = clip(losses)
+                clipped.append((norms > self.max_grad_norm).double().mean())
+            return [self._noisy(sums[p], noise) / (rate * members) for p in parameters]
 
         def acted() -> dict[str, float]:
             return {"clipped": float(torch.stack(clipped).mean()) if clipped else 0.0}
 
         sample = poisson(rate) if self.sampling == "poisson" else shuffled(training.batch_size)
-        return Private(sample, gradients, hooks.remove_hooks, acted)
+        return Private(sample, gradients, clip.close, acted)
+
+    def _noisy(self, total: torch.Tensor, source: torch.Generator) -> torch.Tensor:
+        if not self.sigma:
+            return total
+        spread = self.sigma * self.max_grad_norm
+        return total + torch.normal(0.0, spread, total.shape, generator=source, device=total.device)
 
     def facts(self, members: int, training: Training) -> dict[str, float | None]:
         """epsilon (None where the noise or the sampling gives none), delta, and the q of the

@@ -76,7 +76,7 @@ class Mobilenetv3Large(Architecture):
                 before, kernel, expanded, after, squeeze, act, stride, 1, self.width
             )
             made = blocks.InvertedResidual(block, norm)
-            # its own sum overwrites what Opacus keeps
+            # its own sum overwrites what came out of the block
             layers.append(convolutions.Sum(made.block) if made.use_res_connect else made.block)
             before = after
         last, clip = 6 * wide(before), wide(CLIP)

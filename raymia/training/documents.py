@@ -72,7 +72,6 @@ class Attention(nn.Module):
         nn.init.uniform_(self.context.weight, -spread, spread)
 
     def forward(self, h: Tensor) -> Tensor:
-        flat = h.reshape(len(h), -1, h.shape[-1])  # Opacus clips linear layers up to three axes
-        weight = self.context(torch.tanh(self.inner(flat))).reshape(*h.shape[:-1], 1).softmax(-2)
+        weight = self.context(torch.tanh(self.inner(h))).softmax(-2)
         out: Tensor = (weight * h).sum(-2)
         return out

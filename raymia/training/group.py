@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from raymia.errors import RaymiaError
 from raymia.point.schedule import Training
@@ -18,6 +19,7 @@ from raymia.streams import Stream, stream
 from raymia.training import augment
 from raymia.training.backends.backend import Loss, filled, gradients
 from raymia.training.backends.choice import backend
+from raymia.training.backends.loop import Loop
 from raymia.training.batches import Batches, pixels
 from raymia.training.checkpoint import Best, validation
 from raymia.training.defense import Batch, Clock, Defense, Gap, Lesson, Pass, Reference, Step
@@ -352,10 +354,14 @@ class PrivateGroup(Group):
             ]
 
     def _update(self, batch: Batch, reference: Batch | None, clock: Clock, lr: float) -> Tensor:
-        one, losses = Batch(*(t[0] for t in batch)), list[Tensor]()
+        one, losses, loop = Batch(*(t[0] for t in batch)), list[Tensor](), self.backend
+        assert isinstance(loop, Loop)
 
         def per_example() -> Tensor:
-            outputs = self.template(one.x)
+            outputs = loop.said(one.x)
+            if self.plain:
+                losses.append(F.cross_entropy(outputs.logits, one.label, reduction="none"))
+                return losses[0]
             each = self.recipe.losses(outputs, None, one, {}, clock)
             acted = self.recipe.acted(Step(outputs, None, one, {}, clock))
             self.tally.add({name: value.unsqueeze(0) for name, value in acted.items()})

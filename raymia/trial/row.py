@@ -26,7 +26,7 @@ from raymia.trial.judge import Verdict
 from raymia.verdict import audit, learning, low_fpr, maximum, metrics, planted, utility
 
 Array = np.ndarray[Any, Any]
-LIBRARIES = ("raymia", "torch", "numpy", "scikit-learn", "opacus", "optuna", "ray")
+LIBRARIES = ("raymia", "torch", "numpy", "scikit-learn", "optuna", "ray")
 
 
 def finished(

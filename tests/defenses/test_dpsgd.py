@@ -54,7 +54,7 @@ def losses(net: Network, x: torch.Tensor) -> Callable[[], torch.Tensor]:
 
 def clips(cls: type[Dpsgd]) -> bool:
     """At sigma 0 the gradient is the sum of clipped single gradients over the expected batch,
-    to 1e-5.
+    to 1e-9.
     """
     x = torch.randn((7, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     net, bound = build(), 0.5
@@ -68,7 +68,7 @@ def clips(cls: type[Dpsgd]) -> bool:
     run = private(cls(sigma=0.0, max_grad_norm=bound), net)
     found = run.gradients(losses(net, x), len(x))
     return all(
-        torch.allclose(f, e, atol=1e-5, rtol=0) for f, e in zip(found, expected, strict=True)
+        torch.allclose(f, e, atol=1e-9, rtol=0) for f, e in zip(found, expected, strict=True)
     )
 
 
@@ -376,10 +376,8 @@ def test_a_narrow_network_tells_records_apart(lesson) -> None:  # type: ignore[n
 
 
 def test_no_batchnorm_is_left() -> None:
-    from opacus.validators import ModuleValidator
-
     net = Dpsgd().network(make("networks", "resnet18", {"width": 8}).build((1, 8, 8), 3))
-    assert ModuleValidator.is_valid(net)
+    assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())
     assert {m.num_groups for m in net.modules() if isinstance(m, nn.GroupNorm)} == {4, 8, 16, 32}
 
 
@@ -392,8 +390,8 @@ def test_what_couples_a_batch_is_refused_by_name(other: str) -> None:
 
 
 def test_srcms_own_layers_are_clipped_too() -> None:
-    """LinearNorm is not one of Opacus's layers: its single gradients come another way, to the
-    same numbers.
+    """LinearNorm's single gradients come another way than those of linear layers, to the same
+    numbers.
     """
     arm = recipe([Part("srcm", {"r1": 3.0}), Part("dpsgd", {"sigma": 0.0, "max_grad_norm": 0.1})])
     with torch.random.fork_rng():
@@ -408,7 +406,7 @@ def test_srcms_own_layers_are_clipped_too() -> None:
             total += grad * min(1.0, 0.1 / norm) / TRAINING.batch_size
     found = private(arm, net).gradients(losses(net, x), 4)
     assert all(
-        torch.allclose(f, e, atol=1e-5, rtol=0) for f, e in zip(found, expected, strict=True)
+        torch.allclose(f, e, atol=1e-9, rtol=0) for f, e in zip(found, expected, strict=True)
     )
 
 

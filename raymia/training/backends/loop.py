@@ -34,13 +34,14 @@ class Loop(Differentiated):
     ) -> Any:
         one = [Batch(*(t[0] for t in b)) for b in with_reference(batch, reference)]
         own = {name: tensor[0] for name, tensor in extra.items()}
-        found = called(loss, [self._said(b.x) for b in one], one, own)
+        found = called(loss, [self.said(b.x) for b in one], one, own)
         return tree_map(lambda scalar: scalar.unsqueeze(0), found)
 
     def logits(self, x: Tensor) -> Tensor:
-        return self._said(x[0]).logits.unsqueeze(0)
+        return self.said(x[0]).logits.unsqueeze(0)
 
-    def _said(self, x: Tensor) -> Outputs:
+    def said(self, x: Tensor) -> Outputs:
+        """What the network says of x [B, ...]."""
         if self._last and x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         return self._outputs(x)
