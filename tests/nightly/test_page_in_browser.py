@@ -65,8 +65,11 @@ def drawn(trials: int) -> list[Row]:
                    for name, value in (("test_accuracy", accuracy), ("max_attack_auc", auc))
                    for end, step in (("", 0.0), ("_lo", -0.03), ("_hi", 0.03))}  # fmt: skip
         numbers |= {"auc.lira": auc, "auc.loss": auc - 0.02, "majority": 0.1, "learned": 1.0}
+        numbers |= {"max_auc_reference": 0.5 + auc / 10, "max_tpr_at_fpr_0.01": auc / 9}
+        numbers |= {"epsilon": 3.25} if point.defense == "dpsgd" else {}
         row = unfinished(point, point.digest(), "done", "", 8, 4)
-        rows.append(replace(row, trial=i, numbers=numbers, worst_attack="lira"))
+        worst = "rmia[mode=online,trim=0.2]"
+        rows.append(replace(row, trial=i, numbers=numbers, worst_attack=worst))
     return rows
 
 

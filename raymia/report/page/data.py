@@ -112,7 +112,6 @@ def _front(points: Points) -> Table:
     """The front, and the undefended point beside it."""
     head = ["trial", "defense", "strength", "test accuracy", points.measure, "at most"]
     head += ["points of accuracy lost", "confirmed accuracy", f"confirmed {points.measure}"]
-    head += ["change of accuracy", f"change of {points.measure}"]
     more = {} if points.metric == AUC.column else {AUC.column: words.measure(AUC.column)}
     more |= {k: v for k, v in remarks.BESIDE.items() if k != points.metric}
     more |= {columns.MAX_REFERENCE: "reference AUC"}
@@ -130,9 +129,8 @@ def _front(points: Points) -> Table:
                 words.interval(row.numbers, points.metric),
                 words.number(words.highest(row.numbers, points.metric)),
                 words.number(cost, 1),
-                words.interval(known, ACCURACY.column),
-                words.interval(known, points.metric),
-                *(_change(row, known, name) for name in (ACCURACY.column, points.metric)),
+                _again(row, known, ACCURACY.column),
+                _again(row, known, points.metric),
                 *(words.interval(row.numbers, name) for name in more),
                 row.worst_attack,
                 budget(row),
@@ -142,9 +140,11 @@ def _front(points: Points) -> Table:
     return _table(head, lines, points.shown)
 
 
-def _change(row: Row, again: Mapping[str, float | None], name: str) -> str:
+def _again(row: Row, again: Mapping[str, float | None], name: str) -> str:
+    """`0.880 (0.850 to 0.900), -0.020`: what was confirmed, and that less the search's number."""
     before, after = row.numbers.get(name), again.get(name)
-    return "" if before is None or after is None else f"{after - before:+.3f}"
+    change = "" if before is None or after is None else f", {after - before:+.3f}"
+    return words.interval(again, name) + change
 
 
 def _low(points: Points) -> Table:

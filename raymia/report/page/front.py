@@ -12,16 +12,17 @@ from raymia.results.row import Row
 from raymia.verdict.front import front
 from raymia.verdict.learning import MAJORITY
 
+FEW = 12  # points of an arm that a line over its knob still leads through
 WIDE, NARROW = (840, 500), (380, 430)
 CAPTION = (
     "Right and down is better. Bold marks are on the front: no other trial is at once more "
     "accurate and less exposed; faint ones are beaten by one that is. Bars are 95% intervals. "
     "The star is without defense. A thin line leads through an arm as its knob changes; of an "
-    "arm with several free knobs, through its best points. A cross is what training again with "
-    "fresh seeds gave, tied to the point that was found. A ring marks DP-SGD, which alone comes "
-    "with a guarantee. The plus is what everybody has for free, the classifier that always says "
-    "the most frequent class: nobody's membership, and no use. The shaded area is above the bar "
-    "that you set."
+    "arm with several free knobs, or many points, through its best points. A cross is what "
+    "training again with fresh seeds gave, tied to the point that was found. A ring marks DP- "
+    "SGD, which alone comes with a guarantee. The plus is what everybody has for free, the "
+    "classifier that always says the most frequent class: nobody's membership, and no use. The "
+    "shaded area is above the bar that you set."
 )
 
 
@@ -115,7 +116,7 @@ def _curves(points: Points, rows: Sequence[Row], x: svg.Axis, y: svg.Axis) -> It
         mine = [row for row in rows if row.defense == defense]
         free = moved(mine)
         if len(mine) > 1 and which:
-            if len(free) == 1:
+            if len(free) == 1 and len(mine) <= FEW:
                 mine.sort(key=lambda row: row.knobs[free[0]])
             else:
                 mine = own_front(mine)
@@ -160,8 +161,10 @@ def _marks(points: Points, rows: Sequence[Row], x: svg.Axis, y: svg.Axis) -> Ite
                 for axis, name in ((x, ACCURACY.column), (y, points.metric))
             )
             yield svg.bars(x.at(a), y.at(b), across, down, which)
+        faint = "" if strong else " faint"
         if PRIVATE in row.defense.split("+"):
-            yield f'<circle cx="{svg.n(x.at(a))}" cy="{svg.n(y.at(b))}" r="10" class="ring"/>'
+            place = f'cx="{svg.n(x.at(a))}" cy="{svg.n(y.at(b))}"'
+            yield f'<circle {place} r="10" class="ring{faint}"/>'
         said = f"trial {row.trial}: {words.named(row)}"
         more = f' data-trial="{row.trial}"'
         if strong:
