@@ -19,8 +19,8 @@ CAPTION = (
     "accurate and less exposed; faint ones are beaten by one that is. Bars are 95% intervals. "
     "The star is without defense. A thin line leads through an arm as its knob changes; of an "
     "arm with several free knobs, or many points, through its best points. A cross is what "
-    "training again with fresh seeds gave, tied to the point that was found. A ring marks DP- "
-    "SGD, which alone comes with a guarantee. The plus is what everybody has for free, the "
+    "training again with fresh seeds gave, tied to the point that was found. A ring marks "
+    "DP-SGD, which alone comes with a guarantee. The plus is what everybody has for free, the "
     "classifier that always says the most frequent class: nobody's membership, and no use. The "
     "shaded area is above the bar that you set."
 )
