@@ -30,7 +30,7 @@ def test_importing_it_imports_nothing_else() -> None:
         [
             sys.executable,
             "-c",
-            "import sys, raymia; print(*(m for m in sys.modules if 'raymia' in m))",
+            "import sys, raymia; print(*(m for m in sys.modules if m.startswith('raymia')))",
         ],
         capture_output=True,
         text=True,
