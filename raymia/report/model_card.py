@@ -126,8 +126,11 @@ def _units(records: data.Data) -> str:
 def _weights(folder: Folder, place: str, name: str, key: str) -> bytes:
     """The file of a model, whole and of this key, also from object storage."""
     store = Store(folder.storage, place)
-    note = store.index().get(name)
-    if note is None or note["model"] != key or name not in folder.storage.names(place):
+    index = store.index()
+    note, there = index.get(name), folder.storage.names(place)
+    if "index.json" in there and not index:
+        raise EnvironmentFault(f"{folder.path / place}/index.json is damaged; restore it")
+    if note is None or note["model"] != key or name not in there:
         raise SweepError(
             f"{folder.path / place} does not hold {name} of this trial; run the sweep with "
             "keep_signals: all"

@@ -58,12 +58,13 @@ def signals(row: Row, root: Path, planted: bool = False, norms: bool = False) ->
     try:
         world, rows = observe.kept(point, root)
         said = observe.load(world, root, ("logits", NORM))
+        released = said.arrays["logits"]
         kept = said.arrays.get(NORM)
         asked = _norms(world, root) if norms and kept is None else kept
     except (FileNotFoundError, KeyError):
         raise lost(row, root) from None
     for t, m in enumerate(world.split.targets.tolist()):
-        logits = said.arrays["logits"][m]
+        logits = released[m]
         log_p = log_truth(log_odds(logits, said.labels))
         second, first = np.sort(np.exp(log_softmax(logits)), -1)[:, -2:].T
         on = world.split.judged[t] & ((world.kinds > 0) | (not planted))

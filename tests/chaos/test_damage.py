@@ -18,6 +18,7 @@ from raymia import cli
 from raymia.cluster import confirming, driver
 from raymia.errors import EnvironmentFault
 from raymia.report import model_card
+from raymia.signals import observe
 
 FLIPS, CUTS = 500, 200  # of all readings, nightly
 SOME = 18  # of them, before every change
@@ -79,6 +80,7 @@ def read(folder: Path, reader: str) -> tuple[Result, str]:
     """What a command says of a folder, and the sum of what it leaves there and beside it."""
     beside = Path(f"{folder}-out")
     shutil.rmtree(beside, ignore_errors=True)
+    observe.load.cache_clear()  # a command is a process of its own
     result = CliRunner().invoke(cli.main, [a.format(folder) for a in READERS[reader]])
     tables = sorted(folder.glob("*.csv")) if reader in ("report", "confirm", "run") else []
     if reader == "model" and beside.exists():
