@@ -221,15 +221,15 @@ def test_what_is_left_out_for_another_reason_says_that_reason(tmp_path: Path) ->
 def test_run_refuses_before_anything_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from raymia.cluster import driver as tune
+    from raymia.cluster import driver, execution
 
     def started(*_: Any) -> None:
         raise AssertionError("Ray was to be started")
 
-    monkeypatch.setattr(tune, "_execute", started)
+    monkeypatch.setattr(execution, "execute", started)
     study = arrays(tmp_path, FLAT)
     with pytest.raises(SweepError, match="network: got 'cnn'"):
-        tune.run(
+        driver.run(
             replace(study, network=replace(study.network, name="cnn", knobs={"width": 8})),
             tmp_path / "out",
         )

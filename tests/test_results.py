@@ -23,6 +23,7 @@ from raymia.results.folder import Folder
 from raymia.results.local import Local
 from raymia.results.row import Row
 from raymia.results.store import Store
+from raymia.results.tables import tables
 
 
 def row(trial: int, accuracy: float | None = 0.9, auc: float | None = 0.6, **changes: Any) -> Row:
@@ -106,20 +107,57 @@ def test_a_digest_is_never_a_path(digest: str) -> None:
 
 
 def test_every_flipped_bit_and_every_cut_is_seen(tmp_path: Path) -> None:
-    folder = written(tmp_path, [row(0)])
+    written(tmp_path, [row(0)])
     path = next((tmp_path / "trials").iterdir())
     whole = path.read_bytes()
     for i in range(0, len(whole) - 1, 7):
         path.write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
         with pytest.raises(EnvironmentFault, match=path.name):
-            folder.rows()
+            Folder(tmp_path).rows()
         path.write_bytes(whole[:i])
         with pytest.raises(EnvironmentFault, match=path.name):
-            folder.rows()
+            Folder(tmp_path).rows()
     path.write_bytes(whole)
     path.rename(path.with_name("f" * 64 + ".json"))
     with pytest.raises(EnvironmentFault, match="renamed"):
+        Folder(tmp_path).rows()
+
+
+def test_a_row_written_anew_by_other_hands_verifies_where_its_values_do(tmp_path: Path) -> None:
+    written(tmp_path, [row(0)])
+    path = next((tmp_path / "trials").iterdir())
+    plain = json.loads(path.read_bytes())
+    path.write_text(json.dumps(plain, indent=2))
+    assert Folder(tmp_path).rows() == [row(0)]
+    path.write_text(json.dumps(plain | {"seed": 1}, indent=2))
+    with pytest.raises(EnvironmentFault, match="sha256"):
+        Folder(tmp_path).rows()
+
+
+def test_a_folder_reads_a_row_once_and_anew_where_it_is_to_keep_none(tmp_path: Path) -> None:
+    written(tmp_path, [row(0), row(1)])
+    folder = Folder(tmp_path)
+    first = folder.rows()
+    for path in (tmp_path / "trials").iterdir():
+        path.write_bytes(b"damaged")
+    assert folder.rows() == first == folder.first_rows()
+    with folder.lean(), pytest.raises(EnvironmentFault, match="damaged"):
         folder.rows()
+
+
+def test_csvs_of_the_same_rows_are_not_made_again_but_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(tmp_path, [row(0), row(1)])
+    before = bytes_of(folder)
+    made = []
+    monkeypatch.setattr(results, "tables", lambda *given: made.append(1) or tables(*given))
+    assert folder.derive() == [] and made == []
+    (tmp_path / "trials.csv").write_text("torn")
+    assert folder.derive() == ["trials.csv"] and bytes_of(folder) == before
+    folder.write(row(2))
+    assert "trials.csv" in folder.derive() and len(made) == 2
+    assert "trials.csv" in folder.derive([row(0).digest]) and len(made) == 3
 
 
 def test_a_written_row_is_final(tmp_path: Path) -> None:

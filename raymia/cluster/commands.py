@@ -8,8 +8,8 @@ import click
 
 from raymia.report import query, terminal
 from raymia.report.commands import write_page
+from raymia.results.folder import Folder
 from raymia.results.location import Location
-from raymia.results.remote import storage
 from raymia.study import arguments
 from raymia.study.tables import table
 from raymia.trial import confirm as again
@@ -51,19 +51,18 @@ def run(
 ) -> int:
     """Run a sweep, or go on where it stopped."""
     wanted = arguments.load(sweep, sets, trials)
-    out = out or Path("results") / wanted.name
-    storage(out).read("sweep.yaml")  # whether it can be reached is told before Ray is imported
-    from raymia.cluster import driver  # imports ray
+    results = Folder(out or Path("results") / wanted.name)
+    from raymia.cluster import driver
 
     code: int = driver.run(
-        wanted, out, retry_failed=retry_failed, mix_versions=mix_versions, fly=not no_pilot
+        wanted, results, retry_failed=retry_failed, mix_versions=mix_versions, fly=not no_pilot
     )
-    if code in (0, 1) and storage(out).read("trials.csv") is not None:
-        written, found = write_page(out), query.read(out)
+    if code in (0, 1) and results.storage.read("trials.csv") is not None:
+        written, found = write_page(results), query.read(results.path)
         terminal.warn(learning.warning(terminal.records(found)))
         terminal.print_front(query.query(found), found, query.objective(found))
         # the last line of a job's log says where the front is
-        click.echo(f"report: {written}\nfront:  {out / 'pareto.csv'}")
+        click.echo(f"report: {written}\nfront:  {results.path / 'pareto.csv'}")
     return code
 
 

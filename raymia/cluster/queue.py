@@ -60,7 +60,7 @@ class Agenda:
         self.begun = True
 
     def _suggestion(self, row: Row) -> Suggestion:
-        point = Point.from_json(row.point)
+        point = row.as_point
         arm, knobs = locate(self.sweep, point.recipe)
         return Suggestion(arm, knobs, point.replicate)
 

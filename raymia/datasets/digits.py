@@ -1,12 +1,16 @@
 """Handwritten digits that come with scikit-learn: nothing is downloaded."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 from raymia.point.schedule import Training
 from raymia.records.data import Data, Dataset
+
+_FILE = Path("datasets", "data", "digits.csv.gz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +34,7 @@ class Digits(Dataset):
 }"""
 
     def read(self) -> Data:
-        from sklearn.datasets import load_digits
-
-        pixels, labels = load_digits(return_X_y=True)
+        pixels, labels = _loaded()
         x = (pixels.reshape(-1, 1, 8, 8) / 16).astype(np.float32)
         return Data(
             "digits", x, labels.astype(np.int64), 10, image=True, mean=(0.3053,), std=(0.3761,)
@@ -40,3 +42,17 @@ class Digits(Dataset):
 
     def training(self, records: int) -> Training:
         return Training(epochs=60, batch_size=64, lr=0.1, weight_decay=5e-4)
+
+
+def _loaded() -> tuple[Any, Any]:
+    """The file of scikit-learn, which takes a second to import; by scikit-learn itself where it
+    keeps it elsewhere.
+    """
+    package = find_spec("sklearn")
+    file = Path(package.origin if package and package.origin else "").parent / _FILE
+    if not file.is_file():
+        from sklearn.datasets import load_digits
+
+        return load_digits(return_X_y=True)  # type: ignore[no-any-return]
+    table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1], table[:, -1]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, is_dataclass
+from functools import cache
 from typing import Any
 
 from raymia.errors import SweepError
@@ -11,6 +12,9 @@ from raymia.point.columns import word
 from raymia.point.schedule import Training
 from raymia.point.space import Choice, Knobs, Part, Range, Scalar, frozen
 from raymia.streams import key
+
+# the fields of a point that name no part, and stand in its canonical form as they are
+_SCALARS = ("data", "attacker", "canaries", "seed", "replicate", "lanes", "device")
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,13 @@ class Point:
         revision of each part, and without what is at its default. So a knob that comes later
         changes no digest, and a default that changes is a new revision.
         """
-        body = self.to_json()
-        del body["dataset"]
+        body: dict[str, Any] = {name: plain(getattr(self, name)) for name in _SCALARS}
         body["network"] = told("networks", self.network)
         body["protocol"] = told("protocols", self.protocol)
         body["recipe"] = [told("defenses", part) for part in self.recipe]
         body["attacks"] = [told("attacks", part) for part in self.attacks]
-        body["training"] = _beside(body["training"], plain(asdict(Training())))
+        schedule = {name: plain(getattr(self.training, name)) for name in _declared(Training)}
+        body["training"] = _beside(schedule, _declared(Training))
         used = [("networks", self.network), ("protocols", self.protocol)]
         used += [("defenses", p) for p in self.recipe] + [("attacks", p) for p in self.attacks]
         revisions = {f"{kind}.{p.name}": _revision(kind, p.name) for kind, p in used}
@@ -117,6 +121,8 @@ def strength(knobs: Mapping[str, Any]) -> str:
 
 def plain(value: Any) -> Any:
     """`value` as dicts, lists and scalars, as the sweep file spells them."""
+    if value is None or isinstance(value, str | int | float):  # most of what is asked
+        return value
     if isinstance(value, Part):
         return {value.name: plain(value.knobs)}
     if isinstance(value, Range):
@@ -132,17 +138,19 @@ def plain(value: Any) -> Any:
 
 def told(kind: str, part: Part) -> dict[str, Any]:
     """A part without the knobs that are at their defaults."""
-    defaults = {name: k.default for name, k in catalog.knobs(catalog.find(kind, part.name)).items()}
-    return {part.name: _beside(plain(part.knobs), plain(defaults))}
+    cls: Any = catalog.find(kind, part.name)
+    return {part.name: _beside(plain(part.knobs), _declared(cls))}
 
 
-def _beside(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+@cache
+def _declared(cls: Any) -> Mapping[str, str]:
+    """The default of each knob, spelled so that its type shows."""
+    return {name: repr(plain(knob.default)) for name, knob in catalog.knobs(cls).items()}
+
+
+def _beside(values: Mapping[str, Any], declared: Mapping[str, str]) -> dict[str, Any]:
     """What is not at its default, in value and type."""
-    return {
-        name: value
-        for name, value in values.items()
-        if name not in defaults or repr(value) != repr(defaults[name])
-    }
+    return {name: value for name, value in values.items() if repr(value) != declared.get(name)}
 
 
 def _revision(kind: str, name: str) -> int | list[Any]:
@@ -155,6 +163,6 @@ def _revision(kind: str, name: str) -> int | list[Any]:
 def _part(kind: str, body: Mapping[str, Mapping[str, Any]]) -> Part:
     """A part as it was written, and knobs that came later at their defaults."""
     ((name, knobs),) = body.items()
-    known = catalog.knobs(catalog.find(kind, name)) if name in catalog.names(kind) else {}
+    known = catalog.knobs(catalog.find(kind, name)) if catalog.has(kind, name) else {}
     later = {k: knob.default for k, knob in known.items() if k not in knobs}
     return Part(name, {**knobs, **{k: v for k, v in later.items() if v is not MISSING}})

@@ -130,11 +130,11 @@ def report(folder: Path | Location, printed: bool) -> None:
         click.echo(pdf.write(written))
 
 
-def write_page(folder: Path | Location) -> Path | Location:
+def write_page(folder: Path | Location | Folder) -> Path | Location:
     """The page and the CSVs, of the points of the sweep as it is now; files whose bytes are
     right stay untouched.
     """
-    results = Folder(folder)
+    results = folder if isinstance(folder, Folder) else Folder(folder)
     with results.lock():
         digests = current(results)
         terminal.warn(left_out(results))

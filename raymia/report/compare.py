@@ -13,7 +13,7 @@ import click
 from raymia.errors import SweepError
 from raymia.point import columns
 from raymia.point.objectives import ACCURACY
-from raymia.point.point import Point, strength
+from raymia.point.point import strength
 from raymia.report import terminal
 from raymia.results.folder import Folder
 from raymia.results.location import Location
@@ -78,7 +78,7 @@ def _points(sweep: Sweep, rows: Sequence[Row]) -> dict[int, list[list[Row]]]:
     found: dict[int, dict[str, list[Row]]] = {}
     for row in sorted(rows, key=lambda row: row.trial):
         if row.state == "done":
-            arm, knobs = locate(sweep, Point.from_json(row.point).recipe)
+            arm, knobs = locate(sweep, row.as_point.recipe)
             found.setdefault(arm, {}).setdefault(str(sorted(knobs.items())), []).append(row)
     return {arm: list(points.values()) for arm, points in found.items()}
 

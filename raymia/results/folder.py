@@ -4,8 +4,8 @@ derived from those files.
 
 import re
 import zlib
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ class Folder:
     def __init__(self, path: Path | str | Location):
         self.path = locate(path)
         self._storage = storage_of(self.path)
-        self._seen: dict[
-            str, bytes
-        ] = {}  # of a URI: a row's file never changes, and each reading is a request
+        # a row's file never changes: it is read and verified once
+        self._rows: dict[str, Row] | None = {}
+        # of what this process made the CSVs, and their keys
+        self._derived: tuple[Any, dict[str, str]] = None, {}
+        self._seen: dict[str, bytes] = {}  # of a URI, where each reading is a request
 
     @property
     def storage(self) -> Storage:
@@ -40,9 +42,20 @@ class Folder:
     def signals(self) -> Path | Location:
         return self.path / "signals"
 
-    def drop_signals(self, key: str) -> None:
+    @contextmanager
+    def lean(self) -> Iterator[None]:
+        """Inside, rows are read whenever they are asked for: a run of days keeps none of them in
+        memory, where each takes 150 KB.
+        """
+        self._rows = None
+        try:
+            yield
+        finally:
+            self._rows = {}
+
+    def drop_signals(self, place: str) -> None:
         """Remove the signals of a point; nothing where there are none."""
-        self._storage.delete(f"signals/{key}")
+        self._storage.delete(f"signals/{place}")
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the folder. Raises Locked naming pid, host and time of the process that holds it."""
@@ -116,6 +129,8 @@ class Folder:
 
     def _load(self, folder: str, digest: str, name: str) -> Row:
         where, file = str(self.path / folder / name), f"{folder}/{name}"
+        if self._rows is not None and file in self._rows:
+            return self._rows[file]
         seen = self._seen.get(file)
         content = zlib.decompress(seen) if seen else self._storage.read(file) or b""
         row = decode(content, where)
@@ -124,6 +139,8 @@ class Folder:
             raise EnvironmentFault(
                 f"{where} holds the trial {row.digest}: it was renamed; restore or delete it"
             )
+        if self._rows is not None:
+            self._rows[file] = row
         return row
 
     def _remember(self, file: str, content: bytes) -> None:
@@ -148,8 +165,8 @@ class Folder:
 
     def shown(self, digests: Sequence[str] | None = None) -> list[Row]:
         """The rows of the points of the current sweep (None: of all points)."""
-        rows = self.rows()
-        return rows if digests is None else [row for row in rows if row.digest in set(digests)]
+        rows, wanted = self.rows(), None if digests is None else set(digests)
+        return rows if wanted is None else [row for row in rows if row.digest in wanted]
 
     def derive(self, digests: Sequence[str] | None = None) -> list[str]:
         """Rebuild trials.csv, attacks.csv, pareto.csv and timing.csv from the rows; the names
@@ -159,6 +176,11 @@ class Folder:
         checksums are written first, beside those of the files that they replace: whoever reads a
         table meanwhile, or after a kill, finds one that fits.
         """
+        of = (digests and sorted(digests), *map(self._storage.names, ("trials", "confirm")))
+        if self._derived[0] == of:  # a moment ago, of the same rows
+            there = {name: key(self._storage.read(name) or b"") for name in self._derived[1]}
+            if there == self._derived[1]:
+                return []
         texts = tables(self.shown(digests), self.confirmed())
         made = {name: text.encode() for name, text in texts.items()}
         try:
@@ -168,6 +190,8 @@ class Folder:
         sums = {name: _newest(key(data), held.get(name, [])) for name, data in made.items()}
         if sums != held:
             self.write_json(CHECKSUMS, sums)
+        written = {**made, CHECKSUMS: self._storage.read(CHECKSUMS) or b""}
+        self._derived = of, {name: key(data) for name, data in written.items()}
         return [name for name, data in made.items() if self.put(name, data)]
 
     def table(self, name: str) -> str | None:

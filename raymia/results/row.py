@@ -5,10 +5,12 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from raymia.errors import EnvironmentFault
 from raymia.point import objectives
+from raymia.point.point import Point
 from raymia.results.sealed import opened, sealed
 from raymia.verdict import learning
 from raymia.verdict.front import Values, front
@@ -60,12 +62,23 @@ class Row:
                 f"row {self.digest[:12]}: state {self.state!r} is none of {', '.join(STATES)}"
             )
         cells = [self.numbers, self.knobs, self.timing, *self.attacks]
-        for name, value in (item for cell in cells for item in cell.items()):
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(
-                    f"row {self.digest[:12]}: {name} is {value}; finite numbers are allowed, or "
-                    "None"
-                )
+        for cell in cells:  # of a thousand rows a million numbers
+            for name, value in cell.items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ValueError(
+                        f"row {self.digest[:12]}: {name} is {value}; finite numbers are allowed, "
+                        "or None"
+                    )
+
+    @cached_property
+    def as_point(self) -> Point:
+        """The point that `point` spells."""
+        return Point.from_json(self.point)
+
+    @cached_property
+    def digest_now(self) -> str:
+        """The digest that its point has here: another one where parts have new revisions."""
+        return self.as_point.digest()
 
     @property
     def values(self) -> Values:

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -39,6 +40,7 @@ ATTACK_COLUMNS = (
 )
 
 Line = dict[str, Any]
+_AS_IT_IS = {float, int, type(None)}  # csv writes these as `cell` does, a million cells sooner
 
 
 def cell(value: Any) -> str:
@@ -48,8 +50,11 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     text = columns.word(value)
-    if isinstance(value, Real):
-        return text
+    return text if isinstance(value, Real) else _tamed(text)
+
+
+@lru_cache(maxsize=4096)
+def _tamed(text: str) -> str:
     return ("'" if text.startswith(_TRIGGERS) else "") + re.sub(
         r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", text
     )
@@ -59,7 +64,10 @@ def _csv(names: Sequence[str], lines: Iterable[Line]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([cell(line.get(name)) for name in names] for line in lines)
+    writer.writerows(
+        [value if type(value) in _AS_IT_IS else cell(value) for value in map(line.get, names)]
+        for line in lines
+    )
     return text.getvalue()
 
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from raymia.errors import EnvironmentFault, RaymiaError, SweepError
-from raymia.point.point import Point
 from raymia.results.folder import Folder
 from raymia.results.row import Row
 from raymia.results.sealed import Altered
@@ -29,7 +28,7 @@ def sweep_of(folder: Folder) -> Sweep | None:
 def _altered(folder: Folder, text: str) -> str:
     """What the rows of a folder say against an altered sweep.yaml; empty where they say nothing."""
     try:
-        others = {parse(text).differs(Point.from_json(row.point)) for row in folder.rows()}
+        others = {parse(text).differs(row.as_point) for row in folder.rows()}
     except RaymiaError:
         return ""
     named = " and ".join(sorted(others - {""}))
@@ -90,12 +89,11 @@ def _counted(folder: Folder, rows: Sequence[Row]) -> tuple[str, str] | None:
 
 def _foreign(sweep: Sweep, row: Row) -> str:
     """Why a row is none of a sweep; empty where it is."""
-    point = Point.from_json(row.point)
-    if other := sweep.differs(point):
+    if other := sweep.differs(row.as_point):
         return f"of another {other} than sweep.yaml says"
-    if point.digest() == row.digest:
+    if row.digest_now == row.digest:
         return ""
-    others = changed(row.versions, point.foreign)
+    others = changed(row.versions, row.as_point.foreign)
     return f"of {others}" if others else "of an older revision of a part or of training"
 
 

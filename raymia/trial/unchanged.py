@@ -52,7 +52,7 @@ def check_versions(folder: Folder, rows: Iterable[Row], foreign: Mapping[str, st
 def check_rows(folder: Folder, rows: Iterable[Row], sweep: Sweep) -> None:
     """Raises SweepError where a row is of another sweep: `sweep.yaml` was deleted, or edited."""
     for row in rows:
-        if other := _another(sweep, Point.from_json(row.point)):
+        if other := _another(sweep, row.as_point):
             raise SweepError(
                 f"the results folder holds another sweep: trial {row.trial} in {folder.path} is of "
                 f"another {other}; put the sweep file back as it was, or name another --out"

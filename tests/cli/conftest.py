@@ -26,14 +26,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """
     seen = SimpleNamespace(code=0, error=None, calls=[])
 
-    def run(sweep: Any, out: Path, **options: Any) -> int:
-        seen.calls.append((sweep, out, options))
+    def run(sweep: Any, folder: Folder, **options: Any) -> int:
+        seen.calls.append((sweep, folder.path, options))
         if seen.error is not None:
             raise seen.error
-        out.mkdir(parents=True, exist_ok=True)
-        for row in ROWS[len(Folder(out).rows()) :]:
-            Folder(out).write(row)
-        Folder(out).derive()
+        for row in ROWS[len(folder.rows()) :]:
+            folder.write(row)
+        folder.derive()
         return int(seen.code)
 
     def write(folder: Folder, digests: list[str] | None, printed: Any = ()) -> Path:

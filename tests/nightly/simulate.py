@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cluster.clusters import _children  # noqa: E402
 
-from raymia.cluster import driver, worker  # noqa: E402
+from raymia.cluster import driver, execution, worker  # noqa: E402
 from raymia.cluster.progress import Progress
 from raymia.point.point import Point
 from raymia.results.row import Row
@@ -124,7 +124,7 @@ class Clock(Progress):
 
 
 def main(trials: int, sampler: str) -> int:
-    driver.Trial = Nothing  # type: ignore[misc,assignment]
+    execution.Trial = Nothing  # type: ignore[misc,assignment]
     clock = Clock(trials)
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()

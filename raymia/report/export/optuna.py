@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raymia.point.objectives import ACCURACY, OBJECTIVES
-from raymia.point.point import Point
 from raymia.report.export import entries
 from raymia.results.folder import Folder
 from raymia.results.row import Row
@@ -37,7 +36,7 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
             study.set_metric_names([ACCURACY.column, asked.search.objective["privacy"]])
         for row in rows:
             outcome = search.Outcome.of(row)
-            arm, knobs = search.locate(asked, Point.from_json(row.point).recipe)
+            arm, knobs = search.locate(asked, row.as_point.recipe)
             free = {
                 search.name(arm, key): search.distribution(domain)
                 for key, domain in asked.space(arm).items()
