@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raymia.cluster import driver
 from raymia.report import query
 from raymia.report.commands import write_page
 from raymia.report.plot import plot
@@ -52,8 +53,6 @@ def run(
     """
     wanted = sweep if isinstance(sweep, Sweep) else load(sweep)
     place = locate(os.fspath(Path("results") / wanted.name if out is None else out))
-    from raymia.cluster import driver  # imports ray
-
     code = driver.run(
         wanted,
         place,

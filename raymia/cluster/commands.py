@@ -1,11 +1,13 @@
-"""The commands that need Ray: run, confirm, doctor. They import it once the arguments are known
-to be right.
+"""The commands that need Ray: run, confirm, doctor. It is imported once the arguments are
+known to be right.
 """
 
 from pathlib import Path
 
 import click
 
+from raymia.cluster import doctor as doctoring
+from raymia.cluster import driver
 from raymia.report import query, terminal
 from raymia.report.commands import write_page
 from raymia.results.folder import Folder
@@ -52,8 +54,6 @@ def run(
     """Run a sweep, or go on where it stopped."""
     wanted = arguments.load(sweep, sets, trials)
     results = Folder(out or Path("results") / wanted.name)
-    from raymia.cluster import driver
-
     code: int = driver.run(
         wanted, results, retry_failed=retry_failed, mix_versions=mix_versions, fly=not no_pilot
     )
@@ -105,8 +105,6 @@ def doctor(out: Path | Location | None, insecure: bool) -> int:
     """Versions, authentication, nodes, GPUs and storage in one table; exit 3 where something is
     bad.
     """
-    from raymia.cluster.doctor import examine
-
-    found = examine(out, insecure)
+    found = doctoring.examine(out, insecure)
     table(["what", "found", "", "do"], [one.line() for one in found])
     return 3 if any(one.state == "bad" for one in found) else 0

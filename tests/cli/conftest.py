@@ -1,14 +1,13 @@
 """Fixtures of these tests."""
 
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from cli_rows import ROWS, TRIALS
 
-import raymia.cluster
+from raymia.cluster import driver
 from raymia.report import page
 from raymia.results.folder import Folder
 
@@ -38,9 +37,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     def write(folder: Folder, digests: list[str] | None, printed: Any = ()) -> Path:
         return folder.path / "report.html"
 
-    driver: Any = ModuleType("raymia.cluster.driver")
-    driver.run = run
-    monkeypatch.setitem(sys.modules, driver.__name__, driver)
-    monkeypatch.setattr(raymia.cluster, "driver", driver, raising=False)
+    monkeypatch.setattr(driver, "run", run)
     monkeypatch.setattr(page, "write", write)
     return seen
