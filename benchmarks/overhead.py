@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -37,6 +37,7 @@ import numpy as np
 import torch
 
 from raymia.cluster.queue import Agenda
+from raymia.point.point import Point
 from raymia.point.space import Domain, Range, Scalar
 from raymia.records import data as datasets
 from raymia.results.folder import Folder
@@ -83,15 +84,16 @@ def fill(place: Path, rows: int) -> None:
             arm = i % len(asked.arms)
             knobs = {name: _drawn(d, rng) for name, d in asked.space(arm).items()}
             point = asked.point(arm, knobs, i, data)
-            own = {
-                "trial": i,
-                "digest": point.digest(),
-                "point": point.to_json(),
-                "defense": point.defense,
-                "knobs": dict(point.knobs),
-                "numbers": {name: _moved(value, rng) for name, value in real.numbers.items()},
-            }
-            agenda.finish(replace(real, **own))
+            own = replace(
+                real,
+                trial=i,
+                digest=point.digest(),
+                point=point.to_json(),
+                defense=point.defense,
+                knobs=dict(point.knobs),
+                numbers={name: _moved(value, rng) for name, value in real.numbers.items()},
+            )
+            agenda.finish(own)
         agenda.derive()
 
 
@@ -179,10 +181,10 @@ class Tree:
                 self._seen[pid, since] = (_kind(words), seconds)
 
     @property
-    def seconds(self) -> Counter[str]:
-        total: Counter[str] = Counter()
+    def seconds(self) -> dict[str, float]:
+        total: dict[str, float] = defaultdict(float)
         for kind, seconds in self._seen.values():
-            total[kind] += seconds  # type: ignore[assignment]
+            total[kind] += seconds
         return total
 
 
@@ -207,10 +209,10 @@ def ray(trials: int) -> list[dict[str, Any]]:
             alone = _alone(Folder(Path(folder, str(n))))
             found.append((tree.seconds, alone, wall))
     (few, mine, short), (many, all_, long) = found
-    each = (many.total() - few.total() - (all_ - mine)) / trials
-    own = (all_ - mine) / trials
+    own, whole = (all_ - mine) / trials, sum(few.values())
     by = {kind: (many[kind] - few[kind]) / trials for kind in many}
-    run = few.total() - mine - FIRST * each
+    each = sum(by.values()) - own
+    run = whole - mine - FIRST * each
     return [
         {"what": "ray: a run", "cpu": run, "wall": short, "bar": None, "by": dict(few)},
         {
@@ -226,7 +228,7 @@ def ray(trials: int) -> list[dict[str, Any]]:
 
 def _alone(folder: Folder) -> float:
     """CPU seconds of training and attacks of the trials of a folder, in this process."""
-    points = [trial.Point.from_json(row.point) for row in folder.rows()]
+    points = [Point.from_json(row.point) for row in folder.rows()]
     data = datasets.load(points[0].dataset, points[0].seed)
     trial.run(points[0], data)  # imports
     start = time.process_time()
