@@ -59,7 +59,7 @@ def run(
     )
     if code in (0, 1) and results.storage.read("trials.csv") is not None:
         written, found = write_page(results), query.read(results.path)
-        terminal.warn(learning.warning(terminal.records(found)))
+        terminal.warn(learning.warning(terminal.records(found.filter(learning.WARNS))))
         terminal.print_front(query.query(found), found, query.objective(found))
         # the last line of a job's log says where the front is
         click.echo(f"report: {written}\nfront:  {results.path / 'pareto.csv'}")

@@ -84,12 +84,12 @@ def pareto(
     for pair in where:
         if not pair.partition("=")[0] or "=" not in pair:
             raise SweepError(f"--where: got {pair!r}; knob=value is allowed, e.g. srcm.d=1")
-    terminal.warn(query.left_out(folder))
     written = query.written(folder)
+    terminal.warn(query.left_out(folder, len(written)))
     trials = query.typed(written)
     trials = means.means(trials) if mean else trials
     metric = query.objective(trials) if metric is None else metric
-    terminal.warn(learning.warning(terminal.records(trials)))
+    terminal.warn(learning.warning(terminal.records(trials.filter(learning.WARNS))))
     wanted = {k: v for k, _, v in (w.partition("=") for w in where)}
     best = query.query(trials, max_auc, min_accuracy, wanted, metric, every or bool(limits))
     metric = columns.full(metric, best.columns)

@@ -96,15 +96,12 @@ def attacks(folder: Path | str | Location) -> pd.DataFrame:
     return typed(found)
 
 
-def left_out(folder: Path | str | Location) -> str:
+def left_out(folder: Path | str | Location, shown: int) -> str:
     """A sentence where there are more trials than the CSVs show; empty where there are not."""
-    kept = Folder(folder)
-    files = {
-        name.partition(".")[0] for name in kept.storage.names("trials") if name.endswith(".json")
-    }
-    shown = _table(kept, "trials.csv")
-    absent = len(files) - (0 if shown is None else len(shown))
-    if shown is None or absent <= 0:
+    names = Folder(folder).storage.names("trials")
+    files = {name.partition(".")[0] for name in names if name.endswith(".json")}
+    absent = len(files) - shown
+    if absent <= 0:
         return ""
     return (
         f"{absent} of the {len(files)} trials of {folder} are not in its CSVs: `raymia report "
@@ -136,10 +133,11 @@ def typed(cells: pd.DataFrame) -> pd.DataFrame:
     frame = pd.read_csv(
         text, dtype=types, keep_default_na=False, na_values=[""], float_precision="round_trip"
     )
-    for name in frame.columns[frame.dtypes == "float64"]:
-        known = cells.loc[cells[name] != "", name]
-        # whole numbers, some unknown: pandas makes floats
-        if len(known) and known.str.fullmatch(r"[-+]?[0-9]{1,18}").all():
+    numbers = frame.select_dtypes("float64")
+    # whole numbers, some unknown: pandas makes floats
+    whole = (numbers.isna() | (numbers % 1 == 0)).all() & numbers.notna().any()
+    for name in numbers.columns[whole]:
+        if cells[name].str.fullmatch(r"([-+]?[0-9]{1,18})?").all():
             frame[name] = cells[name].map(lambda cell: int(cell) if cell else pd.NA).astype("Int64")
     return frame
 

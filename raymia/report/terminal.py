@@ -67,7 +67,7 @@ def print_front(found: "pd.DataFrame", trials: "pd.DataFrame", metric: str) -> N
     if not lines:
         click.echo("no point of the front matches")
         return
-    bare = remarks.undefended(records(trials), metric)
+    bare = remarks.undefended(records(trials[trials["defense"] == "none"]), metric)
     shown = {r["trial"] for r in lines}
     if bare is not None and bare["trial"] not in shown:
         lines = [*lines, dict(bare)]
