@@ -63,7 +63,7 @@ def wanted(folder: Folder, digests: Sequence[str] | None = None) -> list[Row]:
 
 def points(row: Row, seeds: int = SEEDS) -> list[Point]:
     """The point of a row, drawn afresh `seeds` times. More seeds begin with the same ones."""
-    point = row.as_point
+    point = Point.from_json(row.point)
     return [_afresh(point, FIRST + i) for i in range(seeds)]
 
 
@@ -177,7 +177,7 @@ def combine(seen: Row, fresh: Sequence[Row]) -> Row:
 
 def _counted(row: Row) -> list[str]:
     """The attacks of a row that the maximum is taken over."""
-    parts = row.as_point.attacks
+    parts = Point.from_json(row.point).attacks
     return [column(part) for part in parts if attacks.traits(part).counts]
 
 
