@@ -203,6 +203,8 @@ def main() -> int:
                 number += 1
             if campaign.left["node"] > 0:
                 nodes(campaign)
+        except KeyboardInterrupt:
+            print("stopped before the end; what was made until then:")
         finally:
             driver.stop()
     if left := set(os.listdir("/dev/shm")) - shared:
