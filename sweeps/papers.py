@@ -5,7 +5,8 @@ sweep with the published numbers beside it.
 
 The numbers are in raymia's units: fractions, and an advantage is TPR - FPR (Li et al. print half
 of it, accuracy - 0.5). What was run stands in docs/published/<sweep>.json, written by
-`raymia compare DIR --json`; the table in docs/papers.md is made of those files.
+`raymia compare DIR --json`, and a further run of another size in <sweep>.<size>.json; the table in
+docs/papers.md is made of those files.
 """
 
 import json
@@ -831,12 +832,14 @@ def hours(cost: float) -> str:
     return f"{cost * 1e15 / EFFECTIVE / 3600:.2g} GPU-hours"
 
 
-def state(entry: Entry) -> tuple[str, list[dict[str, Any]]]:
-    """What was run of a sweep here, in words, and the comparison."""
-    file = DOCS / "published" / f"{entry.name}.json"
-    if not file.exists():
-        return "not run", []
-    found = json.loads(file.read_text())
+def runs(entry: Entry) -> list[tuple[str, list[dict[str, Any]]]]:
+    """What was run of a sweep here, in words, and the comparison: of each run."""
+    folder = DOCS / "published"
+    files = [*folder.glob(f"{entry.name}.json"), *sorted(folder.glob(f"{entry.name}.*.json"))]
+    return [_run(entry, json.loads(file.read_text())) for file in files]
+
+
+def _run(entry: Entry, found: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
     arms = {row["arm"] for row in found["rows"] if row["runs"]} | set(found["arms_run"])
     own = parsed(text_of(entry)).resolved()
     other = [
@@ -886,12 +889,14 @@ def page(every: Sequence[tuple[Entry, float]]) -> str:
     """docs/papers.md"""
     lines, after = [], []
     for entry, cost in every:
-        said, rows = state(entry)
+        found = runs(entry)
+        said = "; ".join(said for said, _ in found) or "not run"
         shown = "; ".join(entry.shows)
         gpu = hours(cost).removesuffix(" GPU-hours")
         lines.append(f"| {shown} | `{entry.name}` | {cost:.3g} | {gpu} | {said} |")
-        if rows:
-            after.append(f"\n## {entry.name}\n\n{entry.source}. {said[0].upper()}{said[1:]}.\n")
+        for i, (said, rows) in enumerate(found):
+            head = "" if i else f"\n## {entry.name}\n"
+            after.append(f"{head}\n{entry.source}. {said[0].upper()}{said[1:]}.\n")
             after.append("| defense | number | published | ours | difference | note |")
             after.append("|---|---|---|---|---|---|")
             after += [_line(row) for row in rows if row["runs"]]

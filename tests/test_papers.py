@@ -125,14 +125,15 @@ def test_a_state_is_read_off_what_was_run(
 ) -> None:
     (entry,) = [e for e in script.poster() if e.name.endswith("cifar10-resnet20")]
     monkeypatch.setattr(script, "DOCS", tmp_path)
-    assert script.state(entry) == ("not run", [])
+    assert script.runs(entry) == []
     own = {k: v for k, v in sweep.parse(script.text_of(entry)).resolved().items()}
     row = {"arm": 0, "runs": 1}
     kept: dict[str, Any] = {"rows": [row], "arms_run": [0], "sweep": own, "versions": {}}
     file = tmp_path / "published" / f"{entry.name}.json"
     file.parent.mkdir()
     file.write_text(json.dumps(kept))
-    assert script.state(entry)[0] == "1 of 2 arms run here, at full size"
+    assert script.runs(entry) == [("1 of 2 arms run here, at full size", [row])]
     own["training"] = {**own["training"], "epochs": 3}
-    file.write_text(json.dumps(kept))
-    assert script.state(entry)[0] == "1 of 2 arms run here, with training.epochs 3"
+    file.with_suffix(".short.json").write_text(json.dumps(kept))
+    _, (said, _) = script.runs(entry)
+    assert said == "1 of 2 arms run here, with training.epochs 3"
