@@ -34,7 +34,7 @@ name: cost
 dataset: digits
 network: mlp
 protocol: {coin: {models: 18, targets: 1, reserve: 0.2}}
-defenses: [[]]
+defenses: [[selena: {}]]
 attacks: all
 training: {lanes: 1}
 """
@@ -76,6 +76,7 @@ def signals(records: int, classes: int, root: Path) -> tuple[World, int]:
                 "boundary_distance": rng.random(records),
                 "sensitivity": rng.random((records, classes)),
             }
+            one |= {"split_ai": rng.dirichlet(np.ones(classes), records).astype(np.float32)}
             one |= {"view_log_odds": rng.normal(size=(records, 18)).astype(np.float32)}
             store.put(f"model-{m}.npz", pack({"logits": logits.astype(np.float32), **one}), key)
     return made, sum(f.stat().st_size for f in (root / made.key).iterdir())

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from scipy.stats import binom
 
-from raymia.attack.attack import Attack, column, make
+from raymia.attack.attack import Attack, column, make, traits
 from raymia.datasets.digits import Digits
 from raymia.defenses.random_crop import RandomCrop
 from raymia.point import catalog
@@ -44,7 +44,11 @@ from raymia.verdict import low_fpr, maximum
 MODELS, TARGETS, RECORDS = 8, 2, 400
 # epochs in the null runs
 HURRIED = {"nn": 10, "nn_sorted": 15, "nn_fused": 5, "samia": 1, "salem": 20}
-DEFAULTS = [Part(name, {}) for name in catalog.names("attacks")]
+DEFAULTS = [
+    part
+    for part in (Part(name, {}) for name in catalog.names("attacks"))
+    if "split_ai" not in traits(part).wants  # nobody is defended here
+]
 # every choice of every knob, one at a time, and some together
 VARIANTS = [
     *(
@@ -74,7 +78,7 @@ def answers(
     training: Training,
     width: int = 64,
     recipe: Defense | None = None,
-    needs: Sequence[str] = tuple(QUERIES),
+    needs: Sequence[str] = tuple(name for name in QUERIES if name != "split_ai"),
 ) -> dict[str, Any]:
     """What attacks ask of networks, each trained on its members, about the `asked` records: [M,
     S, ...].

@@ -14,8 +14,8 @@ from raymia.study import sweep
 from raymia.trial import run as trial
 
 # nn_fused: a tenth of these records is too few for its million weights; augmentation: shifted
-# noise was never learned
-ELSEWHERE = {"nn_fused", "augmentation"}
+# noise was never learned; selena_adaptive: of one defense (attacks/test_selena_adaptive.py)
+ELSEWHERE = {"nn_fused", "augmentation", "selena_adaptive"}
 QUICK: dict[str, Any] = {"samia": {"pairs": 1500}}
 TEXT = """
 name: power

@@ -22,6 +22,8 @@ Rng = np.random.Generator
 COUNTS = "counts"
 # what the attacks want that use shadows
 SHADOWS = frozenset({"in_shadows", "out_shadows"})
+# what some defenses have and others lack: where it is lacking, an attack is left out
+OF_A_DEFENSE = frozenset({"white_box", "split_ai"})
 
 
 class Scored(NamedTuple):
@@ -38,7 +40,8 @@ class Traits:
     """What an attack with these arguments asks for and is shown.
 
     `needs`: the queries whose answers it reads (`signals.queries`). `wants`: what the protocol
-    must offer (`in_shadows`, `out_shadows`, `population`), `images`, or `white_box`.
+    must offer (`in_shadows`, `out_shadows`, `population`), `images`, or of the defense `white_box`
+    or `split_ai`.
     `informed`: some of the target's membership is shown to it. `counts`: it takes part in the
     maximum; an informed one does only where it was asked for by name.
     """
@@ -132,7 +135,7 @@ class Metric(Attack):
 
 NO_IMAGES = "the records are not images"
 # what is asked about the records alone; every other query moves them, or makes up others
-AS_THEY_ARE = frozenset({"logits", "input_grad", "weight_grad_l1", "weight_grad_l2"})
+AS_THEY_ARE = frozenset({"logits", "input_grad", "weight_grad_l1", "weight_grad_l2", "split_ai"})
 
 
 def column(part: Part) -> str:
@@ -169,6 +172,7 @@ def inapplicable(what: str | Part, offers: Iterable[str]) -> str:
         "images": NO_IMAGES,
         "numbers": "the records are words, which have nothing between them",
         "white_box": "the defense releases no network",
+        "split_ai": "the defense trains no sub-models that leave records out, as selena does",
     }
     asked = traits(Part(what, {}) if isinstance(what, str) else what)
     wants = asked.wants | (set() if asked.needs <= AS_THEY_ARE else {"numbers"})

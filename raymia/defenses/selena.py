@@ -29,12 +29,7 @@ class Selena(Defense):
     checkpoint: best}`, for sub-models and student alike, but that their code chooses the best epoch
     by the test records, and this by the protocol's reserve.
 
-    Their adaptive attacker trains a Split-AI on half of the target's members, and compares its
-    vectors with the target's outputs (cross-entropy, square distance, two networks). Of that
-    stands here: each shadow of the adaptive attacker is a SELENA of its own, with sub-models and a
-    draw of its own, and `reference`, `lira` and `rmia` compare the target with them record by
-    record. What does not: no shadow is trained on known members of the target, and signals hold
-    what students say, not the vectors that they were taught.
+    Their adaptive attacker is the attack `selena_adaptive`.
     """
 
     cite: ClassVar[str] = (
@@ -56,7 +51,8 @@ class Selena(Defense):
 
     def traits(self) -> Traits:
         return Traits(
-            voids_epsilon="selena: its sub-models are trained on the members without privacy"
+            splits=True,
+            voids_epsilon="selena: its sub-models are trained on the members without privacy",
         )
 
     def teach(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> Lesson:
@@ -64,18 +60,27 @@ class Selena(Defense):
             left_out(len(m), self.sub_models, self.left_out, rng)
             for m, rng in zip(lesson.members, rngs, strict=True)
         ]
-        target = torch.zeros(
-            (len(lesson), len(lesson.x), lesson.classes),
+        others = [np.delete(np.arange(len(lesson.x)), m) for m in lesson.members]
+        like = [
+            o[rng.integers(len(o), size=len(rest))]
+            for o, rest, rng in zip(out, others, rngs, strict=True)
+        ]
+        target, split_ai = torch.zeros(
+            (2, len(lesson), len(lesson.x), lesson.classes),
             device=lesson.x.device,
             dtype=torch.float64,
         )
         for j in range(self.sub_models):
             seen = tuple(m[~o[:, j]] for m, o in zip(lesson.members, out, strict=True))
             for k, model in enumerate(fit(Defense(), replace(lesson, members=seen), f"split-{j}")):
-                mine = torch.as_tensor(lesson.members[k][out[k][:, j]]).to(lesson.x.device)
-                if len(mine):
-                    target[k, mine] += softened(model, lesson.x[mine], 1.0).double() / self.left_out
-        return replace(lesson, target=target)
+                for said, rows, of in (
+                    (target, lesson.members[k], out[k]),
+                    (split_ai, others[k], like[k]),
+                ):
+                    on = torch.as_tensor(rows[of[:, j]]).to(lesson.x.device)
+                    if len(on):
+                        said[k, on] += softened(model, lesson.x[on], 1.0).double() / self.left_out
+        return replace(lesson, target=target, split_ai=target + split_ai)
 
 
 def left_out(

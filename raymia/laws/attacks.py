@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from raymia.attack.attack import Attack, column, make
+from raymia.attack.attack import OF_A_DEFENSE, Attack, column, make
 from raymia.attack.learned import Learned
 from raymia.laws.law import check_all, holds
 from raymia.laws.synthetic import Array, permuted, world
 from raymia.point import catalog
 from raymia.point.space import Part
-from raymia.signals.view import Signals, View
+from raymia.signals.view import OWNERS, Signals, View
 from raymia.streams import stream
 from raymia.trial.judge import verdicts
 from raymia.verdict import metrics
 
 Knobs = Mapping[str, Any]
-MAY_WANT = {"in_shadows", "out_shadows", "population", "images", "white_box"}
+MAY_WANT = {"in_shadows", "out_shadows", "population", "images", *OF_A_DEFENSE}
 
 
 @cache
@@ -130,13 +130,18 @@ def it_reads_what_it_asked_for_and_changes_nothing(name: str, knobs: Knobs) -> N
     for key, array in own.items():
         _equal(poisoned[key], array, f"{key} was changed")
     view = leaky.view(0, needs)
-    holds(set(view.target) == set(view.shadows) == set(own), "a view holds something else")
+    holds(
+        set(view.target) == set(own) - OWNERS and set(view.shadows) == set(own),
+        "a view holds something else",
+    )
     given = (*view.target.values(), view.member, view.fit, view.out, view.labels, view.asked)
     holds(not any(a.flags.writeable for a in given), "a view can be written")
 
 
 def the_targets_membership_is_out_of_reach(name: str, knobs: Knobs) -> None:
-    """A6: another draw of the target's members changes no score of the same answers."""
+    """A6: another draw of the target's members changes no score of the same answers, nor does what
+    only the target's owner can ask.
+    """
     part, leaky = Part(name, knobs), signals("leaky")
     split, informed = leaky.split, make(part).traits().informed
     for t, m in enumerate(split.targets):
@@ -144,7 +149,10 @@ def the_targets_membership_is_out_of_reach(name: str, knobs: Knobs) -> None:
         rows = split.member.copy()
         rows[m, free] = np.random.default_rng(m).permutation(rows[m, free])
         rows[split.twin[m]] = ~rows[m]
-        other = Signals(replace(split, member=rows), leaky.labels, leaky.arrays)
+        arrays = {name: leaky.arrays[name].copy() for name in OWNERS}
+        for array in arrays.values():
+            array[m] = np.nan
+        other = Signals(replace(split, member=rows), leaky.labels, {**leaky.arrays, **arrays})
         one = hurried(part).score(_view(other, part, t), stream(t))
         _equal(one, hurried(part).score(_view(leaky, part, t), stream(t)), f"target {t} shows it")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from raymia.signals.view import ACTED
 from raymia.signals.world import World
 from raymia.streams import key, stream
 from raymia.training.defense import Defense, Lesson, Owned, Predictor, Release
-from raymia.training.fit import fit
+from raymia.training.fit import fit, taught
 from raymia.training.group import Diverged
 from raymia.training.model import Model, builder, predict, restored
 from raymia.training.recipe import Recipe
@@ -61,18 +61,29 @@ class Bench:
         )
 
     def train(self) -> Mapping[int, Predictor]:
-        models = fit(
-            self.recipe,
-            self.build,
-            self.lesson(),
-            self.point.training,
-            self.key,
-            list(self.group),
-            self._taught,
-        )
-        return dict(zip(self.group, models, strict=True))
+        return dict(zip(self.group, fit(*self._how), strict=True))
 
-    def _taught(
+    @property
+    def _how(self) -> tuple[Any, ...]:
+        """What `fit` and `taught` are given."""
+        return (
+            *(self.recipe, self.build, self.lesson(), self.point.training, self.key),
+            *(list(self.group), self._kept),
+        )
+
+    @cached_property
+    def _lesson(self) -> Lesson:
+        """What the group was taught, once more: weights are kept, lessons are not."""
+        return taught(*self._how)
+
+    def _split_ai(self, model: Predictor, m: int) -> Tensor | None:
+        """Of model m, as it was trained, or else as it is taught again."""
+        if isinstance(model, Model) and model.split_ai is not None:
+            return model.split_ai
+        said = self._lesson.split_ai
+        return None if said is None else said[list(self.group).index(m)]
+
+    def _kept(
         self,
         recipe: Defense,
         lesson: Lesson,
@@ -129,6 +140,7 @@ class Bench:
             stream(*self.key, "query", m),
             self.split.members(m),
             self.split.asked,
+            partial(self._split_ai, model, m),
         )
         acted = {**getattr(model, "acted", {}), **moves}
         said = {f"{ACTED}_{name}": np.float64(value) for name, value in acted.items()}

@@ -31,6 +31,7 @@ from raymia.training.network import Network
 
 Array = np.ndarray[Any, Any]
 GRAD_CHUNK = 256  # records a backward pass
+SEARCH_CHUNK = 4096  # records of a search, of which only those go on that are not there yet
 DRAWS, STEP = 10, 1e-3  # of the sensitivity
 # of tensors that are still there, with torch's count of changes to them, so that none is stale:
 # every model of a group, and every group, asks about the same
@@ -44,7 +45,7 @@ class Subject:
 
     `members`: its own, for the one measure that is defined by them (`confident_distance`).
     `asked` [A]: the records about which somebody will want to know what costs gradients, None: all;
-    of the others such a measure is 0.
+    of the others such a measure is 0. `split_ai`: what sub-models said of all records.
     """
 
     model: Predictor
@@ -54,6 +55,7 @@ class Subject:
     rng: np.random.Generator
     members: Ints
     asked: Ints | None = None
+    split_ai: Callable[[], Tensor | None] = lambda: None
 
     @cached_property
     def network(self) -> Network:
@@ -77,17 +79,19 @@ class Subject:
 
     def chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Records as the network sees them (bytes as [0, 1]) and their labels, a few at a time."""
-        return self._few(torch.arange(len(self.x), device=self.x.device))
+        return self.few(torch.arange(len(self.x), device=self.x.device))
 
-    def asked_chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def asked_chunks(self, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The same of those that are asked about."""
         everyone = torch.arange(len(self.x), device=self.x.device)
-        return self._few(everyone if self.asked is None else everyone[self.asked])
+        return self.few(everyone if self.asked is None else everyone[self.asked], size)
 
-    def _few(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def few(self, rows: Tensor, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same of these records."""
         dtype = self.model.dtype if isinstance(self.model, Model) else torch.float32
-        for i in range(0, len(rows), GRAD_CHUNK):
-            few = rows[i : i + GRAD_CHUNK]
+        size = size or GRAD_CHUNK
+        for i in range(0, len(rows), size):
+            few = rows[i : i + size]
             yield pixels(self.x[few], dtype), self.y[few]
 
     def joined(self, parts: list[Tensor]) -> Array:
@@ -158,14 +162,15 @@ def confident_distance(subject: Subject) -> dict[str, Array]:
 
     Source: Kaya, Hong & Dumitras, arXiv:2006.05336 (DtC).
     """
-    model = subject.network
-    losses = [
-        F.cross_entropy(model(x).logits, y, reduction="none").detach() for x, y in subject.chunks()
-    ]
-    median = float(torch.cat(losses)[torch.as_tensor(subject.members)].median())
+    model, members = subject.network, torch.as_tensor(subject.members, device=subject.x.device)
+    with torch.no_grad():
+        losses = [
+            F.cross_entropy(model(x).logits, y, reduction="none") for x, y in subject.few(members)
+        ]
+    median = float(torch.cat(losses).median())
     found = [
         perturb.confident(lambda x: model(x).logits, x, y, median)
-        for x, y in subject.asked_chunks()
+        for x, y in subject.asked_chunks(SEARCH_CHUNK)
     ]
     return {"confident_distance": subject.joined(found)}
 
@@ -325,6 +330,17 @@ def components(x: Tensor, most: int = 32, wide: int = 512) -> Array:
     return np.asarray(torch.cat([(part - mean) @ axes for part in rows()]).cpu().numpy())
 
 
+def split_ai(subject: Subject) -> dict[str, Array]:
+    """`split_ai` [S, C]: probabilities by the model's own sub-models that have not seen the record.
+
+    Its owner knows them, and so whoever trained a shadow; a view has none of its target.
+    """
+    said = subject.split_ai()
+    if said is None:
+        raise TypeError("this defense trains no sub-models that leave records out")
+    return {"split_ai": np.asarray(said.float().cpu().numpy())}
+
+
 def _joined(parts: list[Tensor]) -> Array:
     return np.asarray(torch.cat(parts).detach().double().cpu().numpy())
 
@@ -335,5 +351,6 @@ QUERIES: dict[str, Callable[[Subject], dict[str, Array]]] = {
         *(logits, input_grad, weight_grad_l1, weight_grad_l2, feature_norm, confident_distance),
         *(adversarial_distance, adversarial_l1_distance, sensitivity, view_log_odds),
         *(augmented_right, boundary_distance, boundary_norms, random_confidence, record),
+        split_ai,
     )
 }

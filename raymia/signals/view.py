@@ -15,6 +15,8 @@ from raymia.records.split import AUDITED, POPULATION, Bools, Ints, Split
 
 Array = np.ndarray[Any, Any]
 ACTED = "acted"  # what is asked of a model beside its answers: what its recipe did
+# what only a model's owner can ask: nobody is shown it of a target
+OWNERS = frozenset({"split_ai"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +35,13 @@ class Said:
 
 
 class Answers(Mapping[str, Array]):
-    """What one model (int) or several [K] said, of what an attack asked, with the records in the
-    order of the view: taken when it is read, read-only.
+    """What one model (int), a target, or several [K] said, of what an attack asked, with the
+    records in the order of the view: taken when it is read, read-only.
     """
 
     def __init__(self, said: Said, names: Sequence[str], models: int | Ints, order: Ints) -> None:
+        if isinstance(models, int):
+            names = [name for name in names if name not in OWNERS]
         self._said, self._names, self._models = said, tuple(names), models
         self._order, self._taken = order, dict[str, Array]()
 
@@ -65,7 +69,7 @@ class Answers(Mapping[str, Array]):
         return self._of(self._said.log_odds)
 
     def take(self, rows: int | Ints) -> Answers:
-        """Of several models, these."""
+        """Of several models, these; or one as a target."""
         assert not isinstance(self._models, int)
         models = self._models[rows]
         return Answers(

@@ -193,7 +193,7 @@ def _offers(sweep: Sweep, data: Data, split: Split) -> frozenset[str]:
     }
     return frozenset(
         (protocol.offers - empty)
-        | {"white_box"}
+        | reading.offered(sweep.arms)
         | ({"images"} if data.image else set())
         | ({"numbers"} if data.vectors is None else set())
     )
@@ -258,6 +258,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             name: _FOR_IMAGES if records.image and why == attack.NO_IMAGES else why
             for name, why in sweep.left_out.items()
         },
+        "left_out_of_arms": _left_out_of_arms(sweep),
         "trials": trials,
         "repeats": sweep.search.repeats,
         "lag": sweep.search.lag,
@@ -297,6 +298,18 @@ def _arm(sweep: Sweep, index: int) -> dict[str, Any]:
     }
 
 
+def _left_out_of_arms(sweep: Sweep) -> dict[str, dict[str, Any]]:
+    """Of the attacks that only some arms allow: column -> the other arms, and why."""
+    out, there = {}, [reading.offered([arm]) for arm in sweep.arms]
+    for part in sweep.attacks:
+        wants = attack.traits(part).wants
+        lacking = [i for i, own in enumerate(there) if wants & attack.OF_A_DEFENSE - own]
+        if lacking:
+            why = attack.inapplicable(part, {*wants, "numbers"} - attack.OF_A_DEFENSE)
+            out[attack.column(part)] = {"arms": lacking, "why": why}
+    return out
+
+
 def _teaches(name: str) -> bool:
     """Whether a defense trains further networks beside each model."""
     found = catalog.find("defenses", name)
@@ -332,6 +345,10 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         "of them targets",
         f"attacks:   {_names(found['attacks'])}",
         *(f"left out:  {name} {why}" for name, why in found["left_out"].items()),
+        *(
+            f"left out:  {name} of arm {', '.join(map(str, one['arms']))}: {one['why']}"
+            for name, one in found["left_out_of_arms"].items()
+        ),
         f"to train:  {found['trials']} trials x {found['models']} models = "
         f"{found['models_to_train']} models",
         f"cost:      {found['sample_epochs']:.3g} sample-epochs ({each_model} x the models to "

@@ -201,6 +201,14 @@ def _arm(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+def offered(arms: Iterable[Sequence[Part]]) -> frozenset[str]:
+    """What attacks may want of a defense, as far as any of the arms has it."""
+    found = set[str]()
+    for parts in arms:
+        problem(lambda ends: found.update(recipe.recipe(ends).offers), parts)
+    return frozenset(found)
+
+
 def problem(check: Callable[[Sequence[Part]], object], parts: Sequence[Part]) -> str:
     """Why an arm can never be run; empty where it can.
 

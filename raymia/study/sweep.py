@@ -293,8 +293,9 @@ def _sweep(tree: Node) -> Sweep:
         )
     if drawn.shape[0] > _MOST["models"]:
         raise node("protocol").refuse(f"at most {_MOST['models']} models are allowed")
-    offers = drawn.offers | {"white_box"} | ({"images"} if image else set())
-    offers |= set() if words else {"numbers"}
+    offers = drawn.offers | ({"images"} if image else set()) | (set() if words else {"numbers"})
+    arms = reading.arms(node("defenses"), offers | net_offers(network, image, words))
+    offers |= reading.offered(arms)
     attacks, left_out = reading.attacks(node("attacks", "standard"), offers, image is None)
     training, fused = _training(node("training"))
     if image is False and training.get("augment", "none") != "none":
@@ -310,7 +311,6 @@ def _sweep(tree: Node) -> Sweep:
             .refuse("last is allowed, or a protocol with reserve > 0: it chooses the best epoch")
         )
     canaries = reading.canaries(node("canaries"), drawn.shape[1])
-    arms = reading.arms(node("defenses"), offers | net_offers(network, image, words))
     resources = Resources(**reading.fields(node("resources"), Resources))
     reading.resources(node("resources"))
     engines.check(node("training"), training, fused, resources.gpu)

@@ -93,7 +93,8 @@ class Lesson:
     K x [r]; classes.
 
     `target` [K, N, C] replaces the one-hot labels. `scale`: by what the features are
-    standardised; `aside`: the records that no model trains on, for `reference`.
+    standardised; `aside`: the records that no model trains on, for `reference`. `split_ai` [K, N,
+    C]: probabilities of all records by sub-models that have not seen them, where a part `splits`.
     """
 
     x: Tensor
@@ -102,6 +103,7 @@ class Lesson:
     reference: tuple[Ints, ...]
     classes: int
     target: Tensor | None = None
+    split_ai: Tensor | None = None
     scale: Scale = "none"
     aside: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
@@ -189,6 +191,7 @@ class Traits:
     trains on made-up records, which a reference says nothing of.
     `mixes_targets`: its batches carry other targets than what the records were taught.
     `reads_labels`: its loss reads the records' own labels beside their targets.
+    `splits`: it teaches by sub-models that have not seen a record (`Lesson.split_ai`).
     `voids_epsilon`: why the accountant's epsilon does not hold beside it; empty where it does.
     """
 
@@ -201,6 +204,7 @@ class Traits:
     invents: bool = False
     mixes_targets: bool = False
     reads_labels: bool = False
+    splits: bool = False
     voids_epsilon: str = ""
 
     def __post_init__(self) -> None:

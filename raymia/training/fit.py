@@ -44,23 +44,13 @@ def fit(
     recipe asks for. A group that memory does not hold is trained in halves, which its models
     say. Raises Diverged.
     """
+    own = recipe.training(training)
     apart: set[int] = set()  # models of which a teacher was trained in a smaller group
-
-    def fit_under(schedule: Training) -> Fit:
-        def sub_fit(part: Defense, sub: Lesson, name: str) -> list[Predictor]:
-            def train() -> list[Predictor]:
-                return fit(part, build, sub, schedule, (*key, name), models)
-
-            found = keep(part, sub, schedule, name, train) if keep else train()
-            apart.update(k for k, one in enumerate(found) if APART in getattr(one, "acted", {}))
-            return found
-
-        return sub_fit
-
-    rngs, own = [stream(*key, "teach", m) for m in models], recipe.training(training)
     if recipe.owns("assemble"):  # there is no other network that the recipe's schedule could be for
-        return recipe.assemble(lesson, fit_under(own), rngs)
-    given, lesson = lesson, recipe.teach(lesson, fit_under(training), rngs)
+        rngs = [stream(*key, "teach", m) for m in models]
+        return recipe.assemble(lesson, _fit_under(build, own, key, models, keep, apart), rngs)
+    given = lesson
+    lesson = taught(recipe, build, lesson, training, key, models, keep, apart)
     before = recipe.before_training(training, given, lesson) if isinstance(recipe, Recipe) else {}
     kind = PrivateGroup if recipe.owns("privatise") else Group
 
@@ -75,7 +65,8 @@ def fit(
             seen = lesson.x[torch.as_tensor(lesson.members[k][:CHUNK]).to(lesson.x.device)]
             with torch.no_grad():
                 inside = recipe.inside(net, pixels(seen, group.dtype))
-            trained.append(Model(net, group.dtype, {**before, **acted, **inside}))
+            split_ai = None if lesson.split_ai is None else lesson.split_ai[k]
+            trained.append(Model(net, group.dtype, {**before, **acted, **inside}, split_ai))
         return trained
 
     out: dict[int, Predictor] = {}
@@ -84,6 +75,44 @@ def fit(
             noted = {APART: 1.0} if smaller or k in apart else {}
             out[k] = replace(one, acted={**one.acted, **noted})
     return [out[k] for k in range(len(models))]
+
+
+def taught(
+    recipe: Defense,
+    build: Build,
+    lesson: Lesson,
+    training: Training,
+    key: tuple[object, ...],
+    models: Sequence[int],
+    keep: Keep | None = None,
+    apart: set[int] | None = None,
+) -> Lesson:
+    """What the models of `fit` learn from, after the same arguments. `apart` is told the models of
+    which a teacher was trained in a smaller group.
+    """
+    rngs, told = [stream(*key, "teach", m) for m in models], set() if apart is None else apart
+    return recipe.teach(lesson, _fit_under(build, training, key, models, keep, told), rngs)
+
+
+def _fit_under(
+    build: Build,
+    training: Training,
+    key: tuple[object, ...],
+    models: Sequence[int],
+    keep: Keep | None,
+    apart: set[int],
+) -> Fit:
+    """How a part trains teachers."""
+
+    def sub_fit(part: Defense, sub: Lesson, name: str) -> list[Predictor]:
+        def train() -> list[Predictor]:
+            return fit(part, build, sub, training, (*key, name), models)
+
+        found = keep(part, sub, training, name, train) if keep else train()
+        apart.update(k for k, one in enumerate(found) if APART in getattr(one, "acted", {}))
+        return found
+
+    return sub_fit
 
 
 def _groups(recipe: Defense, lesson: Lesson) -> list[list[int]]:

@@ -30,12 +30,14 @@ _ACTED = "acted"  # its place among the metadata of safetensors
 @dataclass(frozen=True, eq=False)
 class Model:
     """A trained network as a predictor of records in the data's own units: x [B, ...] -> logits
-    [B, C]. `acted`: what its recipe did in its training, `<part>.<what>` -> a number.
+    [B, C]. `acted`: what its recipe did in its training, `<part>.<what>` -> a number. `split_ai`:
+    that of its lesson [N, C], which is not kept with the weights.
     """
 
     network: Network
     dtype: torch.dtype
     acted: Mapping[str, float] = field(default_factory=dict)
+    split_ai: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.network(pixels(x, self.dtype)).logits  # type: ignore[no-any-return]

@@ -98,8 +98,15 @@ class Recipe(Defense):
             invents=any(t.invents for t in each),
             mixes_targets=any(t.mixes_targets for t in each),
             reads_labels=any(t.reads_labels for t in each),
+            splits=any(t.splits for t in each),
             voids_epsilon="; ".join(t.voids_epsilon for t in each if t.voids_epsilon),
         )
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What attacks may want of it: `white_box`, `split_ai`."""
+        lacks = {"white_box": self.owns("assemble"), "split_ai": not self.traits().splits}
+        return frozenset(name for name, lacking in lacks.items() if not lacking)
 
     def training(self, training: Training) -> Training:
         for part in self.parts:

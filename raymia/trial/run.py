@@ -73,7 +73,8 @@ def run(
         root = Path(folder)
         data = canaries.plant(data, world.kinds, point.seed, point.replicate)
         for one in observed(world):
-            work = Work(one, data, needs(world), root)
+            asked = tuple(n for n in needs(world) if n in needs(one))
+            work = Work(one, data, asked, root)
             list(spread(work, one.groups))
             keep_split(one, data, root)
         trained = time.monotonic()
@@ -146,12 +147,9 @@ def folders(point: Point, units: Units) -> list[str]:
 
 
 def apply(world: World) -> list[Part]:
-    """The attacks that can be made on what the recipe releases: where it is no network, none
-    that is white-box.
-    """
-    if not world.recipe.owns("assemble"):
-        return list(world.point.attacks)
-    return [part for part in world.point.attacks if "white_box" not in attacks.traits(part).wants]
+    """The attacks that can be made on what the recipe trains and releases."""
+    lacking = attacks.OF_A_DEFENSE - world.recipe.offers
+    return [part for part in world.point.attacks if not attacks.traits(part).wants & lacking]
 
 
 def needs(world: World) -> tuple[str, ...]:
@@ -172,10 +170,15 @@ def calls(world: World) -> list[Call]:
     return [
         Call(world, group, part, plain)
         for plain in ([False] if world.point.attacker == "adaptive" else [False, True])
-        for part in apply(world)
-        if not plain or attacks.traits(part).wants & attacks.SHADOWS
+        for part in (_by_shadows(world) if plain else apply(world))
         for group in ([every] if attacks.make(part).fused else [(t,) for t in every])
     ]
+
+
+def _by_shadows(world: World) -> list[Part]:
+    """Of the attacks, those that use shadows, where undefended ones will do."""
+    there = apply(world.plain)
+    return [p for p in apply(world) if p in there and attacks.traits(p).wants & attacks.SHADOWS]
 
 
 def judge(root: Path, call: Call) -> list[Verdict]:

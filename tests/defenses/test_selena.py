@@ -32,6 +32,13 @@ def test_a_target_is_the_mean_of_exactly_those_that_left_the_record_out(lesson):
             left = [record not in seen[j][k] for j in range(3)]
             assert taught.target[k, record].tolist() == pytest.approx([0.5 * o for o in left])
             assert sum(left) == 2
+        others = np.setdiff1d(np.arange(len(taught.x)), taught.members[k])
+        assert not taught.target[k, others].any()
+        # of these by two sub-models that left the same member out, drawn anew for each
+        said = taught.split_ai[k].round(decimals=9)
+        assert torch.equal(said[taught.members[k]], taught.target[k, taught.members[k]])
+        assert {tuple(row) for row in said[others].sort().values.tolist()} == {(0.0, 0.5, 0.5)}
+        assert len({tuple(row) for row in said[others].tolist()}) == 3
 
 
 def test_someone_must_have_seen_a_record() -> None:

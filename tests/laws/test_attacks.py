@@ -36,6 +36,7 @@ VARIANTS = [
     *(Part("rmia", knobs) for knobs in ({"mode": "online"}, {"likelihood": "taylor"})),
     *(Part("nn", {"optimizer": optimizer}) for optimizer in ("sgd", "sgd_cifar")),
     Part("class_vector", {"classifier": "network", "epochs": 10, "pairs": 1500}),
+    Part("selena_adaptive", {"distance": "square"}),
     *(
         Part(name, {"norm": norm})
         for name, norm in (
