@@ -161,9 +161,7 @@ def test_extra_parameters_of_two_parts_stand_apart() -> None:
 
 class Some(Defense):
     def traits(self) -> Traits:
-        return Traits(
-            True, {"images"}, "uniform", 0.25, "much", True, True, True, True, "some reason"
-        )
+        return Traits(True, {"images"}, "uniform", 0.25, "much", *[True] * 5, "some reason")
 
 
 def test_a_recipe_folds_every_trait() -> None:

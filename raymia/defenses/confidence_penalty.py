@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
-
-from raymia.lazy import torch
 from raymia.point.space import Range
 from raymia.training.defense import Batch, Clock, Defense, Reference, Step
+from raymia.training.losses import entropy, unspent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,10 +36,8 @@ class ConfidencePenalty(Defense):
 
     def acted(self, step: Step) -> Mapping[str, Tensor]:
         """`penalised`: the entropy that is missing to a uniform answer, as a share of it."""
-        log_p = step.outputs.logits.log_softmax(-1)
-        entropy = -(log_p.exp() * log_p).sum(-1).mean()
-        missing = 1 - entropy / np.log(step.outputs.logits.shape[-1])
-        return {"penalised": missing if self.alpha else torch.zeros_like(missing)}
+        missing = unspent(step.outputs.logits)
+        return {"penalised": missing if self.alpha else 0 * missing}
 
     def penalty(
         self,
@@ -51,5 +47,4 @@ class ConfidencePenalty(Defense):
         extra: Mapping[str, Tensor],
         clock: Clock,
     ) -> Tensor:
-        log_p = outputs.logits.log_softmax(-1)
-        return self.alpha * (log_p.exp() * log_p).sum(-1)
+        return -self.alpha * entropy(outputs.logits)

@@ -20,7 +20,7 @@ from raymia.training.defense import (
     Step,
     Traits,
 )
-from raymia.training.losses import logarithm, probabilities
+from raymia.training.losses import entropy, logarithm, probabilities, unspent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,14 +80,11 @@ class Hamp(Defense):
         extra: Mapping[str, Tensor],
         clock: Clock,
     ) -> Tensor:
-        log_p = outputs.logits.log_softmax(-1)
-        return self.alpha * (log_p.exp() * log_p).sum(-1)
+        return -self.alpha * entropy(outputs.logits)
 
     def acted(self, step: Step) -> Mapping[str, Tensor]:
         """`penalised`: the entropy that is missing to a uniform answer, as a share of it."""
-        log_p = step.outputs.logits.log_softmax(-1)
-        entropy = -(log_p.exp() * log_p).sum(-1).mean()
-        missing = 1 - entropy / np.log(log_p.shape[-1])
+        missing = unspent(step.outputs.logits)
         return {"penalised": missing if self.alpha else 0 * missing}
 
     def release(self, owned: Owned) -> Release:

@@ -46,6 +46,18 @@ def divergence(target: Tensor, logits: Tensor, temperature: float) -> Tensor:
     return torch.xlogy(target, target) - target * (logits / temperature).log_softmax(-1)
 
 
+def entropy(logits: Tensor) -> Tensor:
+    """-sum_c p_c log p_c of p = softmax(z), [B]."""
+    log_p = logits.log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1)
+
+
+def unspent(logits: Tensor) -> Tensor:
+    """The mean entropy that is missing to a uniform answer, as a share of it."""
+    missing: Tensor = 1 - entropy(logits).mean() / np.log(logits.shape[-1])
+    return missing
+
+
 def relax(value: Tensor, threshold: float, even: bool, flat: Tensor) -> Tensor:
     """The rule of RelaxLoss for one batch.
 

@@ -35,8 +35,8 @@ def test_a_target_is_the_mean_of_exactly_those_that_left_the_record_out(lesson):
         others = np.setdiff1d(np.arange(len(taught.x)), taught.members[k])
         assert not taught.target[k, others].any()
         # of these by two sub-models that left the same member out, drawn anew for each
-        said = taught.split_ai[k].round(decimals=9)
-        assert torch.equal(said[taught.members[k]], taught.target[k, taught.members[k]])
+        said, own = taught.split_ai[k].round(decimals=9), taught.members[k]
+        assert torch.equal(taught.split_ai[k, own], taught.target[k, own])
         assert {tuple(row) for row in said[others].sort().values.tolist()} == {(0.0, 0.5, 0.5)}
         assert len({tuple(row) for row in said[others].tolist()}) == 3
 
