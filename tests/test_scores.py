@@ -1,5 +1,6 @@
 """The scores of single records: those that the row was made of, from what the trial kept."""
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,13 @@ from raymia.errors import SweepError
 from raymia.point.point import Point
 from raymia.records.canaries import KINDS
 from raymia.records.data import Data, load
+from raymia.results.local import Local
 from raymia.results.row import Row
 from raymia.signals import world
 from raymia.study import sweep
+from raymia.trial import kept_scores
 from raymia.trial import run as trial
+from raymia.trial.judge import Verdict
 from raymia.trial.record_scores import exposures, scores, share
 from raymia.verdict import metrics
 
@@ -150,3 +154,59 @@ def test_without_signals_it_says_so(made: tuple[Row, Data, Path], tmp_path: Path
         next(scores(made[0], tmp_path))
     with pytest.raises(SweepError, match="trial -1 is failed"):
         next(scores(replace(made[0], state="failed"), made[2]))
+
+
+def _kept(row: Row, data: Data, root: Path, made: Path) -> Path:
+    """A results folder that holds the scores of a trial, with the signals that were kept."""
+    files = Local(root)
+    again = trial.run(Point.from_json(row.point), data, made, keep=files.replace)
+    assert replace(again, timing={}) == replace(row, timing={})
+    (root / "signals").symlink_to(made)
+    return root / "signals"
+
+
+def test_kept_scores_are_those_that_the_attacks_make(
+    made: tuple[Row, Data, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same lines to the last digit, and no attack is made again, until the file is damaged."""
+    row, data, root = made
+    again, exposed = list(scores(row, root)), exposures(row, root, "lira")
+    folder = _kept(row, data, tmp_path, root)
+    calls: list[str] = []
+
+    def judge(_: Path, call: trial.Call) -> list[trial.Verdict]:
+        calls.append(call.column)
+        return original(_, call)
+
+    original = trial.judge
+    monkeypatch.setattr(trial, "judge", judge)
+    assert list(scores(row, folder)) == again and exposures(row, folder, "lira") == exposed
+    assert calls == []
+    file = tmp_path / "scores" / f"{row.digest}.npz"
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 8
+    for damaged in (bytes(flipped), whole[: len(whole) // 2], b""):
+        file.write_bytes(damaged)
+        assert list(scores(row, folder)) == again and calls
+        calls.clear()
+
+
+@pytest.mark.parametrize(
+    ("values", "short"),
+    [
+        ([[0.1, 0.7, np.nan], [0.3, 0.1, 0.2]], True),
+        ([[0.5, 0.5 + 1e-12, np.nan], [0.3, 0.1, 0.2]], False),  # two would tie
+        ([[0.5, 0.1, np.nan], [0.5 + 1e-12, 0.1, 0.2]], False),  # at two targets, which are pooled
+        ([[0.5, 1e300, np.nan], [0.3, 0.1, 0.2]], False),
+    ],
+)
+def test_scores_lose_digits_only_where_their_order_does_not(
+    values: list[list[float]], short: bool
+) -> None:
+    own = [Verdict("x", t, np.array(one), {}, {}, "", None, None) for t, one in enumerate(values)]
+    stored = np.load(io.BytesIO(kept_scores.packed(own)))
+    assert stored["0.scores"].dtype == (np.float32 if short else np.float64)
+    for before, after in zip(own, kept_scores.unpacked(kept_scores.packed(own)), strict=True):
+        assert np.allclose(before.scores, after.scores, rtol=1e-6, equal_nan=True)
+        assert (after.calibrated, after.log_ratio) == (None, None)

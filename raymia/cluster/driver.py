@@ -110,8 +110,8 @@ def _check(agenda: Agenda, mix_versions: bool) -> None:
 
 
 def _tidy(agenda: Agenda) -> None:
-    """Delete the signals that `keep_signals` does not ask for: of points that are not kept, and
-    of none that is.
+    """Delete the signals that `keep_signals` does not ask for, and the scores that were made of
+    them: of points that are not kept, and of none that is.
     """
     keep = agenda.sweep.keep_signals
     if keep == "all":
@@ -121,6 +121,9 @@ def _tidy(agenda: Agenda) -> None:
         points, units = (agenda.point(row.trial) for row in rows), agenda.data.units
         return {key for point in points for key in trials.folders(point, units)}
 
-    kept = folders(best(list(agenda.rows.values()))) if keep == "front" else set()
-    for key in sorted(folders(agenda.rows.values()) - kept):
+    rows = list(agenda.rows.values())
+    kept = best(rows) if keep == "front" else []
+    for key in sorted(folders(rows) - folders(kept)):
         agenda.folder.drop_signals(key)
+    for digest in sorted({row.digest for row in rows} - {row.digest for row in kept}):
+        agenda.folder.drop_scores(digest)

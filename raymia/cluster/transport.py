@@ -152,6 +152,10 @@ class Shelf:
                 theirs.note(fresh)
                 known.update(fresh)
 
+    def keep(self, name: str, content: bytes) -> None:
+        """A file of the results folder itself."""
+        self._link.replace(name, content)
+
     def clear(self) -> None:
         """Nothing is kept on this disk."""
         self._known.clear()

@@ -20,6 +20,7 @@ from raymia.errors import EnvironmentFault
 from raymia.point.origins import Cargo
 from raymia.point.point import Point
 from raymia.records.data import Data
+from raymia.results.local import Local
 from raymia.results.row import Row
 from raymia.study.sweep import Resources
 from raymia.trial import run as trials
@@ -57,6 +58,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         self._data, self._limit = data, asked.time_limit
         self._shelf = shelf(keeper, place, nonce)
         self._signals = self._shelf.root if self._shelf else Path(place, "signals")
+        self._folder = Local(Path(place))
         self._own = pool is None
         size = min(max(1, ceil(asked.cpu)), MOST)
         self._pool = pool or Pool.start(size, register, here=True, cargo=cargo)
@@ -107,7 +109,12 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         point: Point = self._point
         try:
             row = trials.run(
-                point, self._data, self._signals, map=self._pool.map, spread=self._spread.map
+                point,
+                self._data,
+                self._signals,
+                map=self._pool.map,
+                spread=self._spread.map,
+                keep=self._shelf.keep if self._shelf else self._folder.replace,
             )
             if self._shelf:
                 self._shelf.send(trials.folders(point, self._data.units))  # the split

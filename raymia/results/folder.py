@@ -57,6 +57,10 @@ class Folder:
         """Remove the signals of a point; nothing where there are none."""
         self._storage.delete(f"signals/{place}")
 
+    def drop_scores(self, digest: str) -> None:
+        """Remove the scores of single records of a trial; nothing where there are none."""
+        self._storage.delete(f"scores/{digest}.npz")
+
     def lock(self) -> AbstractContextManager[None]:
         """Hold the folder. Raises Locked naming pid, host and time of the process that holds it."""
         return self._storage.lock()

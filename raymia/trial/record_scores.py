@@ -1,8 +1,8 @@
 """The score of every single record, on request: a row keeps averages, which hide the few
 records that are exposed.
 
-Nothing of this is stored. Attacks are deterministic, so they are made again on the signals that
-the trial kept.
+A run keeps them beside the rows. Attacks are deterministic: where they are not kept, they are made
+again on the signals that the trial kept, and say the same.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,6 +22,7 @@ from raymia.results.row import Row
 from raymia.results.store import Store
 from raymia.signals import observe
 from raymia.signals.world import World
+from raymia.trial import kept_scores
 from raymia.trial import run as trial
 from raymia.trial.judge import Verdict
 from raymia.verdict.metrics import spread_interval
@@ -161,12 +162,20 @@ def made(row: Row, signals: Path, attack: str | None = None) -> Iterator[Made]:
     point = Point.from_json(row.point)
     try:
         world, rows = observe.kept(point, signals)
-        for call in trial.calls(world):
-            if attack in (None, call.column):
-                for verdict in trial.judge(signals, call):
-                    yield Made(world, rows, verdict)
+        held = Local(signals.parent).read(kept_scores.place(row.digest))
+        found = kept_scores.unpacked(held, attack) if held else []
+        for verdict in found or _again(world, signals, attack):
+            yield Made(world, rows, verdict)
     except (FileNotFoundError, KeyError):
         raise lost(row, signals) from None
+
+
+def _again(world: World, signals: Path, attack: str | None) -> Iterator[Verdict]:
+    """What each attack, or the one named, finds on the signals."""
+    calls = (call for call in trial.calls(world) if attack in (None, call.column))
+    verdicts = (verdict for call in calls for verdict in trial.judge(signals, call))
+    for own in kept_scores.by_column(verdicts):
+        yield from kept_scores.rounded(own)
 
 
 def lost(row: Row, signals: Path) -> RaymiaError:

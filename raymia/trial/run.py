@@ -30,6 +30,7 @@ from raymia.signals import world as worlds
 from raymia.signals.observe import Work, keep_split, load
 from raymia.signals.view import ACTED
 from raymia.signals.world import World
+from raymia.trial import kept_scores
 from raymia.trial.judge import Verdict, verdicts
 from raymia.trial.row import finished, unfinished
 
@@ -58,14 +59,20 @@ class Call:
 
 
 def run(
-    point: Point, data: Data, signals: Path | None = None, map: Map = map, spread: Map = map
+    point: Point,
+    data: Data,
+    signals: Path | None = None,
+    map: Map = map,
+    spread: Map = map,
+    keep: Callable[[str, bytes], None] | None = None,
 ) -> Row:
     """One point from split to row. `map` runs the attacks and `spread` trains the groups of
     models; both keep the order.
 
-    `signals` is the folder that keeps what the models said (None: nothing is kept). The row's
-    `trial` is the caller's to set. Raises training.Diverged and metrics.ScoreError where the
-    point has no number, RaymiaError for what a user can mend.
+    `signals` is the folder that keeps what the models said (None: nothing is kept); `keep(name,
+    content)` writes the scores of single records into the results folder. The row's `trial` is
+    the caller's to set. Raises training.Diverged and metrics.ScoreError where the point has no
+    number, RaymiaError for what a user can mend.
     """
     start = time.monotonic()
     world, read = worlds.of(point, data.units), digest(account(data))
@@ -84,6 +91,8 @@ def run(
         said = dict(load(world, root, (ACTED, "logits")).arrays)
         apart = said.pop(f"{ACTED}_{APART}", np.zeros(1))
         row = finished(world, data, said["logits"], found, _acted(world, said))
+        if keep is not None:
+            keep(kept_scores.place(row.digest), kept_scores.packed(found))
     timing = {
         "train": trained - start,
         "attack": time.monotonic() - trained,

@@ -344,7 +344,10 @@ def test_signals_that_are_not_asked_for_go(
         agenda.next()
         agenda.finish(row(agenda.point(index), index, accuracy=accuracy, auc=auc))
         (agenda.folder.signals / agenda.rows[index].signals).mkdir(parents=True)
+        agenda.folder.put(f"scores/{agenda.rows[index].digest}.npz", b"x")
     tune._tidy(agenda)
+    scores = {path.stem for path in (tmp_path / "scores").iterdir()}
+    assert scores == {agenda.rows[index].digest for index in left}
     there = {path.name for path in agenda.folder.signals.iterdir()}
     assert there == {agenda.rows[index].signals for index in left}
 
