@@ -62,20 +62,20 @@ def network(name: str) -> list[float]:
 
     from raymia.streams import seed_of
     from raymia.training.batches import pixels
-    from raymia.training.fit import _seeded
+    from raymia.training.fit import seeded
 
     made = catalog.make("networks", name, {})
     side = made.smallest()
     if side > 8 or made.documents:  # larger pictures than the digits, or none
         shape = (3, 5, 8) if made.documents else (1, side, side)
         noise = torch.rand((4, *shape), generator=torch.Generator().manual_seed(0))
-        net = _seeded(lambda: made.build(shape, 10), seed_of("golden")).eval()
+        net = seeded(lambda: made.build(shape, 10), seed_of("golden")).eval()
         with torch.no_grad():
             said = net(noise).logits.double()
         return [float(said.sum()), float(said.abs().sum())]
     point, data = _point(network=name)
     bench = ask.Bench(world.of(point, len(data)), data, range(1))
-    net = _seeded(bench.build, seed_of("golden")).eval()
+    net = seeded(bench.build, seed_of("golden")).eval()
     with torch.no_grad():
         logits = net(pixels(bench.x[:8], torch.float32)).logits.double()
     return [float(logits.sum()), float(logits.abs().sum())]

@@ -62,6 +62,8 @@ class Learned(Attack):
         False  # squared error of the probability in place of the cross-entropy
     )
     twice: ClassVar[bool] = False  # the cross-entropy of the softmax of its softmax
+    # how long a perceptron's Adam remembers squared gradients; for a few hundred steps 0.99
+    beta2: ClassVar[float] = 0.999
 
     pairs: Pairs = 20_000
 
@@ -205,8 +207,8 @@ def _learn(
     """Trains one network a target; returns its power on the held-out pairs and its scores of
     the asked records.
     """
-    from raymia.training.fit import fit
     from raymia.training.model import predict
+    from raymia.training.perceptrons import learn
 
     torch.set_num_threads(1)
     edges = np.cumsum([0, *(len(task.x) for task in tasks)])
@@ -218,13 +220,14 @@ def _learn(
         classes=2,
     )
     recipe = _Squared() if attack.squared else _Twice() if attack.twice else Defense()
-    models = fit(
+    models = learn(
         recipe,
         lambda: attack.network(tasks[0].x.shape[1]),
         lesson,
         attack.training(),
         ("attacker",),
         seeds,
+        attack.beta2,
     )
 
     def said(model: Any, x: Array) -> Array:
@@ -268,6 +271,14 @@ def draw_pairs(view: View, most: int, rng: Rng) -> tuple[Array, Array]:
         chosen = np.sort(rng.choice(len(shadow), most, replace=False))
         shadow, column = shadow[chosen], column[chosen]
     return shadow, column
+
+
+def falling(epochs: int, batch: int, lr: float) -> Training:
+    """Adam, whose rate falls to 0 by the same amount with every epoch: to learn pairs by heart in
+    few of them.
+    """
+    steps = tuple((e / epochs, 1 - e / epochs) for e in range(1, epochs))
+    return Training(epochs, batch, optimizer="adam", lr=lr, weight_decay=0.0, milestones=steps)
 
 
 def perceptron(

@@ -43,7 +43,7 @@ class ClassVector(Attack):
         "Classification Models}, author={Li, Jiacheng and Li, Ninghui and Ribeiro, Bruno}, "
         "booktitle={CODASPY}, year={2021}}"
     )
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
 
     pairs: Pairs = 20_000
     classifier: Literal["logistic", "network"] = "logistic"

@@ -35,6 +35,7 @@ class Salem(Learned):
         "Zhang, Yang and Humbert, Mathias and Berrang, Pascal and Fritz, Mario and Backes, "
         "Michael}, booktitle={NDSS}, year={2019}}"
     )
+    revision: ClassVar[int] = 5
     labelled: ClassVar[bool] = False
 
     epochs: Annotated[int, Range(10, 200, least=1)] = 100

@@ -37,7 +37,7 @@ class Batches:
     def shuffled(self, size: int) -> Iterator[Ints]:
         """Record numbers of each step of an epoch."""
         pairs = zip(self._order, self.lesson.members, strict=True)
-        return _cut(np.stack([rng.permutation(members) for rng, members in pairs]), size)
+        return cut(np.stack([rng.permutation(members) for rng, members in pairs]), size)
 
     def by_class(self, size: int) -> Iterator[Ints]:
         """The same, in the order of the classes."""
@@ -45,7 +45,7 @@ class Batches:
             members[np.argsort(self._labels[members], kind="stable")]
             for members in self.lesson.members
         ]
-        return _cut(np.stack(order), size)
+        return cut(np.stack(order), size)
 
     def gather(self, idx: Ints) -> Batch:
         """The records of these numbers."""
@@ -123,7 +123,7 @@ class Batches:
         return pools
 
 
-def _cut(order: Ints, size: int) -> Iterator[Ints]:
+def cut(order: Ints, size: int) -> Iterator[Ints]:
     """Steps of `size` records; the last one may be smaller."""
     edges = list(range(0, order.shape[1], size))[1:]
     if edges and order.shape[1] - edges[-1] == 1:

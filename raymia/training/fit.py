@@ -56,7 +56,7 @@ def fit(
 
     def train(rows: Sequence[int]) -> list[Model]:
         nets = [
-            _seeded(lambda: recipe.network(build()), seed_of(*key, "init", models[k])) for k in rows
+            seeded(lambda: recipe.network(build()), seed_of(*key, "init", models[k])) for k in rows
         ]
         nets = [scale(net, lesson, k) for net, k in zip(nets, rows, strict=True)]
         group = kind(recipe, nets, _part(lesson, rows), own, key, [models[k] for k in rows])
@@ -131,7 +131,7 @@ def _part(lesson: Lesson, rows: Sequence[int]) -> Lesson:
     return replace(lesson, members=members, reference=reference, target=target)
 
 
-def _seeded(build: Build, seed: int) -> Network:
+def seeded(build: Build, seed: int) -> Network:
     """A network whose initial weights depend on the seed alone; torch's global generator is
     left as it was.
     """

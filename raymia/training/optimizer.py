@@ -23,8 +23,8 @@ class Optimizer:
     Shapes: tensors and gradients [K, ...]; mask bool [K].
     """
 
-    def __init__(self, tensors: Sequence[Tensor], training: Training) -> None:
-        self.tensors, self.training = list(tensors), training
+    def __init__(self, tensors: Sequence[Tensor], training: Training, beta2: float = BETA2) -> None:
+        self.tensors, self.training, self.beta2 = list(tensors), training, beta2
         self.first = [torch.zeros_like(t) for t in self.tensors]
         adam = training.optimizer in ("adam", "amsgrad")
         self.second = [torch.zeros_like(t) for t in self.tensors] if adam else []
@@ -79,7 +79,7 @@ class Optimizer:
                 [self.steps] * len(grads),
                 lr=lr,
                 beta1=BETA1,
-                beta2=BETA2,
+                beta2=self.beta2,
                 weight_decay=decay,
                 eps=EPS,
                 amsgrad=bool(self.largest),
@@ -104,11 +104,11 @@ class Optimizer:
 
     def _adam(self, i: int, grad: Tensor) -> Tensor:
         m = self.first[i].mul_(BETA1).add_(grad, alpha=1 - BETA1)
-        v = self.second[i].mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+        v = self.second[i].mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
         if self.largest:  # Reddi et al., On the Convergence of Adam and Beyond, ICLR 2018
             v = self.largest[i].copy_(torch.maximum(self.largest[i], v))
         t = self.count.clamp(min=1).to(grad.dtype).view(-1, *(1,) * (grad.ndim - 1))
-        return (m / (1 - BETA1**t)) / ((v / (1 - BETA2**t)).sqrt() + EPS)
+        return (m / (1 - BETA1**t)) / ((v / (1 - self.beta2**t)).sqrt() + EPS)
 
 
 def _in_the_order_of(tensors: Sequence[Tensor], grads: Sequence[Tensor]) -> list[Tensor]:
