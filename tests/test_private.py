@@ -43,7 +43,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         data, rows = load_data(file.dataset, 0), []
         for i in range(2):
-            row = trial.run(file.point(i, file.default(i), 0, data), data, out / "signals")
+            point = file.point(i, file.default(i), 0, data)
+            row = trial.run(point, data, out / "signals", keep=folder.storage.replace)
             folder.write(row)
             rows.append(row)
         folder.write_sweep(sweep.dump(file.resolved()))
@@ -54,9 +55,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_signals_are_for_their_owner_alone_and_tables_may_be_shown(finished: Path) -> None:
-    below = list((finished / "signals").rglob("*"))
+    private = [finished / "signals", finished / "scores"]
+    below = [path for one in private for path in one.rglob("*")]
     assert len(below) > 10
-    folders = [finished / "signals", *(p for p in below if p.is_dir())]
+    folders = [*private, *(p for p in below if p.is_dir())]
     assert {mode(path) for path in folders} == {0o700}
     assert {mode(path) for path in below if path.is_file()} == {0o600}
     assert mode(finished / "trials.csv") == 0o666 and mode(finished) == 0o777

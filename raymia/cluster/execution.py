@@ -12,6 +12,7 @@ from typing import Any
 
 from ray import tune
 from ray.exceptions import RayTaskError
+from ray.tune.execution import class_cache
 
 from raymia.cluster.capacity import at_once, bundles
 from raymia.cluster.interrupt import Stop
@@ -35,7 +36,7 @@ def execute(agenda: Agenda, stop: Stop, progress: Progress, fly: bool) -> None:
     disk reported.
     """
     asked, bytes_of_data = agenda.sweep.resources, agenda.data.x.nbytes + agenda.data.y.nbytes
-    with scratch(agenda.folder.path) as here, session(asked, here, bytes_of_data) as cluster:
+    with scratch(agenda.folder.path) as here, session(asked, here, bytes_of_data, stop) as cluster:
         stop.listen()  # Ray has put its own handlers
         stop.check()
         agenda.begin()
@@ -52,14 +53,16 @@ def execute(agenda: Agenda, stop: Stop, progress: Progress, fly: bool) -> None:
             with _sight(agenda.folder, cluster, progress) as sight:
                 _tuner(driver, pool, cluster, here, *sight).fit()
         except Leave:
-            pass
+            if stop.fault:
+                agenda.derive()  # Ray may yet take this process with it
         except Exception as error:
             driver.check()
             raise EnvironmentFault(
                 f"Ray Tune gave up: {last_line(str(error))}; the same command goes on"
             ) from error
         finally:
-            if pool:
+            progress.stop()
+            if pool and not stop.fault:
                 pool.stop()
         driver.check()
     if agenda.unfinished:
@@ -111,6 +114,9 @@ def _tuner(
 ) -> Any:
     agenda = driver.agenda
     asked, lag = agenda.sweep.resources, agenda.sweep.search.lag
+    # Tune would put the AWS keys of this process into what each trial is started with: Ray writes
+    # that into its logs, and shows it to everybody who may use the cluster.
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update(_KEYS)
     carried = tune.with_parameters(
         Trial,
         data=agenda.data,
@@ -146,6 +152,9 @@ def _tuner(
             verbose=0,
         ),
     )
+
+
+_KEYS = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 
 
 def _name(one: Any) -> str:

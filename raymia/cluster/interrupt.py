@@ -55,10 +55,14 @@ def _but_exits(hook: Callable[[Any], Any]) -> Callable[[Any], None]:
 
 
 class Stop:
-    """SIGINT and SIGTERM, kept until somebody asks; a second SIGINT interrupts at once."""
+    """SIGINT and SIGTERM, kept until somebody asks; a second SIGINT interrupts at once.
+
+    `fault`: what else ends the run, of which a thread learned.
+    """
 
     def __init__(self) -> None:
         self.signal = 0
+        self.fault: RaymiaError | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Stop":
@@ -77,9 +81,11 @@ class Stop:
                 self._before.setdefault(number, old)
 
     def check(self) -> None:
-        """Raises Stopped where a signal has come."""
+        """Raises Stopped where a signal has come, and the fault."""
         if self.signal:
             raise Stopped(self.signal)
+        if self.fault is not None:
+            raise self.fault
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.signal and number == signal.SIGINT:

@@ -1,6 +1,8 @@
 """A warm pool of actors that attacks are mapped over."""
 
+import faulthandler
 import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -13,7 +15,7 @@ from raymia.cluster.processes import hold
 from raymia.point.origins import Cargo
 
 _AHEAD = 2  # calls that an actor is given at a time: one to work on, one that waits in its queue
-_RETRIES = 3
+_RETRIES = 3  # of a call that was lost with its attacker; each on a fresh attacker of its own
 MOST = 32  # attackers beside one trial, or beside all of this machine
 
 NOTHING = Cargo()
@@ -29,8 +31,18 @@ class Attacker:
         hold(register, "attacker")
         cargo.unload()
 
-    def call(self, function: Callable[[Any], Any], item: Any) -> Any:
-        return function(item)
+    def call(self, function: Callable[[Any], Any], item: Any, limit: float | None = None) -> Any:
+        """`function(item)`; this process ends where it takes more than so many seconds."""
+        if limit is not None:
+            faulthandler.dump_traceback_later(limit, exit=True)
+        try:
+            return function(item)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+class AttackerLost(Exception):
+    """A call whose process ended each time that it was made."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,8 @@ class Pool:
     """
 
     actors: tuple[Any, ...]
+    register: str | None = None
+    cargo: Cargo = NOTHING
 
     @classmethod
     def start(
@@ -48,39 +62,80 @@ class Pool:
         """`size` actors that take no CPU from the trials: a trial does nothing while its
         attacks run.
 
-        An actor that is killed is started again and its calls are made again, `_RETRIES` times
-        each. `here`: all of them on this very node, outside of the trial's bundles, so that
-        they can neither starve nor wait for one another.
+        An actor that is lost is started again. `here`: all of them on this very node, outside of
+        the trial's bundles, so that they can neither starve nor wait for one another.
         """
-        where = On(ray.get_runtime_context().get_node_id(), soft=False) if here else "SPREAD"
-        remote = ray.remote(
-            num_cpus=0, max_restarts=-1, max_task_retries=_RETRIES, scheduling_strategy=where
-        )
-        return cls(tuple(remote(Attacker).remote(register, cargo) for _ in range(size)))
+        where = _here() if here else "SPREAD"
+        remote = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=where)(Attacker)
+        return cls(tuple(remote.remote(register, cargo) for _ in range(size)), register, cargo)
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    def map(
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        until: float | None = None,
+    ) -> list[Any]:
         """`list(map(function, items))`, on the actors. Raises what the first call to fail
-        raised.
+        raised, and AttackerLost.
+
+        `until`: the time of `time.monotonic` at which an actor that still works on a call ends
+        itself, free for the next.
         """
         waiting = list(enumerate(items))[::-1]
         results: dict[int, Any] = {}
-        running: dict[Any, tuple[int, Any]] = {}
+        running: dict[Any, tuple[int, Any, Any]] = {}
         free = list(islice(cycle(self.actors), _AHEAD * len(self.actors)))[::-1]
         while waiting or running:
             while waiting and free:
                 index, item = waiting.pop()
                 actor = free.pop()
-                running[actor.call.remote(function, item)] = (index, actor)
+                running[actor.call.remote(function, item, _left(until))] = (index, item, actor)
             ready, _ = ray.wait(list(running), timeout=1.0)  # wakes up, so that a signal is heard
             for ref in ready:
-                index, actor = running.pop(ref)
-                results[index] = _result(ref)
+                index, item, actor = running.pop(ref)
+                try:
+                    results[index] = _result(ref)
+                except _LOST:
+                    results[index] = self._alone(function, item, until)
                 free.append(actor)
         return [results[index] for index in sorted(results)]
+
+    def _alone(self, function: Callable[[Any], Any], item: Any, until: float | None) -> Any:
+        """A call that was lost, perhaps by another one of its actor: made again on a fresh actor,
+        where it can only be lost by its own doing. Raises AttackerLost after _RETRIES of that.
+        """
+        remote = ray.remote(num_cpus=0, scheduling_strategy=_here())(Attacker)
+        why = ""
+        for _ in range(_RETRIES):
+            actor = remote.remote(self.register, self.cargo)
+            ref = actor.call.remote(function, item, _left(until))
+            try:
+                while not ray.wait([ref], timeout=1.0)[0]:
+                    pass
+                return _result(ref)
+            except _LOST as error:
+                why = " ".join(str(error).split())
+            finally:
+                ray.kill(actor)
+        _, _, detail = why.rpartition("exit detail: ")
+        raise AttackerLost(
+            f"{item}: its process ended each of {_RETRIES + 1} times: {detail[:200]}"
+        )
 
     def stop(self) -> None:
         for actor in self.actors:
             ray.kill(actor)
+
+
+_LOST = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
+
+
+def _here() -> Any:
+    return On(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _left(until: float | None) -> float | None:
+    return None if until is None else max(0.1, until - time.monotonic())
 
 
 def _result(ref: Any) -> Any:

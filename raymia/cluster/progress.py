@@ -5,8 +5,9 @@ else. All on stderr.
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
+from raymia.cluster.aside import SCREEN
 from raymia.point.objectives import COLUMNS
 from raymia.point.point import Point, strength
 from raymia.results.row import Row, best
@@ -26,7 +27,8 @@ class Progress:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True, soft_wrap=not sys.stderr.isatty(), highlight=False)
+        plain = not sys.stderr.isatty()
+        self._console = Console(file=cast(Any, SCREEN), soft_wrap=plain, highlight=False)
         self._live: Any = None
         self._rows: dict[int, Row] = {}
         self._running: dict[int, str] = {}
@@ -45,7 +47,13 @@ class Progress:
         if self._console.is_terminal:
             from rich.live import Live
 
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live = Live(
+                console=self._console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._live.start()
 
     def running(self, trial: int, point: Point) -> None:

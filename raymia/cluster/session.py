@@ -5,7 +5,6 @@ taken down again.
 import contextlib
 import logging
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -13,22 +12,21 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from raymia import machine
-from raymia.cluster import processes
+from raymia.cluster import local, processes
+from raymia.cluster.aside import aside
 from raymia.cluster.capacity import Node, at_once, reachable
-from raymia.cluster.interrupt import Stopped, no_signal_lost
+from raymia.cluster.interrupt import Stop, Stopped, no_signal_lost
+from raymia.cluster.vigil import Vigil
 from raymia.errors import EnvironmentFault, RaymiaError, SweepError
 from raymia.results.location import Location
 from raymia.streams import key
 from raymia.study.sweep import Resources
 
-_LEAST_STORE = 128 * 2**20  # Ray asks for 75 MB
 _LONGEST_ROOT = 40  # the paths of Ray's sockets below it must stay under 107 characters
 
 
@@ -82,20 +80,29 @@ def scratch(out: Path | Location) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def session(asked: Resources, folder: Path, data_bytes: int) -> Iterator[Session]:
-    """A running Ray that can schedule a trial.
+def session(
+    asked: Resources, folder: Path, data_bytes: int, stop: Stop | None = None
+) -> Iterator[Session]:
+    """A running Ray that can schedule a trial; `stop` learns where it is gone.
 
     Raises SweepError where it never could, EnvironmentFault where the cluster cannot be
     reached, Stopped where a SIGTERM came before the caller took the signals again.
     """
-    address = os.environ.get("RAY_ADDRESS", "")
-    ours = address in ("", "local") and not ray.is_initialized()
-    environment = _environment(folder) if ours else {}
-    settings = _local(asked, folder, data_bytes) if ours else {}
-    with _set(environment | _TUNE):
-        was_running = ray.is_initialized()
+    address, was_running = os.environ.get("RAY_ADDRESS", ""), ray.is_initialized()
+    ours = address in ("", "local") and not was_running
+    environment = local.environment(folder) if ours else {}
+    settings = local.settings(asked, folder, data_bytes) if ours else {}
+    with (
+        aside(folder.with_suffix(".log")),
+        local.surrounded(environment | local.TUNE),
+        local.on_loopback() if ours else contextlib.nullcontext(),
+        contextlib.ExitStack() as later,
+    ):
         try:
             if not was_running:
+                watch = later.enter_context(Vigil(stop, folder, ours))
+                later.callback(ray.shutdown)
+                later.callback(watch.rest)
                 _start(settings, address, folder)
             # what went wrong stands in the rows
             logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -107,9 +114,6 @@ def session(asked: Resources, folder: Path, data_bytes: int) -> Iterator[Session
             raise EnvironmentFault(
                 f"the Ray cluster at {address or 'this machine'} cannot be used: {reason}"
             ) from error
-        finally:
-            if not was_running:
-                ray.shutdown()
 
 
 def _nodes(asked: Resources, ours: bool) -> tuple[Node, ...]:
@@ -166,77 +170,3 @@ def _answers(address: str) -> None:
             f"RAY_ADDRESS is {address}, and no cluster answers there ({why}); unset it to start "
             "Ray here, or give the address of a cluster that runs"
         ) from None
-
-
-_TUNE = {
-    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables
-    # result.json, progress.csv and tfevents for each trial
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours commits and leaves
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # its snapshots are never read
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-}
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """For a Ray of our own. A private token, unless one is given: Ray would leave one in the
-    home folder.
-
-    RAY_AUTH_MODE stays as it is: unset, `ray.init` turns tokens on itself, and setting it after
-    Ray was imported does not.
-    """
-    out = {
-        "OMP_NUM_THREADS": "1",  # more CPUs mean more processes
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # who asks for no GPU sees none
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
-    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
-        token = folder / "token"
-        token.touch(mode=0o600)
-        token.write_text(_token())
-        out["RAY_AUTH_TOKEN_PATH"] = str(token)
-    return out
-
-
-@cache
-def _token() -> str:
-    """One for this process: Ray reads its token once."""
-    return secrets.token_hex(32)
-
-
-def _local(asked: Resources, folder: Path, data_bytes: int) -> dict[str, Any]:
-    """What `ray.init` is told. Raises SweepError before anything is started where a trial could
-    never be.
-    """
-    here = {"CPU": float(machine.cpus()), "GPU": float(_gpus() if asked.gpu else 0)}
-    at_once(asked, [here])
-    return {
-        "address": "local",
-        "num_cpus": int(here["CPU"]),
-        "num_gpus": int(here["GPU"]),
-        "include_dashboard": False,
-        "object_store_memory": max(_LEAST_STORE, 2 * data_bytes),
-        "_temp_dir": str(folder / "ray"),  # a folder of its own: Ray opens it to everybody
-    }
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
-
-
-@contextlib.contextmanager
-def _set(environment: Mapping[str, str]) -> Iterator[None]:
-    # ray.init sets that one
-    before = {key: os.environ.get(key) for key in (*environment, "RAY_AUTH_MODE")}
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value

@@ -35,7 +35,7 @@ def everywhere(
     EnvironmentFault.
     """
     one_bundle, size = replace(asked, spread=1), data.x.nbytes + data.y.nbytes
-    with Stop() as stop, scratch(out) as here, session(one_bundle, here, size) as cluster:
+    with Stop() as stop, scratch(out) as here, session(one_bundle, here, size, stop) as cluster:
         stop.listen()  # Ray has put its own handlers
         stop.check()
 

@@ -3,8 +3,10 @@
 import errno
 import faulthandler
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -107,12 +109,15 @@ class Trial(tune.Trainable):  # type: ignore[misc]
 
     def _run(self) -> Row:
         point: Point = self._point
+        # an attacker is free again once its trial is over, whatever it was asked
+        until = None if self._limit is None else time.monotonic() + self._limit + 1.0
+        attack = partial(self._pool.map, until=until)
         try:
             row = trials.run(
                 point,
                 self._data,
                 self._signals,
-                map=self._pool.map,
+                map=attack,
                 spread=self._spread.map,
                 keep=self._shelf.keep if self._shelf else self._folder.replace,
             )

@@ -4,8 +4,8 @@ same on object storage.
 A name is a path inside the folder, with `/`. No file is ever seen half written: what is written
 stands under a temporary name, is on the disk (fsync), and only then gets its own name.
 
-What is below `signals` says of each record what the models said of it, and who was a member: only
-its owner may read it. The rest may be shown.
+What is below `signals` and `scores` says of each record what models and attacks said of it, and who
+was a member: only its owner may read it. The rest may be shown.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ _ADVICE = {
     errno.ENOTDIR: "a file stands where a folder is needed: choose another --out",
     errno.ELOOP: "it is a symbolic link, which is not followed: remove it",
 }
-_PRIVATE = "signals"
+_PRIVATE = {"signals", "scores"}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -217,7 +217,7 @@ def _temporary(final: Path, data: bytes) -> Iterator[Path]:
 
 
 def _private(path: Path) -> bool:
-    return _PRIVATE in (path.name, path.parent.name)
+    return not _PRIVATE.isdisjoint((path.name, path.parent.name))
 
 
 def _make(folder: Path) -> None:

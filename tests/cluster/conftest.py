@@ -38,7 +38,8 @@ class Driver:
         self.sweep.write_text(TINY)
         self._env = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TUNE_"))}
         self._env |= {"HOME": str(folder / "home"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        self._env |= {"MPLCONFIGDIR": str(folder / "matplotlib")}
+        # not behind everything else on the machine, as Ray has its workers
+        self._env |= {"MPLCONFIGDIR": str(folder / "matplotlib"), "RAY_worker_niceness": "0"}
         (folder / "home").mkdir()
         self._started: list[subprocess.Popen[str]] = []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raymia.cluster import session
-from raymia.cluster.pool import Pool
+from raymia.cluster.pool import AttackerLost, Pool
 from raymia.study.sweep import Resources
 from raymia.verdict.metrics import ScoreError
 
@@ -74,3 +74,34 @@ def test_the_call_of_a_killed_actor_is_made_again(pool: Pool, tmp_path: Path) ->
     begin = time.monotonic()
     assert pool.map(die_once, range(4)) == [0, 1, 2, 3]
     assert (tmp_path / "died").exists() and time.monotonic() - begin < 60
+
+
+def test_a_call_that_ends_its_process_each_time_is_given_up_and_named(
+    pool: Pool, tmp_path: Path
+) -> None:
+    def die(i: int, folder: str = str(tmp_path)) -> int:
+        import os
+        from pathlib import Path
+
+        if i == 3:
+            with open(Path(folder, "tries"), "a") as file:
+                file.write("x")
+            os._exit(1)
+        return i
+
+    with pytest.raises(AttackerLost, match=r"^3: its process ended each of 4 times"):
+        pool.map(die, range(4))
+    assert (tmp_path / "tries").read_text() == "xxxx"
+    assert pool.map(die, range(3)) == [0, 1, 2]  # the pool is there for the next trial
+
+
+def test_a_call_that_hangs_leaves_its_attacker_to_the_next_trial(pool: Pool) -> None:
+    def hang(i: int) -> int:
+        import time
+
+        time.sleep(3600 if i < 0 else 0)
+        return i
+
+    with pytest.raises(AttackerLost, match="-1"):
+        pool.map(hang, [0, -1], until=time.monotonic() + 0.5)
+    assert pool.map(hang, range(4)) == [0, 1, 2, 3]

@@ -28,6 +28,7 @@ from raymia.errors import EnvironmentFault, SweepError
 from raymia.point.point import Point
 from raymia.records.data import Data
 from raymia.results.folder import Folder
+from raymia.results.local import Local
 from raymia.results.row import Row
 from raymia.study import sweep as files
 from raymia.study.sweep import Resources, Sweep
@@ -277,6 +278,7 @@ def test_other_attacks_score_the_same_points_again_and_suggest_nothing_new(
 def _worker(point: Point, data: Data, tmp_path: Path) -> worker.Trial:
     one = worker.Trial.__new__(worker.Trial)
     one._data, one._signals, one._limit = data, tmp_path, None
+    one._folder = Local(tmp_path)
     one._pool = type("Pool", (), {"map": staticmethod(map)})()
     one.reset_config({"trial": 3, "point": point})
     return one
