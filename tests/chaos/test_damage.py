@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from tiny_folder import make, refused
 
 from raymia import cli
-from raymia.cluster import confirming, driver
+from raymia.cluster import confirming, execution
 from raymia.errors import EnvironmentFault
 from raymia.report import model_card
 from raymia.signals import observe
@@ -72,7 +72,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def execute(*_: Any, **__: Any) -> None:
         raise Trained
 
-    monkeypatch.setattr(driver, "_execute", execute)
+    monkeypatch.setattr(execution, "execute", execute)
     monkeypatch.setattr(confirming, "everywhere", _everywhere)
 
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from tiny_folder import TEXT, Started, call, make, refused
 
 from raymia import cli
-from raymia.cluster import driver
+from raymia.cluster import execution
 from raymia.errors import EnvironmentFault
 from raymia.point import catalog, origins
 from raymia.report import model_card
@@ -46,7 +46,7 @@ def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Result:
     def execute(*_: object) -> None:
         raise Started
 
-    monkeypatch.setattr(driver, "_execute", execute)
+    monkeypatch.setattr(execution, "execute", execute)
     return CliRunner().invoke(cli.main, ["run", *arguments])
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 import raymia.cluster
 from raymia import cli
+from raymia.cluster import driver
 from raymia.records.account import account
 from raymia.records.data import load
 from raymia.results.folder import Folder
@@ -63,15 +64,16 @@ def no_ray() -> Iterator[None]:
     def started(*_: Any, **__: Any) -> Any:
         raise Started
 
-    fakes: dict[str, ModuleType | None] = {"driver": None, "tasks": None, "confirming": None}
+    fakes: dict[str, ModuleType | None] = {"tasks": None, "confirming": None}
     before = {name: sys.modules.pop(f"raymia.cluster.{name}", None) for name in fakes}
-    for name, function in (("driver", "run"), ("tasks", "everywhere")):
-        fakes[name] = fake = ModuleType(f"raymia.cluster.{name}")
-        setattr(fake, function, started)
+    fakes["tasks"] = fake = ModuleType("raymia.cluster.tasks")
+    fake.everywhere = started  # type: ignore[attr-defined]
     _stand(fakes)  # confirming is imported anew, with the tasks that are none
+    run, driver.run = driver.run, started
     try:
         yield
     finally:
+        driver.run = run
         _stand(before)
 
 
