@@ -116,7 +116,7 @@ def test_confirming_on_ray_gives_what_one_process_gives(
     rows = confirm.run(Folder(here), data.load(asked.dataset, asked.search.seed), 2)
     assert rows and Folder(there).confirmed() == rows
     page = (there / "report.html").read_text()
-    assert "change of" in page  # the report is of what is confirmed, too
+    assert "decide on the confirmed numbers" in page  # the report is of what is confirmed, too
     assert (here / "pareto.csv").read_bytes() == (there / "pareto.csv").read_bytes()
 
 
