@@ -81,7 +81,7 @@ def replayed(step: Callable[[], Found]) -> Captured:
 WAYS: dict[str, tuple[int, Callable[[list[Network]], Backend]]] = {
     "compiled": (1, lambda nets: Compiled(nets[0], by="eager")),
     "graph of one": (1, lambda nets: Graph(Loop(nets[0]), replayed)),
-    "graph of three": (3, lambda nets: Graph(choice._eager(nets), replayed)),
+    "graph of three": (3, lambda nets: Graph(choice.backend(nets), replayed)),
 }
 
 

@@ -76,8 +76,8 @@ def chosen(device: str, network: Part, training: Training, models: int, lanes: i
             "loop", 1, f"never measured: {name}, batches of {batch}, {training.precision}, {device}"
         )
     if lanes == "auto":
-        stacks = training.engine in ("stacked", "graph") and best is not None
-        lanes = best.lanes if stacks and best is not None else 1
+        stacks = training.engine in ("stacked", "graph")
+        lanes = best.lanes if best is not None and stacks else 1
     return Chosen(training.engine, int(lanes), "as the file says")
 
 

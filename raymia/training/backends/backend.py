@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -71,19 +72,20 @@ class Backend(Protocol):
         """The networks with the values that they have now."""
 
 
-class Differentiated:
+class Differentiated(ABC):
     """What the ways have in common that leave derivatives to autograd."""
 
     params: dict[str, Tensor]
 
+    @abstractmethod
     def map(
         self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
     ) -> Any:
-        raise NotImplementedError
+        """As in Backend."""
 
+    @abstractmethod
     def logits(self, x: Tensor) -> Tensor:
         """What the networks say [K, B, C] of x [K, B, ...]."""
-        raise NotImplementedError
 
     def stacked(self, grads: Sequence[Tensor]) -> list[Tensor]:
         return list(grads)

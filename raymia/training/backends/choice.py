@@ -13,19 +13,13 @@ from raymia.training.network import Network
 
 def backend(nets: Sequence[Network], engine: str = "auto") -> Backend:
     """What an engine (`Training.engine`) is for such networks. `auto`: the plain loop of one
-    network, and several stacked.
+    network; several are multiplied at once where that is possible, and mapped elsewhere.
     """
     if engine == "compiled" and len(nets) == 1:
         return Compiled(nets[0])
     if engine == "graph":
-        return Graph(_eager(nets), captured)
-    if engine == "stacked" and can_be_wide(nets[0]):
-        return Wide(nets)
-    return _eager(nets)
-
-
-def _eager(nets: Sequence[Network]) -> Backend:
-    """Several are multiplied at once where that is possible, and mapped elsewhere."""
-    if len(nets) == 1:
+        return Graph(backend(nets), captured)
+    wide = can_be_wide(nets[0])
+    if len(nets) == 1 and not (wide and engine == "stacked"):
         return Loop(nets[0])
-    return Wide(nets) if can_be_wide(nets[0]) else Mapped(nets)
+    return Wide(nets) if wide else Mapped(nets)
