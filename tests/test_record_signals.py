@@ -22,7 +22,7 @@ from raymia.report import commands
 from raymia.results.folder import Folder
 from raymia.results.row import Row
 from raymia.signals import queries
-from raymia.signals.observe import Work
+from raymia.signals.observe import Work, loaded
 from raymia.signals.observe import load as load_signals
 from raymia.signals.queries import Subject
 from raymia.signals.world import World, of
@@ -128,7 +128,7 @@ def test_norms_that_were_demanded_in_the_trial_are_not_asked_again(
     planted = canaries.plant(data, world.kinds, world.point.seed, world.point.replicate)
     for group in world.groups:
         Work(world, planted, ("acted", "feature_norm", "logits"), tmp_path)(group)
-    load_signals.cache_clear()
+    loaded.cache_clear()
     for weights in tmp_path.rglob("*.safetensors"):
         weights.unlink()
     found = [s.feature_norm for s in signals(row, tmp_path)]

@@ -114,7 +114,7 @@ def test_a_damaged_or_missing_model_is_made_again(tiny: tuple[Point, Data], tmp_
     (folder / "model-1.npz").write_bytes(bytes(content))
     (folder / "model-2.safetensors").unlink()
     (folder / "model-2.npz").unlink()
-    observe.load.cache_clear()
+    observe.loaded.cache_clear()
     assert replace(trial.run(point, data, tmp_path), timing={}) == replace(first, timing={})
 
 

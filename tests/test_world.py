@@ -8,14 +8,18 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from raymia.attack.attack import SHADOWS, traits
+from raymia.laws import synthetic
 from raymia.point import catalog
 from raymia.point.point import Point
 from raymia.point.space import Part
 from raymia.protocols.coin import Coin
 from raymia.records.data import Data, load
+from raymia.results.local import Local
+from raymia.results.store import unpack
 from raymia.signals import observe, world
 from raymia.study import sweep
 from raymia.trial import run as trial
@@ -41,7 +45,7 @@ def tiny() -> tuple[Point, Data]:
 
 def forget() -> None:
     """As in a process that has met no point yet."""
-    for cached in (world.of, world._drawn, catalog._made, observe.load):
+    for cached in (world.of, world._drawn, catalog._made, observe.loaded):
         cached.cache_clear()
 
 
@@ -150,3 +154,58 @@ def test_values_of_different_types_are_different_values(pair: tuple[Any, Any]) -
     """A digest tells 1, 1.0 and true apart; so must what is kept by a part."""
     one, other = (Part("x", {"knob": value}) for value in pair)
     assert one != other and len({one, other}) == 2 and one == Part("x", dict(one.knobs))
+
+
+def test_a_process_reads_each_file_once_for_the_same_needs(
+    tiny: tuple[Point, Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many attacks ask; where much is kept, what is not needed now goes."""
+    point, data = tiny
+    made = world.of(replace(point, recipe=()), data.units)
+    needs = ("acted", "input_grad", "logits")
+    for group in made.groups:
+        observe.Work(made, data, needs, tmp_path)(group)
+    observe.keep_split(made, data, tmp_path)
+    read: list[str] = []
+    original = Local.read
+
+    def count(self: Local, name: str) -> bytes | None:
+        read.append(name)
+        return original(self, name)
+
+    monkeypatch.setattr(Local, "read", count)
+    observe.loaded.cache_clear()
+    first = observe.load(made, tmp_path, ("logits",))
+    files = [name for name in read if "model-" in name]
+    assert len(files) == len(set(files)) == made.split.models
+    read.clear()
+    assert observe.load(made, tmp_path, ("logits",)) is first and not read
+    both = observe.load(made, tmp_path, ("input_grad", "logits"))
+    assert len([name for name in read if "model-" in name]) == made.split.models
+    assert {"logits", "input_grad_l1", "input_grad_l2"} <= both.arrays.keys()
+    for m in range(made.split.models):
+        content = original(Local(tmp_path), f"{made.key}/model-{m}.npz")
+        assert content is not None
+        for name, array in unpack(content).items():
+            if name in both.arrays:
+                np.testing.assert_array_equal(both.arrays[name][m], array)
+    monkeypatch.setattr(observe, "ROOM", 10)
+    observe.load(made, tmp_path, ("acted",))
+    assert "logits" not in first.arrays
+    assert observe.load(made, tmp_path, ("logits",)).arrays["logits"].shape[0] == made.split.models
+
+
+def test_answers_at_pairs_are_those_of_the_whole() -> None:
+    """In the order of the view, of the models that it shows and of those that are left."""
+    signals = synthetic.world(1.0, synthetic.split(records=60))
+    view = signals.view(0, {"logits"}, order=np.random.default_rng(0).permutation(60))
+    rng = np.random.default_rng(1)
+    for shown in (view, view.as_target(2)[0]):
+        models, records = rng.integers(0, len(shown.member), 30), rng.integers(0, 60, 30)
+        whole = shown.shadows["logits"]
+        np.testing.assert_array_equal(
+            shown.shadows.at("logits", models, records), whole[models, records]
+        )
+        np.testing.assert_array_equal(shown.shadows.at("logits", 1, records), whole[1, records])
+    with pytest.raises(KeyError, match="was not asked for"):
+        view.shadows.at("record", models, records)

@@ -125,7 +125,7 @@ class Metric(Attack):
             (k, np.flatnonzero(view.fit[k] & ~view.member[k])) for k in range(len(view.member))
         )
         pairs = [
-            (metric(log_softmax(view.shadows["logits"][k, on]), label[on]), label[on])
+            (metric(log_softmax(view.shadows.at("logits", k, on)), label[on]), label[on])
             for k, on in shadows
         ]
         return by_class(

@@ -145,7 +145,7 @@ class _Task:
         else:
             shadow, record = draw_pairs(view, attack.pairs, rng)
             member = view.member[shadow, record]
-            said = {name: view.shadows[name][shadow, record] for name in view.shadows}
+            said = {name: view.shadows.at(name, shadow, record) for name in view.shadows}
         features = attack.inputs(said, label[record]).astype(np.float32)
         asked = attack.inputs(
             {name: view.target[name][view.asked] for name in view.target}, label[view.asked]

@@ -69,7 +69,7 @@ class ClassVector(Attack):
     def _regressions(self, view: View, rng: Rng) -> Scored:
         shadow, record = draw_pairs(view, self.pairs, rng)
         member, label = view.member[shadow, record], view.labels[record]
-        x = np.exp(log_softmax(view.shadows["logits"][shadow, record]))
+        x = np.exp(log_softmax(view.shadows.at("logits", shadow, record)))
         own, own_label = np.exp(view.log_p[view.asked]), view.labels[view.asked]
         scores = np.zeros(len(own))
         for c in _told(member, label, own_label):

@@ -35,7 +35,7 @@ class InstanceVector(Attack):
         inside, outside = view.member[:, view.asked], view.out[:, view.asked]
         mean = np.zeros((2, *log_p.shape))
         for k in range(len(inside)):
-            p = np.exp(log_softmax(view.shadows["logits"][k, view.asked]))
+            p = np.exp(log_softmax(view.shadows.at("logits", k, view.asked)))
             mean[0, inside[k]] += p[inside[k]]
             mean[1, outside[k]] += p[outside[k]]
         counts = np.stack([inside.sum(0), outside.sum(0)])

@@ -68,7 +68,7 @@ class Lira(Attack):
             return self._ratio(view, view.log_odds[view.asked], view.shadow_log_odds[:, view.asked])
         own, others = (
             view.target["view_log_odds"][view.asked],
-            view.shadows["view_log_odds"][:, view.asked],
+            view.shadows.at("view_log_odds", np.arange(len(view.member))[:, None], view.asked),
         )
         each = [
             self._ratio(view, own[:, v].astype(float), others[:, :, v].astype(float))

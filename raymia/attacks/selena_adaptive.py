@@ -47,7 +47,7 @@ class SelenaAdaptive(Attack):
             member = view.member[k, on]
             if len(said) > 1 and member.any() and not member.all():
                 apart = (total - said[k])[on] / others
-                log_q = log_softmax(view.shadows["logits"][k, on])
+                log_q = log_softmax(view.shadows.at("logits", k, on))
                 nearer += metrics.auc(self._nearness(apart, log_q), member) - 0.5
         own = self._nearness(total[view.asked] / len(said), view.log_p[view.asked])
         return own if nearer >= 0 else -own

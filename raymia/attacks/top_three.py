@@ -41,7 +41,7 @@ class TopThree(Metric):
     def fitted(self, view: View, rng: Rng) -> Callable[[Array, Array], Array]:
         shadow, record = draw_pairs(view, self.pairs, rng)
         weights = logistic(
-            _largest(log_softmax(view.shadows["logits"][shadow, record])),
+            _largest(log_softmax(view.shadows.at("logits", shadow, record))),
             view.member[shadow, record],
         )
         return lambda log_p, label: odds(_largest(log_p), weights)

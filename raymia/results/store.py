@@ -3,7 +3,7 @@ say what they are.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,7 @@ def pack(arrays: Mapping[str, Array]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(content: bytes) -> dict[str, Array]:
+def unpack(content: bytes, want: Callable[[str], bool] = lambda _: True) -> dict[str, Array]:
+    """The arrays of an npz whose names are wanted; the others are not decoded."""
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+        return {name: file[name] for name in file.files if want(name)}

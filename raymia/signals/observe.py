@@ -4,7 +4,7 @@ what was not asked yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from raymia.training.defense import Predictor
 
 Array = np.ndarray[Any, Any]
+ROOM = 1 << 30  # bytes of signals beyond which a process keeps only what it needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +97,11 @@ def _missing(
     return held, {m: [n for n in needs if not answered(held[m], n)] for m in keys}
 
 
-def _held(store: Store, model: int, key: str) -> dict[str, Array]:
+def _held(
+    store: Store, model: int, key: str, want: Callable[[str], bool] = lambda _: True
+) -> dict[str, Array]:
     content = store.get(f"model-{model}.npz", key)
-    return unpack(content) if content else {}
+    return unpack(content, want) if content else {}
 
 
 def _models(bench: Bench, store: Store, keys: Keys) -> Mapping[int, Predictor]:
@@ -171,20 +174,62 @@ def _split(store: Store, root: Path) -> dict[str, Array]:
     return unpack(content)
 
 
-@lru_cache(maxsize=2)
 def load(world: World, root: Path, needs: tuple[str, ...]) -> Signals:
-    """All models' signals of a world, for the needs given. Kept for the next attack on it."""
-    store = _store(world, root)
-    labels, rows = _split(store, root)["labels"], []
-    for group in world.groups:
-        for m, key in world.model_keys(group).items():
-            held = _held(store, m, key)
-            rows.append(
-                {name: a for name, a in held.items() if any(answered([name], n) for n in needs)}
-            )
-    for name in {name for row in rows for name in row if name.startswith(f"{ACTED}_")}:
-        for row in rows:
-            row.setdefault(name, np.array(0.0))  # what not every model has to say of itself
-    return Signals(
-        world.split, labels, {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    )
+    """All models' signals of a world: those needed, and what else was needed of them before and
+    is still kept. Raises FileNotFoundError, or KeyError where a model lacks what others said.
+    """
+    return loaded(world, root).answers(needs)
+
+
+@lru_cache(maxsize=2)  # with a plain attacker there are two worlds
+def loaded(world: World, root: Path) -> _Loaded:
+    """What this process has read of a world's signals."""
+    return _Loaded(world, root)
+
+
+class _Loaded:
+    """Reads each model's file once for the same needs, however many attacks and targets ask."""
+
+    def __init__(self, world: World, root: Path) -> None:
+        self._world, self._store = world, _store(world, root)
+        self._arrays: dict[str, Array] = {}
+        self._read: set[str] = set()  # needs, whether or not the models have answered them
+        labels = _split(self._store, root)["labels"]
+        self._signals = Signals(world.split, labels, self._arrays)
+
+    def answers(self, needs: Sequence[str]) -> Signals:
+        missing = [need for need in needs if need not in self._read]
+        if missing:
+            self._make_room(needs)
+            self._arrays |= self._stacked(missing)
+            self._read |= set(missing)
+        return self._signals
+
+    def _make_room(self, needs: Sequence[str]) -> None:
+        """Where much is kept, what is not needed now goes."""
+        if sum(a.nbytes for a in self._arrays.values()) <= ROOM:
+            return
+        gone = [name for name in self._arrays if not any(answered([name], n) for n in needs)]
+        for name in gone:
+            del self._arrays[name]
+        self._read &= set(needs)
+
+    def _stacked(self, needs: Sequence[str]) -> dict[str, Array]:
+        """[M, ...] of every model, each put where it belongs as soon as it is read."""
+
+        def wanted(name: str) -> bool:
+            return any(answered([name], need) for need in needs)
+
+        world, found, count = self._world, dict[str, Array](), dict[str, int]()
+        for group in world.groups:
+            for m, key in world.model_keys(group).items():
+                for name, array in _held(self._store, m, key, wanted).items():
+                    if name not in found:
+                        found[name] = np.zeros((world.split.models, *array.shape), array.dtype)
+                    found[name][m] = array
+                    count[name] = count.get(name, 0) + 1
+        for name, models in count.items():
+            # what a recipe did, not every model has to say of itself: it is 0 there
+            if models < world.split.models and not name.startswith(f"{ACTED}_"):
+                raise KeyError(name)
+        return found

@@ -52,6 +52,13 @@ class Answers(Mapping[str, Array]):
             self._taken[name] = self._of(self._said.arrays[name])
         return self._taken[name]
 
+    def at(self, name: str, models: int | Ints, records: Ints) -> Array:
+        """`self[name][models, records]` of several models, without a copy of all that they said."""
+        assert not isinstance(self._models, int)
+        if name not in self._names:
+            raise KeyError(f"{name!r} was not asked for; there is {', '.join(self._names)}")
+        return np.asarray(self._said.arrays[name][self._models[models], self._order[records]])
+
     def _of(self, array: Array) -> Array:
         models = self._models if isinstance(self._models, int) else self._models[:, None]
         return _sealed(array[models, self._order])

@@ -80,7 +80,7 @@ def read(folder: Path, reader: str) -> tuple[Result, str]:
     """What a command says of a folder, and the sum of what it leaves there and beside it."""
     beside = Path(f"{folder}-out")
     shutil.rmtree(beside, ignore_errors=True)
-    observe.load.cache_clear()  # a command is a process of its own
+    observe.loaded.cache_clear()  # a command is a process of its own
     result = CliRunner().invoke(cli.main, [a.format(folder) for a in READERS[reader]])
     tables = sorted(folder.glob("*.csv")) if reader in ("report", "confirm", "run") else []
     if reader == "model" and beside.exists():
