@@ -3,8 +3,9 @@ say what they are.
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,27 @@ class Store:
 
     def index(self) -> Index:
         """Empty where there is none or it is damaged. Raises Later where a later one wrote it."""
-        return self._parsed(self.storage.read(self._path("index.json")))
+        return dict(self._parsed(self.storage.read(self._path("index.json"))))
 
     def put(self, name: str, content: bytes, model: str = "") -> None:
         """Raises EnvironmentFault naming the path."""
-        self.write(name, content)
-        self.note({name: {"sha256": key(content), "model": model}})
+        self.put_each([(name, content, model)])
+
+    def put_each(self, files: Iterable[tuple[str, bytes, str]]) -> None:
+        """Files (name, content, key of its model), each written as it comes, and the index once
+        for all: what writes it for every file takes a time quadratic in the models.
+
+        Where making one raises, those before it are entered. Raises EnvironmentFault naming the
+        path.
+        """
+        notes: dict[str, Note] = {}
+        try:
+            for name, content, model in files:
+                self.write(name, content)
+                notes[name] = {"sha256": key(content), "model": model}
+        finally:
+            if notes:
+                self.note(notes)
 
     def write(self, name: str, content: bytes) -> None:
         """A file that is not in the index yet."""
@@ -49,7 +65,7 @@ class Store:
         """Enter files that are there into the index."""
 
         def entered(content: bytes | None) -> bytes:
-            return sealed(self._parsed(content) | dict(notes))
+            return sealed({**self._parsed(content), **notes})
 
         self.storage.change(self._path("index.json"), entered)
 
@@ -57,7 +73,7 @@ class Store:
         """The content, or None where it is absent, damaged, or of another model: it is then
         made again.
         """
-        note = self.index().get(name)
+        note = self._parsed(self.storage.read(self._path("index.json"))).get(name)
         return None if note is None or note["model"] != model else self.read(name, note)
 
     def read(self, name: str, note: Note) -> bytes | None:
@@ -68,15 +84,19 @@ class Store:
     def _path(self, name: str) -> str:
         return f"{self.place}/{name}"
 
-    def _parsed(self, content: bytes | None) -> Index:
-        try:
-            where = f"{self.place}/index.json"
-            found = opened(content or b"{}", where, "it is made again", bare=True)
-        except Later:
-            raise
-        except EnvironmentFault:
-            return {}
-        return {name: note for name, note in found.items() if set(note) == {"sha256", "model"}}
+    def _parsed(self, content: bytes | None) -> Mapping[str, Note]:
+        return _parsed(content or b"{}", f"{self.place}/index.json")
+
+
+@lru_cache(maxsize=4)  # it is read for every file
+def _parsed(content: bytes, where: str) -> Mapping[str, Note]:
+    try:
+        found = opened(content, where, "it is made again", bare=True)
+    except Later:
+        raise
+    except EnvironmentFault:
+        return {}
+    return {name: note for name, note in found.items() if set(note) == {"sha256", "model"}}
 
 
 def pack(arrays: Mapping[str, Array]) -> bytes:

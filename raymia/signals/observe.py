@@ -52,12 +52,17 @@ class Work:
             if bench is None:
                 bench = _bench(self.world, self.data, group)
                 models = _models(bench, _store(base, self.root), keys)
-            for m in (m for m in group if missing[m]):
-                raw = (
-                    None if world is base else _held(_store(base, self.root), m, keys[m])["logits"]
-                )
-                asked = bench.ask(models[m], m, missing[m], world.recipe, raw)
-                store.put(f"model-{m}.npz", pack({**held[m], **asked}), keys[m])
+            store.put_each(
+                (f"model-{m}.npz", pack({**held[m], **asked}), keys[m])
+                for m in group
+                if missing[m]
+                for raw in [None if world is base else self._logits(m, keys[m])]
+                for asked in [bench.ask(models[m], m, missing[m], world.recipe, raw)]
+            )
+
+    def _logits(self, model: int, key: str) -> Array:
+        """What a model of the base world has said: what is released is made of it."""
+        return _held(_store(self.world.base, self.root), model, key)["logits"]
 
     def lacks(self, group: Sequence[int]) -> bool:
         """Whether there is anything to do for a group."""
@@ -114,8 +119,7 @@ def _models(bench: Bench, store: Store, keys: Keys) -> Mapping[int, Predictor]:
     from raymia.training.model import saved
 
     models = bench.train()
-    for m, model in models.items():
-        store.put(f"model-{m}.safetensors", saved(model), keys[m])
+    store.put_each((f"model-{m}.safetensors", saved(model), keys[m]) for m, model in models.items())
     return models
 
 
