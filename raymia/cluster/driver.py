@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from raymia.cluster import scratch
 from raymia.cluster.interrupt import Stop, Stopped
 from raymia.cluster.progress import Progress, without_numbers
 from raymia.cluster.queue import Agenda
@@ -73,6 +74,7 @@ def run(
                 with folder.lean():
                     execution.execute(agenda, stop, progress, fly and pilot.wanted(sweep))
             else:
+                scratch.clear(out)  # of a driver that was killed after its last row
                 agenda.begin()
             _tidy(agenda)
         except Stopped as stopped:

@@ -20,7 +20,8 @@ from raymia.cluster.pool import MOST, Pool
 from raymia.cluster.progress import Progress
 from raymia.cluster.proposals import Leave, Ledger, Proposals, Watch, last_line
 from raymia.cluster.queue import Agenda
-from raymia.cluster.session import Session, scratch, session
+from raymia.cluster.scratch import scratch
+from raymia.cluster.session import Session, session
 from raymia.cluster.tasks import Map, mapper
 from raymia.cluster.transport import blind, keeper
 from raymia.cluster.worker import Trial

@@ -5,11 +5,8 @@ taken down again.
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import socket
-import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +14,13 @@ from typing import Any
 
 import ray
 
-from raymia.cluster import local, processes
+from raymia.cluster import local
 from raymia.cluster.aside import aside
 from raymia.cluster.capacity import Node, at_once, reachable
 from raymia.cluster.interrupt import Stop, Stopped, no_signal_lost
 from raymia.cluster.vigil import Vigil
 from raymia.errors import EnvironmentFault, RaymiaError, SweepError
-from raymia.results.location import Location
-from raymia.streams import key
 from raymia.study.sweep import Resources
-
-_LONGEST_ROOT = 40  # the paths of Ray's sockets below it must stay under 107 characters
 
 
 @dataclass(frozen=True)
@@ -42,41 +35,6 @@ class Session:
     @property
     def cpus(self) -> int:
         return max(1, int(sum(node.get("CPU", 0) for node in self.nodes)))
-
-
-def place(out: Path | Location) -> Path:
-    """The private folder for the Ray of a results folder.
-
-    Its name depends on the results folder alone, so a driver that was killed left its folder,
-    and in it the list of its processes, where the next driver finds them.
-    """
-    root = tempfile.gettempdir()
-    root = root if len(root) <= _LONGEST_ROOT else "/tmp"
-    return Path(root, f"raymia-{os.getuid()}", key(str(out.resolve()))[:12])
-
-
-@contextlib.contextmanager
-def scratch(out: Path | Location) -> Iterator[Path]:
-    """`place(out)`, made new, and gone at the end. Whoever is here holds the lock of the
-    results folder.
-
-    Raises EnvironmentFault where somebody else could look into it.
-    """
-    path = place(out)
-    for folder in (path.parent, path):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise EnvironmentFault(f"{folder} must be a folder that only you can open; remove it")
-    processes.end(path / "processes")
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(mode=0o700)
-    (path / "processes").mkdir()
-    try:
-        yield path
-    finally:
-        processes.end(path / "processes", grace=2.0)
-        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,8 @@ from raymia.cluster import processes
 from raymia.cluster.groups import settle
 from raymia.cluster.interrupt import Stop
 from raymia.cluster.pool import NOTHING
-from raymia.cluster.session import scratch, session
+from raymia.cluster.scratch import scratch
+from raymia.cluster.session import session
 from raymia.errors import EnvironmentFault
 from raymia.point.origins import Cargo
 from raymia.records.data import Data

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raymia.cluster import session
+from raymia.cluster import scratch, session
 from raymia.cluster.pool import AttackerLost, Pool
 from raymia.study.sweep import Resources
 from raymia.verdict.metrics import ScoreError
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     out = tmp_path_factory.mktemp("pool")
-    with session.scratch(out) as here, session.session(Resources(), here, 0) as cluster:
+    with scratch.scratch(out) as here, session.session(Resources(), here, 0) as cluster:
         assert cluster.register == str(here / "processes")
         pool = Pool.start(2, cluster.register)
         yield pool

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from raymia.cluster import session as sessions
+from raymia.cluster import scratch
 from raymia.results.folder import Folder
 from raymia.results.row import Row, best
 
@@ -149,7 +149,7 @@ def leaks(*places: Path) -> list[str]:
 def seen(driver: Driver) -> Iterator[Seen]:
     (driver.folder / "parts.py").write_text(PARTS)
     driver.sweep.write_text(SWEEP)
-    out, here = driver.folder / "out", sessions.place(driver.folder / "out")
+    out, here = driver.folder / "out", scratch.place(driver.folder / "out")
     process = driver.start("out", **SECRETS)
     driver.wait_for_rows(process, "out", 1)
     listen = listening([process.pid, *_children(process.pid)])
@@ -212,7 +212,7 @@ def test_what_ray_says_is_not_said_to_the_user(seen: Seen) -> None:
 def test_a_ray_that_is_gone_is_exit_3_and_one_line(victim: str, driver: Driver) -> None:
     out = f"gone-{victim[:3]}"
     process = driver.start(out, "--set", "training.epochs=400")
-    register = sessions.place(driver.folder / out) / "processes"
+    register = scratch.place(driver.folder / out) / "processes"
     until(lambda: any("trial" in p.read_text() for p in register.glob("*")))
     pids = [pid for pid in _children(process.pid) if victim in _command(pid)]
     os.kill(pids[0], signal.SIGKILL)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raymia.cluster import capacity, session, worker
+from raymia.cluster import capacity, scratch, session, worker
 from raymia.cluster import driver as tune
 from raymia.cluster import processes as own
 from raymia.cluster.interrupt import Stop, Stopped, no_signal_lost
@@ -90,8 +90,8 @@ def test_what_never_fits_is_refused_with_the_arithmetic(asked: Resources) -> Non
 
 
 def test_the_scratch_folder_is_private_the_same_each_time_and_gone(tmp_path: Path) -> None:
-    with session.scratch(tmp_path) as here:
-        assert here == session.place(tmp_path) != session.place(tmp_path / "other")
+    with scratch.scratch(tmp_path) as here:
+        assert here == scratch.place(tmp_path) != scratch.place(tmp_path / "other")
         assert stat.S_IMODE(here.stat().st_mode) == 0o700
         assert (
             len(str(here))
@@ -99,9 +99,27 @@ def test_the_scratch_folder_is_private_the_same_each_time_and_gone(tmp_path: Pat
             < 107
         )
         here.chmod(0o755)
-        with pytest.raises(EnvironmentFault, match="only you"), session.scratch(tmp_path):
+        with pytest.raises(EnvironmentFault, match="only you"), scratch.scratch(tmp_path):
             pass
     assert not here.exists()
+
+
+def test_what_a_killed_driver_left_is_ended_and_removed_and_no_strangers_folder(
+    tmp_path: Path,
+) -> None:
+    here = scratch.place(tmp_path)
+    (here / "processes").mkdir(mode=0o700, parents=True)
+    here.chmod(0o700)
+    with subprocess.Popen(["sleep", "600"]) as left:
+        (here / "processes" / str(left.pid)).write_text(f"{own.started(left.pid)} trial")
+        threading.Thread(target=left.wait).start()  # it is gone when somebody has seen it
+        scratch.clear(tmp_path)
+        assert left.wait(5) == -signal.SIGKILL and not here.exists()
+    scratch.clear(tmp_path)  # nothing there
+    here.symlink_to(tmp_path)
+    with pytest.raises(EnvironmentFault, match="only you"):
+        scratch.clear(tmp_path)
+    here.unlink()
 
 
 def test_a_register_ends_the_process_it_noted_and_no_other_that_has_its_number(

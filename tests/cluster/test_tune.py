@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from raymia import machine
-from raymia.cluster import session as sessions
+from raymia.cluster import scratch
 from raymia.cluster.progress import best
 from raymia.records import data
 from raymia.results.folder import Folder
@@ -49,7 +49,10 @@ def test_running_again_changes_nothing_and_starts_no_ray(
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in (driver.folder / "calm").rglob("*.csv")}
     # Joining this cluster would fail; so nobody tried.
+    left = scratch.place(driver.folder / "calm")  # by a driver that was killed after its last row
+    left.mkdir(mode=0o700)
     code, said = driver.run("calm", *ALONE, RAY_ADDRESS="127.0.0.1:1")
+    assert not left.exists()
     assert code == 0, said
     assert driver.tables("calm") == calm
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -71,7 +74,7 @@ def test_whatever_happens_to_the_processes_the_bytes_are_the_same(
     """
     process = driver.start("hard", *PAIRED)
     # it holds the folder, and starts Ray
-    until(lambda: sessions.place(driver.folder / "hard").exists())
+    until(lambda: scratch.place(driver.folder / "hard").exists())
     other, said = driver.run("hard", *PAIRED)
     assert other == 4 and str(process.pid) in said
     interrupt(driver, process, signal.SIGINT, 130, rows=2)
@@ -86,7 +89,7 @@ def test_whatever_happens_to_the_processes_the_bytes_are_the_same(
     kept = {row.signals for row in Folder(driver.folder / "hard").rows()}
 
     process = driver.start("hard", *PAIRED)
-    register = sessions.place(driver.folder / "hard") / "processes"
+    register = scratch.place(driver.folder / "hard") / "processes"
     driver.wait_for_rows(process, "hard", len(rows) + 1)
     victims = {path.read_text().split()[1]: int(path.name) for path in register.glob("*")}
     assert set(victims) == {"trial", "attacker"}
@@ -100,7 +103,7 @@ def test_whatever_happens_to_the_processes_the_bytes_are_the_same(
     finished = {path: stamp for path, stamp in models.items() if path.parent.name in kept}
     # nothing was trained twice
     assert finished and {path: after[path] for path in finished} == finished
-    assert not sessions.place(driver.folder / "hard").exists()
+    assert not scratch.place(driver.folder / "hard").exists()
 
 
 def test_confirming_on_ray_gives_what_one_process_gives(
@@ -128,7 +131,7 @@ def interrupt(
     """
     driver.wait_for_rows(process, "hard", rows)
     pids = [
-        int(path.name) for path in (sessions.place(driver.folder / "hard") / "processes").glob("*")
+        int(path.name) for path in (scratch.place(driver.folder / "hard") / "processes").glob("*")
     ]
     assert pids
     begin = time.monotonic()
@@ -146,7 +149,7 @@ def interrupt(
 
 def test_a_run_that_is_stopped_while_ray_starts(driver: Driver) -> None:
     process = driver.start("early", *PAIRED)
-    until(lambda: (sessions.place(driver.folder / "early") / "ray").exists())
+    until(lambda: (scratch.place(driver.folder / "early") / "ray").exists())
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 143 and "Traceback" not in said, said

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cluster.clusters import _mentioning, cluster  # noqa: E402
 from cluster.conftest import Driver, until  # noqa: E402
 
-from raymia.cluster import session as sessions  # noqa: E402
+from raymia.cluster import scratch  # noqa: E402
 from raymia.results.folder import Folder  # noqa: E402
 
 ROWS = 9  # of the tiny sweep
@@ -91,7 +91,7 @@ class Campaign:
         """Whether the process or its child was there to be hit."""
         if not kind:
             return False
-        place = sessions.place(self.driver.folder / out)
+        place = scratch.place(self.driver.folder / out)
         rows = len(self.driver.rows(out)) + self.rng.randint(0, 3)
         if kind in ROLES or rows < ROWS:
             until(
@@ -144,7 +144,7 @@ class Campaign:
             self.bad(out, f"trained twice: {again}")
 
     def _nothing_left(self, out: str) -> None:
-        place = sessions.place(self.driver.folder / out)
+        place = scratch.place(self.driver.folder / out)
         try:
             until(lambda: not place.exists() and not _mentioning(str(place)), 20.0)
         except AssertionError:
