@@ -54,7 +54,7 @@ class Knob:
             )
         except ValidationError as error:
             raise ValueError(
-                f"{_type_name(self.annotation)} is allowed: {error.errors()[0]['msg'].lower()}"
+                f"{type_name(self.annotation)} is allowed: {error.errors()[0]['msg'].lower()}"
             ) from None
         if isinstance(value, float) and value != value or value in (float("inf"), float("-inf")):
             raise ValueError("a finite number is allowed")
@@ -70,9 +70,9 @@ class Knob:
         return value
 
 
-def _type_name(annotation: Any) -> str:
+def type_name(annotation: Any) -> str:
     if isinstance(annotation, types.UnionType):
-        return " or ".join(_type_name(a) for a in typing.get_args(annotation))
+        return " or ".join(type_name(a) for a in typing.get_args(annotation))
     if typing.get_origin(annotation) is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(annotation)))
     names = {
@@ -270,7 +270,7 @@ def describe(kind: str, name: str) -> dict[str, Any]:
     cls = find(kind, name)
     rows = []
     for knob in knobs(cls).values():
-        row: dict[str, Any] = {"name": knob.name, "type": _type_name(knob.annotation)}
+        row: dict[str, Any] = {"name": knob.name, "type": type_name(knob.annotation)}
         row["default"] = None if knob.default is dataclasses.MISSING else knob.default
         row["required"] = knob.default is dataclasses.MISSING
         if isinstance(knob.domain, Range):

@@ -21,7 +21,7 @@ from typing import Any
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.streams import key
 
-_FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
+FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def of(kind: str, name: str) -> Origin | None:
 
 def is_file(spelled: str) -> bool:
     """Whether a name is `path/to/file.py:Class`."""
-    return _FILE.fullmatch(spelled) is not None
+    return FILE.fullmatch(spelled) is not None
 
 
 def spelled(kind: str, name: str) -> str:
@@ -130,7 +130,7 @@ def read(kind: str, spelled: str, own: tuple[str, ...]) -> str:
     Raises SweepError where there is no such file or class, or where the name is taken: by one of
     `own`, or by another file.
     """
-    match = _FILE.fullmatch(spelled)
+    match = FILE.fullmatch(spelled)
     assert match is not None
     path, cls = match.groups()
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls).lower()

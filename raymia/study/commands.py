@@ -14,6 +14,7 @@ from raymia.point.columns import word
 from raymia.records import data as datasets
 from raymia.study import pilot as pilots
 from raymia.study import preflight
+from raymia.study import schema as schemas
 from raymia.study.arguments import as_json, load, overrides, sweep_file
 from raymia.study.sweep import Sweep
 from raymia.study.tables import table
@@ -107,3 +108,9 @@ def cite(sweep: Path, sets: tuple[str, ...], trials: int | None) -> None:
         str(getattr(catalog.find(kind, part.name), "cite", "")).strip() for kind, part in used
     )
     click.echo("\n\n".join(entry for entry in entries if entry))
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of a sweep file, for editors."""
+    click.echo(json.dumps(schemas.schema(), indent=2))

@@ -22,7 +22,7 @@ from raymia.study.strict_yaml import Node, show
 from raymia.training import recipe
 
 NO_KEYS: Mapping[str, Any] = MappingProxyType({})
-_MOST = {"arms": 1000, "choices": 200}
+MOST = {"arms": 1000, "choices": 200}
 
 
 def one_of(node: Node, options: tuple[str, ...]) -> str:
@@ -149,9 +149,9 @@ def _declared(knob: Knob, domain: Range) -> Range:
 def _spread(knob: Knob, node: Node) -> Any:
     """One of the three spellings: a scalar, a list of choices, a mapping {low, high, log}."""
     if isinstance(node.value, list):
-        options = [_checked(knob, child) for child in node.value[: _MOST["choices"]]]
-        if not 0 < len(node.value) <= _MOST["choices"]:
-            raise node.refuse(f"1 to {_MOST['choices']} choices are allowed")
+        options = [_checked(knob, child) for child in node.value[: MOST["choices"]]]
+        if not 0 < len(node.value) <= MOST["choices"]:
+            raise node.refuse(f"1 to {MOST['choices']} choices are allowed")
         for i, child in enumerate(node.value):
             if options[i] in options[:i]:
                 raise child.refuse("each choice once is allowed")
@@ -182,8 +182,8 @@ def arms(node: Node, offers: frozenset[str]) -> tuple[tuple[Part, ...], ...]:
     """The arms of the search. Raises SweepError where parts of one clash, or lack their
     reference.
     """
-    if not isinstance(node.value, list) or not 0 < len(node.value) <= _MOST["arms"]:
-        raise node.refuse(f"a list of 1 to {_MOST['arms']} arms is allowed, each a list of parts")
+    if not isinstance(node.value, list) or not 0 < len(node.value) <= MOST["arms"]:
+        raise node.refuse(f"a list of 1 to {MOST['arms']} arms is allowed, each a list of parts")
     return tuple(_arm(arm, offers) for arm in node.value)
 
 

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from raymia.records.data import Data
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_REQUIRED = ("name", "dataset", "network", "defenses")
-_KEYS = tuple(
+REQUIRED = ("name", "dataset", "network", "defenses")
+KEYS = tuple(
     "name dataset network protocol defenses attacks attacker training search resources "
     "keep_signals canaries published".split()
 )
 # keys of `search` that this version leaves empty
-_LATER: dict[str, Any] = {"race": None, "from": [], "constraints": {}}
-_MOST = {
+LATER: dict[str, Any] = {"race": None, "from": [], "constraints": {}}
+MOST = {
     "models": 4096,
     "trainings": 10_000_000,
     "epochs": 100_000,
@@ -218,7 +218,7 @@ class Sweep:
         body["attacks"] = [_spelled("attacks", part) for part in self.attacks]
         for key in ("dataset", "network", "protocol"):
             body[key] = _spelled(f"{key}s", getattr(self, key))
-        return {key: body[key] for key in _KEYS}
+        return {key: body[key] for key in KEYS}
 
 
 def _spelled(kind: str, part: Part) -> dict[str, Any]:
@@ -267,8 +267,8 @@ def _inside(key: str, domain: Domain, value: Any) -> Scalar:
 
 def _sweep(tree: Node) -> Sweep:
     top = tree.mapping()
-    reading.all_known(top, _KEYS)
-    for key in _REQUIRED:
+    reading.all_known(top, KEYS)
+    for key in REQUIRED:
         if key not in top:
             raise Node(None, tree.where, (key,)).refuse("must be given", None)
 
@@ -291,8 +291,8 @@ def _sweep(tree: Node) -> Sweep:
         raise node("network").refuse(
             f"a network for records that are no documents is allowed with dataset {dataset.name}"
         )
-    if drawn.shape[0] > _MOST["models"]:
-        raise node("protocol").refuse(f"at most {_MOST['models']} models are allowed")
+    if drawn.shape[0] > MOST["models"]:
+        raise node("protocol").refuse(f"at most {MOST['models']} models are allowed")
     offers = drawn.offers | ({"images"} if image else set()) | (set() if words else {"numbers"})
     arms = reading.arms(node("defenses"), offers | net_offers(network, image, words))
     offers |= reading.offered(arms)
@@ -315,11 +315,11 @@ def _sweep(tree: Node) -> Sweep:
     reading.resources(node("resources"))
     engines.check(node("training"), training, fused, resources.gpu)
     search = _search(node("search"), canaries)
-    if search.trials * drawn.shape[0] > _MOST["trainings"]:
+    if search.trials * drawn.shape[0] > MOST["trainings"]:
         raise (
             node("search")
             .mapping()["trials"]
-            .refuse(f"at most {_MOST['trainings']} models in all are allowed")
+            .refuse(f"at most {MOST['trainings']} models in all are allowed")
         )
     return Sweep(
         name=_name(node("name")),
@@ -369,7 +369,7 @@ def _name(node: Node) -> str:
 def _search(node: Node, canaries: Mapping[str, int]) -> Search:
     given = dict(node.mapping())
     asked = given.pop("objective", Node(None, node.where))
-    values = reading.fields(replace(node, value=given), Search, _LATER)
+    values = reading.fields(replace(node, value=given), Search, LATER)
     if asked.value is None:
         return Search(**values)
     weighed = {**Search().objective, **reading.objective(asked)}
@@ -382,18 +382,18 @@ def _training(node: Node) -> tuple[dict[str, Any], int | str]:
     given = dict(node.mapping())
     fused = given.pop("lanes", Node("auto", node.where))
     if fused.value != "auto" and not (
-        type(fused.value) is int and 1 <= fused.value <= _MOST["models"]
+        type(fused.value) is int and 1 <= fused.value <= MOST["models"]
     ):
         near = catalog.nearest(fused.value, ("auto",))
-        raise fused.refuse(f"{near}auto, or a whole number from 1 to {_MOST['models']}, is allowed")
+        raise fused.refuse(f"{near}auto, or a whole number from 1 to {MOST['models']}, is allowed")
     reading.all_known(given, [*catalog.knobs(Training), "lanes"])
     if "milestones" in given:
         reading.milestones(given["milestones"])
     if "scale" in given:
         given["scale"] = reading.scale(given["scale"])
     values = reading.fields(replace(node, value=given), Training)
-    for key in values.keys() & _MOST.keys():
-        if values[key] > _MOST[key]:
-            raise given[key].refuse(f"at most {_MOST[key]} is allowed")
+    for key in values.keys() & MOST.keys():
+        if values[key] > MOST[key]:
+            raise given[key].refuse(f"at most {MOST[key]} is allowed")
     # what is left to us is none of a point
     return {k: v for k, v in values.items() if (k, v) != ("engine", "auto")}, fused.value
