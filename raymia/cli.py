@@ -22,6 +22,7 @@ COMMANDS = {
     "gate": "raymia.report.commands:gate",
     "scores": "raymia.report.commands:scores",
     "export": "raymia.report.commands:export",
+    "deploy": "raymia.report.deploy:deploy",
     "schema": "raymia.study.commands:schema",
     "list": "raymia.study.commands:list_",
     "cite": "raymia.study.commands:cite",

@@ -72,6 +72,9 @@ HOMES: dict[str, Callable[[str], bool]] = {
     **dict.fromkeys(
         ("mlflow", "wandb", "tensorboard"), lambda path: path.startswith("raymia/report/export/")
     ),
+    **dict.fromkeys(
+        ("onnx", "onnxruntime", "onnxscript"), lambda path: path == "raymia/training/portable.py"
+    ),
     "yaml": lambda path: path.startswith("raymia/study/"),
     "opacus": lambda path: False,  # only the tests hold ours against it
     "dp_accounting": lambda path: path == "raymia/training/privacy.py",

@@ -1,11 +1,15 @@
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
+from raymia.lazy import torch
 from raymia.point.space import Range
 from raymia.training.defense import Array, Defense, Owned, Release
-from raymia.training.losses import logarithm, probabilities
+from raymia.training.losses import FLOOR, logarithm, probabilities
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,14 @@ class Rounding(Defense):
             return logarithm(coarse)
 
         return released
+
+    def in_graph(self, logits: "Tensor") -> "Tensor":
+        p = logits.double().softmax(-1)
+        scale = 10.0**self.digits
+        coarse = (p * scale).round() / scale
+        top = p.argmax(-1, keepdim=True)
+        first = coarse.gather(-1, top)
+        tied = (coarse == first).sum(-1, keepdim=True) > 1
+        ahead = torch.where(tied, first.clamp(min=FLOOR) * (1 + 1e-5), first)
+        label = torch.arange(p.shape[-1], device=p.device) == top
+        return torch.where(label, ahead, coarse).clamp(min=FLOOR).log()

@@ -1,9 +1,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from raymia.point.space import Range
 from raymia.training.defense import Defense, Owned, Release
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -27,3 +30,6 @@ class Temperature(Defense):
 
     def release(self, owned: Owned) -> Release:
         return lambda logits: logits / self.t
+
+    def in_graph(self, logits: "Tensor") -> "Tensor":
+        return logits / self.t

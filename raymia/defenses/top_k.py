@@ -1,12 +1,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
+from raymia.lazy import torch
 from raymia.point.space import Range
 from raymia.training.defense import Array, Defense, Owned, Release
-from raymia.training.losses import logarithm, probabilities
+from raymia.training.losses import FLOOR, logarithm, probabilities
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -46,3 +50,17 @@ class TopK(Defense):
             return logarithm(np.where(kept, p, rest))
 
         return released
+
+    def in_graph(self, logits: "Tensor") -> "Tensor":
+        p = logits.double().softmax(-1)
+        classes = p.shape[-1]
+        if self.k >= classes:
+            return logits
+        # the place of each among all, the first of equal ones first
+        index = torch.arange(classes, device=p.device)
+        larger = (p[:, None] > p[:, :, None]) | (
+            (p[:, None] == p[:, :, None]) & (index[None] < index[:, None])
+        )
+        kept = larger.sum(-1) < self.k
+        rest = torch.where(kept, 0.0, p).sum(-1, keepdim=True) / (classes - self.k)
+        return torch.where(kept, p, rest).clamp(min=FLOOR).log()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from raymia.errors import SweepError
 from raymia.readers.cells import Texts
+from raymia.records.data import EMPTY
 
 Floats = npt.NDArray[np.float64]
 UNKNOWN = frozenset(("na", "n/a", "nan", "-nan", "#n/a", "<na>", "null", "none"))
@@ -129,7 +130,7 @@ def features(column: Column, form: Format) -> tuple[npt.NDArray[np.float32], dic
         "name": column.name,
         "kind": "categories",
         "categories": {
-            c or "(empty)": int(n) for c, n in zip(categories.tolist(), counts, strict=True)
+            c or EMPTY: int(n) for c, n in zip(categories.tolist(), counts, strict=True)
         },
     }
     return np.eye(len(categories), dtype=np.float32)[code], said

@@ -26,6 +26,7 @@ from raymia.streams import key, stream
 LEAST_RECORDS = 8  # coin's two halves, less the reserve, still hold a few records each
 # labels with more values than that, and so few records of each, are no classes
 MANY_CLASSES, LEAST_OF_A_NUMBER, LEAST_OF_A_TEXT = 20, 10, 3
+EMPTY = "(empty)"  # how the categories of a column name its empty cells
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 # what draws the members, with something to put in its place
 _DRAWS = {"seed": 0, "replicate": 0, "protocol": {"coin": {}}}
-_SEAL = "card_sha256"  # `sha256` is that of the weights
-_LOAD = (
+SEAL = "card_sha256"  # `sha256` is that of the weights
+LOAD = (
     "from pathlib import Path; from raymia.report.model_card import load; logits = "
     "load(Path('FOLDER'))(x)"
 )
@@ -46,6 +46,37 @@ def write(
     `trial` must be given; `model` is the index of one, by default the first target. Raises
     SweepError where there is no such model or it was not kept, EnvironmentFault where its file
     is damaged.
+    """
+    row, point, records = chosen(folder, rows, trial)
+    world = worlds.of(point, records.units)
+    split = world.split
+    model = int(split.targets[0]) if model is None else model
+    if not 0 <= model < split.models:
+        raise SweepError(f"--model: got {model}; 0 to {split.models - 1} is allowed")
+    group = next(group for group in world.groups if model in group)
+    key = world.model_keys(group)[model]
+    content = _weights(folder, f"signals/{world.base.key}", f"model-{model}.safetensors", key)
+    told = described(row, point, records) | {
+        "key": key,
+        "model": model,
+        "role": "target" if model in split.targets else "shadow",
+        "released_through": [
+            part.name for part in point.recipe if part not in world.base.point.recipe
+        ],
+        "about_release": "these parts change the outputs and stand outside the weights: what they "
+        "hide, the weights alone show",
+        "sha256": sha256(content),
+        "load": LOAD,
+        "about_members": "which records it was trained on is not told; seed and protocol, which "
+        "draw them, are left out",
+    }
+    (out / "model.safetensors").write_bytes(content)
+    (out / "card.json").write_bytes(sealed(told, SEAL))
+
+
+def chosen(folder: Folder, rows: Sequence[Row], trial: int | None) -> tuple[Row, Point, data.Data]:
+    """The row of a trial's number, its point and the records of its sweep. Raises SweepError where
+    there is none, or no one network, or where the records are others now.
     """
     row = next((row for row in rows if row.trial == trial), None)
     if row is None:
@@ -67,20 +98,16 @@ def write(
             f"dataset {point.dataset.name}: its records are not those of the sweep; put the right "
             "ones in place"
         )
-    world = worlds.of(point, records.units)
-    split = world.split
-    model = int(split.targets[0]) if model is None else model
-    if not 0 <= model < split.models:
-        raise SweepError(f"--model: got {model}; 0 to {split.models - 1} is allowed")
-    group = next(group for group in world.groups if model in group)
-    key = world.model_keys(group)[model]
-    content = _weights(folder, f"signals/{world.base.key}", f"model-{model}.safetensors", key)
-    told = {
+    return row, point, records
+
+
+def described(row: Row, point: Point, records: data.Data) -> dict[str, Any]:
+    """What a card says of any model of a trial: what it is, takes and gives, and what the sweep
+    found. Without what draws the records that the models of the sweep were trained on.
+    """
+    return {
         "trial": row.trial,
         "digest": row.digest,
-        "key": key,
-        "model": model,
-        "role": "target" if model in split.targets else "shadow",
         "defense": row.defense,
         "network": point.network.plain(),
         "input": {
@@ -99,20 +126,9 @@ def write(
         }
         | {"worst_attack": row.worst_attack},
         "about_numbers": "means over the targets of the trial, of outputs as they are released",
-        "released_through": [
-            part.name for part in point.recipe if part not in world.base.point.recipe
-        ],
-        "about_release": "these parts change the outputs and stand outside the weights: what they "
-        "hide, the weights alone show",
-        "sha256": sha256(content),
         "versions": row.versions,
-        "load": _LOAD,
-        "about_members": "which records it was trained on is not told; seed and protocol, which "
-        "draw them, are left out",
         "point": {name: value for name, value in row.point.items() if name not in _DRAWS},
     }
-    (out / "model.safetensors").write_bytes(content)
-    (out / "card.json").write_bytes(sealed(told, _SEAL))
 
 
 def _units(records: data.Data) -> str:
@@ -153,7 +169,7 @@ def load(folder: Path) -> Model:
     from raymia.training.model import builder, restored
 
     place = folder / "card.json"
-    card = opened(place.read_bytes(), str(place), "export it again", bare=True, name=_SEAL)
+    card = opened(place.read_bytes(), str(place), "export it again", bare=True, name=SEAL)
     content = (folder / "model.safetensors").read_bytes()
     if sha256(content) != card["sha256"]:
         raise EnvironmentFault(

@@ -46,7 +46,7 @@ class Bench:
         self.build = builder(
             world.network, data.shape, data.classes, data.mean, data.std, data.vectors
         )
-        self.key = (self.point.seed, self.point.replicate)
+        self.key: tuple[int, ...] = (self.point.seed, self.point.replicate)
 
     def lesson(self) -> Lesson:
         """What the models of the group learn from."""

@@ -339,6 +339,12 @@ class Defense:
         """
         return lambda logits: logits
 
+    def in_graph(self, logits: Tensor) -> Tensor:
+        """`release` in torch, [B, C], for those that are fitted on nothing: so that it can stand
+        inside a model that is handed out.
+        """
+        raise NotImplementedError
+
     def assemble(self, lesson: Lesson, fit: Fit, rngs: Sequence[Rng]) -> list[Predictor]:
         """K predictors instead of K networks; white-box attacks do not apply to them."""
         raise NotImplementedError

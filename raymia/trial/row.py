@@ -52,10 +52,8 @@ def finished(
     ]
     smaller = {c: judged[c] for c in said.informed}
     summary = maximum.summarise(said.scores, member, split.judged, split.half, counts, smaller)
-    numbers = {**_accuracies(right, member, split), **summary.numbers(), **_facts(world)}
-    voids = world.recipe.traits().voids_epsilon
-    if numbers.get("epsilon") is not None and _scaled_by_members(world, data):
-        voids, numbers["epsilon"] = _BY_MEMBERS, None
+    own, voids = facts(world, data)
+    numbers = {**_accuracies(right, member, split), **summary.numbers(), **own}
     numbers |= learning.numbers(data.y, right, member, split.judged)
     numbers |= utility.numbers(logits[split.targets], data.y, member, split.judged)
     numbers |= low_fpr.summarise(said.common, member, judged, split.half, counts).numbers()
@@ -125,10 +123,15 @@ def _accuracies(right: Array, member: Array, split: Split) -> dict[str, float | 
     }
 
 
-def _facts(world: World) -> dict[str, float | None]:
-    """What the defenses say of themselves, epsilon for example."""
+def facts(world: World, data: Data) -> tuple[dict[str, float | None], str]:
+    """What the defenses say of themselves, epsilon for example, and why an epsilon does not hold;
+    empty where it does.
+    """
     members = len(world.split.members(int(world.split.targets[0])))
-    return world.recipe.facts(members, world.recipe.training(world.point.training))
+    numbers = world.recipe.facts(members, world.recipe.training(world.point.training))
+    if numbers.get("epsilon") is not None and _scaled_by_members(world, data):
+        return numbers | {"epsilon": None}, _BY_MEMBERS
+    return numbers, world.recipe.traits().voids_epsilon
 
 
 _BY_MEMBERS = "training.scale: members: the constants are taken from the members without privacy"

@@ -47,9 +47,10 @@ def write(
     return str(place)
 
 
-@contextlib.contextmanager
-def _fresh(out: Path, folder: Folder) -> Iterator[Path]:
-    """A new folder, that is gone again where what should stand in it failed."""
+def outside(out: Path, folder: Folder) -> None:
+    """Raises SweepError where a new folder would stand in the results folder, or elsewhere than on
+    this machine.
+    """
     if isinstance(locate(out), Location):
         raise SweepError(f"--out: got {out}; a folder on this machine is allowed")
     if isinstance(folder.path, Path) and out.resolve().is_relative_to(folder.path.resolve()):
@@ -57,6 +58,12 @@ def _fresh(out: Path, folder: Folder) -> Iterator[Path]:
             f"--out: got {out}; a folder outside the results folder is allowed, which holds what "
             "raymia run wrote"
         )
+
+
+@contextlib.contextmanager
+def _fresh(out: Path, folder: Folder) -> Iterator[Path]:
+    """A new folder, that is gone again where what should stand in it failed."""
+    outside(out, folder)
     if os.path.lexists(out):
         raise SweepError(
             f"{out} is there already, and nothing is overwritten; remove it, or choose another "
