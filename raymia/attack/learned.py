@@ -342,8 +342,8 @@ def attentive(
         def forward(self, x: Any) -> Any:
             b, t, _ = x.shape
             q, k, v = self.mix(x).reshape(b, t, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-            weight = torch.softmax(q @ k.transpose(-1, -2) / (width // heads) ** 0.5, -1)
-            x = self.norm1(x + self.out((weight @ v).transpose(1, 2).reshape(b, t, width)))
+            told = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+            x = self.norm1(x + self.out(told.transpose(1, 2).reshape(b, t, width)))
             return self.norm2(x + self.drop(self.feed(x)))
 
     class Encoder(torch.nn.Module):

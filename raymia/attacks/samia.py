@@ -34,6 +34,7 @@ class Samia(Learned):
         "Neural Network Pruning}, author={Yuan, Xiaoyong and Zhang, Lan}, booktitle={USENIX "
         "Security Symposium}, year={2022}}"
     )
+    revision: ClassVar[int] = 5
     scaled: ClassVar[bool] = True
     fused: ClassVar[bool] = False  # measured: two at once take longer than one after the other
 
