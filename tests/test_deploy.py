@@ -22,7 +22,7 @@ from raymia.point.point import Point
 from raymia.records import data as datasets
 from raymia.records.data import Data
 from raymia.report import model_card, readme
-from raymia.report.deploy import FILES
+from raymia.report.deploy import FILES, sentences
 from raymia.results.folder import Folder
 from raymia.study import sweep
 from raymia.training.defense import Owned
@@ -247,10 +247,18 @@ def test_a_share_that_a_recipe_gives_up_is_of_all_records() -> None:
     point, records = point_of("table", BARE)
     knobs = {name: k.default for name, k in catalog.knobs(catalog.find("defenses", "dmp")).items()}
     point = replace(point, recipe=(catalog.Part("dmp", knobs),))
-    split = deploy.whole(point, records).split
-    share = recipe(point.recipe).traits().share
+    found = deploy.run(point, records)
+    split, share = found.world.split, recipe(point.recipe).traits().share
     assert 0 < share < 1 and split.held.sum() == int(share * len(records))
     assert (split.held ^ split.member).all()
+    # its student learns from them what its teacher says
+    row = Folder(Path("table")).rows()[BARE]
+    (said, *_) = sentences(row, records, found, "onnx", None)["What it is"]
+    assert found.trained_on == len(records) and "all 120 records of the data set, 60" in said
+    knobs = {"share": 0.25}
+    found = deploy.run(replace(point, recipe=(catalog.Part("advreg", knobs),)), records)
+    (said, *_) = sentences(row, records, found, "onnx", None)["What it is"]
+    assert found.trained_on == 90 and "90 of the 120" in said and "30 are the reference" in said
 
 
 def test_copies_share_their_membership() -> None:
@@ -399,7 +407,7 @@ def test_all_files_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     done = call("digits", 0, tmp_path / "out")
-    assert done.exit_code == 3 and "raymia[deploy]" in done.output
+    assert done.exit_code == 3 and "needs onnxscript: pip install" in done.output
     assert done.output.count("\n") == 1 and not list(tmp_path.iterdir())
 
 

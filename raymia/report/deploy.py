@@ -146,7 +146,7 @@ def _card(row: Row, point: Point, records: Data, found: Deployed, kind: str) -> 
         "parts": [part.name for part in point.recipe],
         "class_names": list(records.names or range(records.classes)),
         "columns": listed,
-        "trained_on": found.members,
+        "trained_on": found.trained_on,
         "of_records": len(records),
         "facts": dict(found.numbers),
         "facts_of_the_sweep": {name: row.numbers.get(name) for name in found.numbers},
@@ -191,13 +191,16 @@ def sentences(
     row: Row, records: Data, found: Deployed, kind: str, again: Row | None
 ) -> dict[str, list[str]]:
     """What is known of a deployed model, and what is not, by heading."""
-    whole, held = len(records), int(found.world.split.held.sum())
+    whole, left = len(records), len(records) - found.trained_on
     trained = f"trained on all {whole} records of the data set"
-    if found.members < whole:
-        own = f"{held} are the reference that the recipe holds out of its members"
-        aside = f"{whole - found.members - held} are kept out: {found.world.apart}"
-        why = " and ".join([own] * bool(held) + [aside] * bool(found.world.apart))
-        trained = f"trained on {found.members} of the {whole} records of the data set: {why}"
+    if left:
+        aside = left - (found.held if found.trained_on == found.members else 0)
+        own = f"{left - aside} are the reference that the recipe takes out of its members"
+        kept = f"{aside} are kept out: {found.world.apart}"
+        why = " and ".join([own] * (left > aside) + [kept] * (aside > 0))
+        trained = f"trained on {found.trained_on} of the {whole} records of the data set: {why}"
+    elif found.held:
+        trained += f", {found.held} of them as the reference that the recipe learns from"
     return {
         "What it is": [
             f"{row.network} under {words.named(row)}, {trained}",

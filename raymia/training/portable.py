@@ -59,8 +59,8 @@ def check_installed(kind: str) -> None:
         import onnxscript  # noqa: F401  torch asks for it late
     except ImportError as error:
         raise EnvironmentFault(
-            f"--format onnx needs {error.name}: pip install 'raymia[deploy]'; safetensors and "
-            "torchscript need nothing more"
+            f"--format onnx needs {error.name}: pip install onnx onnxruntime onnxscript; "
+            "safetensors and torchscript need nothing more"
         ) from None
 
 

@@ -69,6 +69,16 @@ class Deployed:
         return int(self.world.split.member.sum())
 
     @property
+    def held(self) -> int:
+        """The records that the recipe takes out of its members for its own reference."""
+        return int(self.world.split.held.sum())
+
+    @property
+    def trained_on(self) -> int:
+        """The members, and the reference of a recipe that trains on it, too."""
+        return self.members + self.held * self.world.recipe.traits().spends_reference
+
+    @property
     def inside(self) -> list[Part]:
         """The parts that release, up to the first that cannot stand inside a graph."""
         pairs = zip(self.world.point.recipe, self.world.recipe.parts, strict=True)
