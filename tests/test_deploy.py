@@ -367,7 +367,7 @@ def test_these_can_stand_in_a_graph() -> None:
 @pytest.mark.parametrize(
     ("number", "more", "said"),
     [
-        (STACKED, (), "stacking puts several networks together"),
+        (STACKED, (), "under stacking is no one network"),
         (99, (), "--trial: got 99"),
         (0, ("--format", "pickle"), "pickle"),
     ],

@@ -29,14 +29,18 @@ network: {network}
 protocol: {protocol}
 defenses: [[{defense}]]
 attacks: [loss]
-training: {{epochs: 2, batch_size: 32, lanes: 1}}
+training: {training}
 """
 MLP, COIN = "{mlp: {width: 16}}", "{coin: {models: 4, targets: 1, reserve: 0.4}}"
+TRAINING = "{epochs: 2, batch_size: 32, lanes: 1}"
 IMAGES = {"spatial_dropout", "random_crop", "cutout", "dmp"}  # they want pictures, or convolutions
 
 
-def _point(defense: str = "", network: str = MLP, protocol: str = COIN) -> tuple[Point, Data]:
-    file = sweep.parse(SWEEP.format(defense=defense, network=network, protocol=protocol))
+def _point(
+    defense: str = "", network: str = MLP, protocol: str = COIN, training: str = TRAINING
+) -> tuple[Point, Data]:
+    said = {"defense": defense, "network": network, "protocol": protocol, "training": training}
+    file = sweep.parse(SWEEP.format(**said))
     data = load_data(file.dataset, 0)
     return file.point(0, file.default(0), 0, data), data
 
@@ -57,14 +61,22 @@ def defense(name: str) -> list[float]:
 
 
 def network(name: str) -> list[float]:
-    """Sum and absolute sum of the initial logits of the first records."""
+    """Sum and absolute sum of the initial logits of the first records; of what trains itself, as
+    it is trained.
+    """
     import torch
 
     from raymia.streams import seed_of
     from raymia.training.batches import pixels
     from raymia.training.fit import seeded
+    from raymia.training.model import predict
 
     made = catalog.make("networks", name, {})
+    if "steps" in made.lacks:
+        point, data = _point(network=name, training="{}")
+        bench = ask.Bench(world.of(point, len(data)), data, range(1))
+        said = torch.as_tensor(predict(bench.train()[0], bench.x[:8])).double()
+        return [float(said.sum()), float(said.abs().sum())]
     side = made.smallest()
     if side > 8 or made.documents:  # larger pictures than the digits, or none
         shape = (3, 5, 8) if made.documents else (1, side, side)

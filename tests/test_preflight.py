@@ -39,9 +39,14 @@ REFUSED = [
     (
         FLAT,
         ["network=cnn"],
-        "network: got 'cnn'; mlp is allowed: the records of arrays are no images",
+        "network: got 'cnn'; boosted_trees, forest, logistic_regression, mlp is allowed: the "
+        "records of arrays are no images",
     ),
-    (FLAT, ["network=resnet18"], "network: got 'resnet18'; mlp is allowed"),
+    (
+        FLAT,
+        ["network=resnet18"],
+        "network: got 'resnet18'; boosted_trees, forest, logistic_regression, mlp is",
+    ),
     (
         TINY,
         ["network=cnn"],

@@ -235,11 +235,14 @@ def test_a_release_is_fitted_on_what_the_parts_before_it_release() -> None:
 
 def test_a_share_of_the_members_stands_for_a_reference_and_for_nothing_else() -> None:
     own, images = Part("advreg", {"share": 0.3}), Part("spatial_dropout", {})
-    check([own], frozenset())
+    steps = frozenset({"steps"})
+    check([own], steps)
     with pytest.raises(SweepError, match="spatial_dropout needs"):
-        check([own, images], frozenset())
+        check([own, images], steps)
     with pytest.raises(SweepError, match="mmd needs the defender's reference"):
-        check([Part("mmd", {})], frozenset())
+        check([Part("mmd", {})], steps)
+    with pytest.raises(SweepError, match="advreg needs a network that learns step by step"):
+        check([own], frozenset())
 
 
 def test_the_rate_of_members_is_unknown_where_others_are_learned() -> None:

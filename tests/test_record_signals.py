@@ -151,7 +151,7 @@ def test_what_was_not_kept_is_said(kept: tuple[Row, Data, World, Path], tmp_path
 def test_several_networks_have_no_features(tmp_path: Path) -> None:
     row, _, _ = made(tmp_path, "stacking")
     assert next(signals(row, tmp_path)).feature_norm is None
-    with pytest.raises(SweepError, match="no features of one"):
+    with pytest.raises(SweepError, match="no one network: there are no features"):
         next(signals(row, tmp_path, norms=True))
 
 

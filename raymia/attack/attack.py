@@ -171,7 +171,7 @@ def inapplicable(what: str | Part, offers: Iterable[str]) -> str:
         "population": "no population is set aside (protocols that have one take it from `reserve`)",
         "images": NO_IMAGES,
         "numbers": "the records are words, which have nothing between them",
-        "white_box": "the defense releases no network",
+        "white_box": "no network is released",
         "split_ai": "the defense trains no sub-models that leave records out, as selena does",
     }
     asked = traits(Part(what, {}) if isinstance(what, str) else what)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from raymia.lazy import torch
 from raymia.point.space import Range
 from raymia.records.split import Ints
 from raymia.training.defense import Array, Defense, Fit, Lesson, Predictor, Rng, Traits
-from raymia.training.losses import SEEN, logarithm, softened
+from raymia.training.losses import SEEN, aligned, logarithm, softened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,14 +80,14 @@ class Stacking(Defense):
             return np.hstack(
                 [
                     softened(network, x, 1.0).cpu().numpy(),
-                    _aligned(forest, _flat(x), lesson.classes),
+                    aligned(forest, _flat(x), lesson.classes),
                 ]
             )
 
         regression = LogisticRegression(max_iter=5000).fit(both(lesson.x[last]), y[last])
 
         def predict(x: Tensor) -> Tensor:
-            return torch.as_tensor(logarithm(_aligned(regression, both(x), lesson.classes))).to(
+            return torch.as_tensor(logarithm(aligned(regression, both(x), lesson.classes))).to(
                 x.device
             )
 
@@ -112,10 +112,3 @@ class Assembled:
 
 def _flat(x: Tensor) -> Array:
     return x.flatten(1).cpu().numpy()
-
-
-def _aligned(model: Any, x: Array, classes: int) -> Array:
-    """Probabilities of all classes; 0 for those that the model has not seen."""
-    out = np.zeros((len(x), classes))
-    out[:, model.classes_] = model.predict_proba(x)
-    return out

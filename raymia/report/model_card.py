@@ -87,16 +87,16 @@ def chosen(folder: Folder, rows: Sequence[Row], trial: int | None) -> tuple[Row,
     if row.state != "done":
         raise SweepError(f"trial {trial} is {row.state}: it has no model")
     point = Point.from_json(row.point)
-    if recipes.recipe(point.recipe).owns("assemble"):
-        raise SweepError(
-            f"trial {trial}: {point.defense} puts several networks together; there is no one model "
-            "to export"
-        )
     records = data.load(point.dataset, point.seed)
     if records.sha256() != point.data:
         raise SweepError(
             f"dataset {point.dataset.name}: its records are not those of the sweep; put the right "
             "ones in place"
+        )
+    if "white_box" not in worlds.of(point, records.units).offers:
+        raise SweepError(
+            f"trial {trial}: {point.network.name} under {point.defense} is no one network, whose "
+            "weights could be handed out"
         )
     return row, point, records
 

@@ -17,10 +17,12 @@ from raymia.signals.queries import QUERIES, Subject
 from raymia.signals.view import ACTED
 from raymia.signals.world import World
 from raymia.streams import key, stream
+from raymia.training.architecture import Estimator
 from raymia.training.defense import Defense, Lesson, Owned, Predictor, Release
+from raymia.training.estimators import Estimates
 from raymia.training.fit import fit, taught
 from raymia.training.group import Diverged
-from raymia.training.model import Model, builder, predict, restored
+from raymia.training.model import Build, Model, builder, front, predict, restored
 from raymia.training.recipe import Recipe
 from raymia.training.teachers import TEACHERS
 
@@ -43,9 +45,7 @@ class Bench:
         self.data = data.sha256()
         self.classes = data.classes
         self.scale = self.point.training.scaled_by(data.settled, len(self.split.aside))
-        self.build = builder(
-            world.network, data.shape, data.classes, data.mean, data.std, data.vectors
-        )
+        self.build = _builder(world, data)
         self.key: tuple[int, ...] = (self.point.seed, self.point.replicate)
 
     def lesson(self) -> Lesson:
@@ -78,8 +78,9 @@ class Bench:
 
     def _split_ai(self, model: Predictor, m: int) -> Tensor | None:
         """Of model m, as it was trained, or else as it is taught again."""
-        if isinstance(model, Model) and model.split_ai is not None:
-            return model.split_ai
+        own: Tensor | None = getattr(model, "split_ai", None)
+        if own is not None:
+            return own
         said = self._lesson.split_ai
         return None if said is None else said[list(self.group).index(m)]
 
@@ -94,7 +95,7 @@ class Bench:
         """Teachers of this group: those of an earlier point, where all that determines them is
         the same.
         """
-        if lesson.x is not self.x or lesson.target is not None:
+        if isinstance(self.build, Estimates) or lesson.x is not self.x or lesson.target is not None:
             return train()
         point, rows = self.point, [r.tobytes().hex() for r in (*lesson.members, *lesson.reference)]
         parts = [
@@ -112,6 +113,7 @@ class Bench:
         return TEACHERS.get(key(repr(parts)), train)
 
     def load(self, content: bytes) -> Model:
+        assert not isinstance(self.build, Estimates)  # of which no weights are kept
         return restored(content, self.recipe, self.build, self.point.training.dtype, self.x.device)
 
     def ask(
@@ -160,6 +162,14 @@ class Bench:
             rng.integers(len(flat), size=(n, flat.shape[1])), device=flat.device
         )
         return predict(model, flat.gather(0, drawn).reshape(n, *self.x.shape[1:]))
+
+
+def _builder(world: World, data: Data) -> Build | Estimates:
+    """What makes the world's models, before any defense."""
+    network, before = world.network, (data.mean, data.std, data.vectors)
+    if isinstance(network, Estimator):
+        return Estimates(network, partial(front, data.shape, *before))
+    return builder(network, data.shape, data.classes, *before)
 
 
 def _finite(logits: Array, m: int) -> None:

@@ -111,7 +111,7 @@ def _held(
 
 def _models(bench: Bench, store: Store, keys: Keys) -> Mapping[int, Predictor]:
     """The trained models of a group, read where they are whole, else trained together and kept."""
-    if bench.recipe.owns("assemble"):  # what is put together has no weights of its own
+    if "white_box" not in bench.world.base.offers:  # no networks: there are no weights to keep
         return bench.train()
     states = {m: store.get(f"model-{m}.safetensors", key) for m, key in keys.items()}
     if all(states.values()):

@@ -59,9 +59,9 @@ class Subject:
 
     @cached_property
     def network(self) -> Network:
-        """Raises TypeError where a defense releases no network."""
+        """Raises TypeError where no network is released."""
         if not isinstance(self.model, Model):
-            raise TypeError("a white-box attack needs a network, and this defense releases none")
+            raise TypeError("a white-box attack needs a network, and none is released")
         return self.model.network
 
     @cached_property

@@ -53,6 +53,13 @@ class World:
         network: Architecture = catalog.made("networks", self.point.network)
         return network
 
+    @property
+    def offers(self) -> frozenset[str]:
+        """What attacks may want of its models: `white_box`, `split_ai`. Where `white_box` is not
+        among it, they are no networks, and have no weights to keep.
+        """
+        return self.recipe.offers - self.network.lacks
+
     @cached_property
     def split(self) -> Split:
         """Who trains on what, less what the models give up for their own reference."""

@@ -11,11 +11,14 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from raymia import machine
+from raymia.point import catalog
 from raymia.point.columns import word
 from raymia.point.point import told
 from raymia.point.schedule import Training
 from raymia.point.space import Part
 from raymia.study.strict_yaml import Node
+
+AUTO = ("lanes", "auto")  # what a results folder's file says where nothing was said
 
 
 class Row(NamedTuple):
@@ -59,6 +62,8 @@ def chosen(device: str, network: Part, training: Training, models: int, lanes: i
     not in the table runs in the plain loop.
     """
     name, batch = spelled(network), training.batch_size
+    if _trains_itself(network):
+        return Chosen("loop", 1, f"{network.name} trains itself")
     fits = [
         row
         for row in _table()
@@ -94,9 +99,23 @@ def offer(device: str, images: bool, training: Training) -> str:
     )
 
 
-def check(node: Node, training: Mapping[str, Any], lanes: int | str, gpu: float) -> None:
-    """Refuses, of a sweep file's training, an engine that is none for the machine or the lanes."""
+def _trains_itself(network: Part) -> bool:
+    return "steps" in catalog.find("networks", network.name).lacks
+
+
+def check(
+    node: Node, training: Mapping[str, Any], lanes: int | str, gpu: float, network: Part
+) -> None:
+    """Refuses, of a sweep file's training, an engine that is none for the machine or the lanes,
+    and a schedule of steps for what trains itself.
+    """
     engine, given = training.get("engine"), node.mapping()
+    if _trains_itself(network) and (
+        idle := [key for key in given if key != "scale" and (key, given[key].value) != AUTO]
+    ):
+        raise given[idle[0]].refuse(
+            f"only scale is allowed: {network.name} trains itself, by its own knobs"
+        )
     for key, value in (("engine", "graph"), ("precision", "tf32")):
         if training.get(key) == value and not gpu:
             raise given[key].refuse("that is allowed on a GPU (resources: {gpu: 1})")

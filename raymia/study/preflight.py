@@ -193,7 +193,7 @@ def _offers(sweep: Sweep, data: Data, split: Split) -> frozenset[str]:
     }
     return frozenset(
         (protocol.offers - empty)
-        | reading.offered(sweep.arms)
+        | reading.offered(sweep.arms, sweep.network)
         | ({"images"} if data.image else set())
         | ({"numbers"} if data.vectors is None else set())
     )
@@ -237,11 +237,9 @@ def outline(sweep: Sweep) -> dict[str, Any]:
     sweep = fitted(sweep, records)
     split = check(sweep, records)
     member = split.member
-    (models, targets), epochs, trials = (
-        sweep.shape,
-        sweep.schedule(len(records)).run_epochs,
-        sweep.search.trials,
-    )
+    (models, targets), trials = sweep.shape, sweep.search.trials
+    steps = "steps" not in catalog.find("networks", sweep.network.name).lacks
+    epochs = sweep.schedule(len(records)).run_epochs if steps else 1
     return {
         "name": sweep.name,
         "dataset": {
@@ -300,7 +298,7 @@ def _arm(sweep: Sweep, index: int) -> dict[str, Any]:
 
 def _left_out_of_arms(sweep: Sweep) -> dict[str, dict[str, Any]]:
     """Of the attacks that only some arms allow: column -> the other arms, and why."""
-    out, there = {}, [reading.offered([arm]) for arm in sweep.arms]
+    out, there = {}, [reading.offered([arm], sweep.network) for arm in sweep.arms]
     for part in sweep.attacks:
         wants = attack.traits(part).wants
         lacking = [i for i, own in enumerate(there) if wants & attack.OF_A_DEFENSE - own]

@@ -201,12 +201,12 @@ def _arm(node: Node, offers: frozenset[str]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def offered(arms: Iterable[Sequence[Part]]) -> frozenset[str]:
-    """What attacks may want of a defense, as far as any of the arms has it."""
+def offered(arms: Iterable[Sequence[Part]], network: Part) -> frozenset[str]:
+    """What attacks may want of a defense, as far as any of the arms has it on such a network."""
     found = set[str]()
     for parts in arms:
         problem(lambda ends: found.update(recipe.recipe(ends).offers), parts)
-    return frozenset(found)
+    return frozenset(found - catalog.find("networks", network.name).lacks)
 
 
 def problem(check: Callable[[Sequence[Part]], object], parts: Sequence[Part]) -> str:

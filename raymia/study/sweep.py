@@ -295,7 +295,7 @@ def _sweep(tree: Node) -> Sweep:
         raise node("protocol").refuse(f"at most {MOST['models']} models are allowed")
     offers = drawn.offers | ({"images"} if image else set()) | (set() if words else {"numbers"})
     arms = reading.arms(node("defenses"), offers | net_offers(network, image, words))
-    offers |= reading.offered(arms)
+    offers |= reading.offered(arms, network)
     attacks, left_out = reading.attacks(node("attacks", "standard"), offers, image is None)
     training, fused = _training(node("training"))
     if image is False and training.get("augment", "none") != "none":
@@ -313,7 +313,7 @@ def _sweep(tree: Node) -> Sweep:
     canaries = reading.canaries(node("canaries"), drawn.shape[1])
     resources = Resources(**reading.fields(node("resources"), Resources))
     reading.resources(node("resources"))
-    engines.check(node("training"), training, fused, resources.gpu)
+    engines.check(node("training"), training, fused, resources.gpu, network)
     search = _search(node("search"), canaries)
     if search.trials * drawn.shape[0] > MOST["trainings"]:
         raise (
@@ -346,12 +346,10 @@ def net_offers(network: Part, image: bool | None, words: bool) -> frozenset[str]
     """What defenses may need of network and records; where only the file can say that these are
     images, it will.
     """
-    offers = {
-        "images": image is not False,
-        "numbers": not words,
-        "convolutions": catalog.find("networks", network.name).images,
-    }
-    return frozenset(name for name, there in offers.items() if there)
+    found = catalog.find("networks", network.name)
+    offers = {"images": image is not False, "numbers": not words, "convolutions": found.images}
+    there = {"steps"} | {name for name, offered in offers.items() if offered}
+    return frozenset(there - found.lacks)
 
 
 def _name(node: Node) -> str:

@@ -17,6 +17,7 @@ from raymia.point.schedule import Training
 from raymia.streams import seed_of, stream
 from raymia.training.batches import pixels
 from raymia.training.defense import Defense, Fit, Lesson, Predictor
+from raymia.training.estimators import Estimates
 from raymia.training.group import Group, PrivateGroup
 from raymia.training.losses import CHUNK
 from raymia.training.memory import halved
@@ -31,7 +32,7 @@ Keep = Callable[[Defense, Lesson, Training, str, Callable[[], list[Predictor]]],
 
 def fit(
     recipe: Defense,
-    build: Build,
+    build: Build | Estimates,
     lesson: Lesson,
     training: Training,
     key: tuple[object, ...],
@@ -52,6 +53,9 @@ def fit(
     given = lesson
     lesson = taught(recipe, build, lesson, training, key, models, keep, apart)
     before = recipe.before_training(training, given, lesson) if isinstance(recipe, Recipe) else {}
+    if isinstance(build, Estimates):
+        seeds = [seed_of(*key, "init", m) for m in models]
+        return [build.fitted(lesson, k, seed, before) for k, seed in enumerate(seeds)]
     kind = PrivateGroup if recipe.owns("privatise") else Group
 
     def train(rows: Sequence[int]) -> list[Model]:
@@ -79,7 +83,7 @@ def fit(
 
 def taught(
     recipe: Defense,
-    build: Build,
+    build: Build | Estimates,
     lesson: Lesson,
     training: Training,
     key: tuple[object, ...],
@@ -95,7 +99,7 @@ def taught(
 
 
 def _fit_under(
-    build: Build,
+    build: Build | Estimates,
     training: Training,
     key: tuple[object, ...],
     models: Sequence[int],

@@ -31,6 +31,13 @@ def logarithm(p: Array) -> Array:
     return np.log(np.maximum(p, FLOOR))
 
 
+def aligned(estimator: Any, x: Array, classes: int) -> Array:
+    """Probabilities [S, C] of all classes; 0 for those that the estimator has not seen."""
+    out = np.zeros((len(x), classes))
+    out[:, estimator.classes_] = estimator.predict_proba(x)
+    return out
+
+
 def softened(model: Callable[[Tensor], Tensor], x: Tensor, temperature: float) -> Tensor:
     """softmax(z / temperature) of a trained model, [B, C]; no gradient."""
     with torch.no_grad():

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import load as load_state
 from safetensors.torch import save as save_state
-from torch import Tensor
+from torch import Tensor, nn
 
 from raymia.training.architecture import Architecture
 from raymia.training.batches import pixels
@@ -56,15 +56,19 @@ def builder(
     """
 
     def build() -> Network:
-        if vectors is None:
-            network = architecture.build(shape, classes)
-            network.normalise = Normalise(mean, std, shape)
-        else:
-            network = architecture.build((*shape, vectors.shape[1]), classes)
-            network.normalise = Vectors(torch.tensor(vectors))
+        seen = shape if vectors is None else (*shape, vectors.shape[1])
+        network = architecture.build(seen, classes)
+        network.normalise = front(shape, mean, std, vectors)
         return network
 
     return build
+
+
+def front(
+    shape: tuple[int, ...], mean: Floats, std: Floats, vectors: np.ndarray[Any, Any] | None
+) -> nn.Module:
+    """What stands in front of every model of a data set."""
+    return Normalise(mean, std, shape) if vectors is None else Vectors(torch.tensor(vectors))
 
 
 def saved(model: Predictor) -> bytes:

@@ -14,7 +14,7 @@ from raymia.point import catalog
 from raymia.point.schedule import Training
 from raymia.point.space import Choice, Part, Range
 from raymia.streams import Stream
-from raymia.training.clashes import check_clashes
+from raymia.training.clashes import SEAMS, check_clashes
 from raymia.training.defense import (
     Array,
     Batch,
@@ -45,7 +45,10 @@ WANTED = {
     "images": "records that are images",
     "numbers": "records that are numbers, no words",
     "convolutions": "a network with convolutions",
+    "steps": "a network that learns step by step, not an estimator that trains itself",
 }
+# what only training by steps has; whoever owns one of these needs it
+_OF_STEPS = frozenset(SEAMS) - {"teach", "release", "assemble"}
 
 
 def _through(step: Release, noise: Callable[[int], Array], n: int) -> Array:
@@ -381,6 +384,7 @@ def check(parts: Sequence[Part], offers: frozenset[str] = frozenset(WANTED)) -> 
     made = recipe(fixed)
     offers |= {"reserve"} if "reference" in offers else set()
     for part, name in zip(made.parts, made.names, strict=True):
-        for want in sorted(part.traits().wants - offers):
+        steps = {"steps"} if any(part.owns(seam) for seam in _OF_STEPS) else set()
+        for want in sorted((part.traits().wants | steps) - offers):
             if not (want == "reference" and made.traits().share):
                 raise SweepError(f"{name} needs {WANTED[want]}")

@@ -8,7 +8,7 @@ its recipe, and of its shadows'.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raymia.records.split import Ints
 from raymia.training.defense import Lesson
@@ -18,6 +18,12 @@ from raymia.training.network import Network
 
 def scale(network: Network, lesson: Lesson, model: int) -> Network:
     """The network with the constants of the k-th model of a lesson, which travel with it."""
+    network.normalise = scaled(network.normalise, lesson, model)
+    return network
+
+
+def scaled(normalise: nn.Module, lesson: Lesson, model: int) -> nn.Module:
+    """What stands in front of a model, with those constants."""
     found: tuple[Tensor, Tensor] | None = None
     if isinstance(lesson.scale, tuple):
         mean, std = (torch.tensor(side, dtype=torch.float64) for side in lesson.scale)
@@ -26,9 +32,9 @@ def scale(network: Network, lesson: Lesson, model: int) -> Network:
         rows = lesson.aside if lesson.scale == "reference" else lesson.members[model]
         found = _moments(lesson.x, rows, lesson.x.ndim == 4)
     if found is not None:
-        assert isinstance(network.normalise, Normalise)
-        network.normalise.set(*found)
-    return network
+        assert isinstance(normalise, Normalise)
+        normalise.set(*found)
+    return normalise
 
 
 def _moments(x: Tensor, rows: Ints, image: bool) -> tuple[Tensor, Tensor]:

@@ -87,9 +87,10 @@ def _norms(world: World, root: Path) -> Array:
     no network to ask, or the records are others.
     """
     point, targets = world.point, world.split.targets.tolist()
-    if world.recipe.owns("assemble"):
+    if "white_box" not in world.offers:
         raise SweepError(
-            f"--norms: {point.defense} puts several networks together; there are no features of one"
+            f"--norms: {point.network.name} under {point.defense} is no one network: there "
+            "are no features"
         )
     records = data.load(point.dataset, point.seed)
     if records.sha256() != point.data:

@@ -242,9 +242,7 @@ def _about_epsilon(voids: str, numbers: Mapping[str, float | None]) -> list[str]
 
 def _notes(point: Point, columns: Sequence[str], verdicts: Sequence[Verdict]) -> list[str]:
     left_out = [column(p) for p in point.attacks if column(p) not in columns]
-    notes = (
-        [f"{', '.join(left_out)}: left out, the defense releases no network"] if left_out else []
-    )
+    notes = [f"{', '.join(left_out)}: left out, no network is released"] if left_out else []
     return notes + [f"{v.column}, target {v.target}: {v.note}" for v in verdicts if v.note]
 
 

@@ -157,7 +157,7 @@ def folders(point: Point, units: Units) -> list[str]:
 
 def apply(world: World) -> list[Part]:
     """The attacks that can be made on what the recipe trains and releases."""
-    lacking = attacks.OF_A_DEFENSE - world.recipe.offers
+    lacking = attacks.OF_A_DEFENSE - world.offers
     return [part for part in world.point.attacks if not attacks.traits(part).wants & lacking]
 
 

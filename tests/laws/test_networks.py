@@ -21,10 +21,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "kaya_vgg": {"layers": 4},
     "mobilenetv3_large": {"width": 0.25},
     "han": {"width": 4},
+    "forest": {"trees": 20},
+    "boosted_trees": {"iterations": 20, "leaf": 2},
 }
 
 
-@pytest.mark.parametrize("law", networks.LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("name", catalog.names("networks"))
+EACH = [(law, name) for name in catalog.names("networks") for law in networks.laws(name)]
+
+
+@pytest.mark.parametrize(("law", "name"), EACH, ids=lambda one: getattr(one, "__name__", one))
 def test_law(law: Callable[..., None], name: str) -> None:
     law(name, SMALL.get(name, {}))
