@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raymia.cluster import driver
+from raymia.cluster import confirming, driver
 from raymia.report import query
 from raymia.report.commands import write_page
 from raymia.report.plot import plot
@@ -129,8 +129,6 @@ class Run:
 
     def confirm(self, seeds: int = 5, *, mix_versions: bool = False) -> Run:
         """Trains the front and the undefended point again with fresh seeds."""
-        from raymia.cluster import confirming  # imports ray
-
         confirming.confirm(self.out, seeds, mix_versions)
         return self
 

@@ -27,7 +27,7 @@ HEAVY = {
 # The folders are the layers: one imports what stands in its own line and above. There is
 # nothing else in raymia/.
 STREET = (
-    ("errors", "streams", "lazy", "machine"),
+    ("errors", "streams", "lazy", "machine", "pace"),
     ("point",),
     ("records",),
     ("training",),
@@ -51,6 +51,7 @@ TOP = (
     "errors",
     "streams",
     "machine",
+    "pace",
     "point",
     "records",
     "readers",

@@ -7,13 +7,18 @@ are turned to the file, and who speaks to the user writes to `SCREEN`.
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 
 class Screen:
-    """stderr as it was before it was turned, and as it is at any other time: a file for writing."""
+    """stderr as it was before it was turned, and as it is at any other time: a file for writing.
+
+    `form`: how a line that is said here is written.
+    """
+
+    form: Callable[[str], str] = str
 
     def __init__(self) -> None:
         self._kept: TextIO | None = None
@@ -24,7 +29,7 @@ class Screen:
     def say(self, text: str) -> None:
         """One line, now, from whatever thread."""
         with contextlib.suppress(OSError, ValueError):
-            self.write(f"{text}\n")
+            self.write(f"{self.form(text)}\n")
             self.flush()
 
     @contextlib.contextmanager
@@ -66,7 +71,7 @@ def aside(log: Path) -> Iterator[None]:
         said = os.fstat(file).st_size
         os.close(file)
         if said:
-            print(f"what Ray said: {log}", file=sys.stderr)
+            SCREEN.say(f"what Ray said: {log}")
         else:
             log.unlink(missing_ok=True)
 

@@ -2,12 +2,17 @@
 known to be right.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
+from raymia.cluster import confirming, driver
 from raymia.cluster import doctor as doctoring
-from raymia.cluster import driver
+from raymia.cluster.progress import Progress
+from raymia.errors import RaymiaError
 from raymia.report import query, terminal
 from raymia.report.commands import write_page
 from raymia.results.folder import Folder
@@ -22,6 +27,40 @@ versions = click.option(
     is_flag=True,
     help="Go on although the folder holds rows of other library versions.",
 )
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def said(command: F) -> F:
+    """What is said on stderr while it runs."""
+    quiet = click.option("--quiet", is_flag=True, help="Say failures and the end alone.")
+    verbose = click.option(
+        "--verbose", is_flag=True, help="Say where each trial stands: models, epochs, attacks."
+    )
+    form = click.option(
+        "--log",
+        "form",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="json: one object a line on stderr (docs/results.md).",
+    )
+    return quiet(verbose(form(command)))
+
+
+@contextmanager
+def _progress(quiet: bool, verbose: bool, form: str) -> Iterator[Progress]:
+    """What the options of `said` ask for; what goes wrong is said in its form, too."""
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose: one of them is allowed")
+    progress = Progress(quiet, verbose, form)
+    try:
+        yield progress
+    except RaymiaError as error:
+        if not progress.objects:
+            raise
+        progress.refused(error)
+        raise click.exceptions.Exit(error.exit_code) from None
 
 
 @click.command()
@@ -42,6 +81,7 @@ versions = click.option(
     is_flag=True,
     help="On data of one's own, do not train one undefended model first.",
 )
+@said
 def run(
     sweep: Path,
     out: Path | Location | None,
@@ -50,20 +90,28 @@ def run(
     retry_failed: bool,
     mix_versions: bool,
     no_pilot: bool,
+    **how: Any,
 ) -> int:
     """Run a sweep, or go on where it stopped."""
-    wanted = arguments.load(sweep, sets, trials)
-    results = Folder(out or Path("results") / wanted.name)
-    code: int = driver.run(
-        wanted, results, retry_failed=retry_failed, mix_versions=mix_versions, fly=not no_pilot
-    )
-    if code in (0, 1) and results.storage.read("trials.csv") is not None:
-        written, found = write_page(results), query.read(results.path)
-        terminal.warn(learning.warning(terminal.records(found.filter(learning.WARNS))))
-        terminal.print_front(query.query(found), found, query.objective(found))
-        # the last line of a job's log says where the front is
-        click.echo(f"report: {written}\nfront:  {results.path / 'pareto.csv'}")
-    return code
+    with _progress(**how) as progress:
+        wanted = arguments.load(sweep, sets, trials)
+        results = Folder(out or Path("results") / wanted.name)
+        code: int = driver.run(
+            wanted,
+            results,
+            retry_failed=retry_failed,
+            mix_versions=mix_versions,
+            fly=not no_pilot,
+            progress=progress,
+        )
+        if code in (0, 1) and results.storage.read("trials.csv") is not None:
+            written, found = write_page(results, progress.warn), query.read(results.path)
+            progress.warn(learning.warning(terminal.records(found.filter(learning.WARNS))))
+            terminal.print_front(query.query(found), found, query.objective(found))
+            # the last line of a job's log says where the front is
+            click.echo(f"report: {written}\nfront:  {results.path / 'pareto.csv'}")
+        progress.end(code)
+        return code
 
 
 @click.command()
@@ -77,13 +125,14 @@ def run(
     help="Fresh draws a point.",
 )
 @versions
-def confirm(folder: Path | Location, seeds: int, mix_versions: bool) -> None:
+@said
+def confirm(folder: Path | Location, seeds: int, mix_versions: bool, **how: Any) -> None:
     """Train the points of the front, and the undefended one, again with fresh seeds, and report
     both numbers.
     """
-    from raymia.cluster import confirming  # imports ray
-
-    results, found = confirming.confirm(folder, seeds, mix_versions)
+    with _progress(**how) as progress:
+        results, found = confirming.confirm(folder, seeds, mix_versions, progress)
+        progress.end(0)
     seen, lines = {row.digest: row for row in results.rows()}, []
     for row in again.best_first(found):
         both = (seen[row.digest].numbers, row.numbers)

@@ -60,7 +60,7 @@ def run(
         if (there := sweep_of(folder)) is not None:
             check_continues(there.resolved(), sweep)
             if said := left_out(folder):
-                progress.say(said)
+                progress.warn(said)
         preflight.check(sweep, data)
         for line in account.sentences(account.account(data)):
             progress.say(line)
@@ -69,6 +69,7 @@ def run(
         try:
             if agenda.pending:
                 _check(agenda, mix_versions)
+                progress.say(starting())
                 from raymia.cluster import execution  # imports ray, which takes a second
 
                 with folder.lean():
@@ -79,17 +80,24 @@ def run(
             _tidy(agenda)
         except Stopped as stopped:
             if agenda.begun:
-                progress.say(f"stopped; go on with: {again}")
+                progress.warn(f"stopped; go on with: {again}")
             # Ray keeps none of a job that `ray job stop` stopped
-            progress.say(f"exit code {stopped.exit_code}")
+            progress.warn(f"exit code {stopped.exit_code}")
             return stopped.exit_code
         finally:
             progress.stop()
             if agenda.begun:
                 agenda.derive()
         for line in without_numbers(agenda.rows.values(), again):
-            progress.say(line)
+            progress.warn(line)
         return 1 if agenda.failed else 0
+
+
+def starting() -> str:
+    """Said before Ray is imported: until a trial runs, seconds pass."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    here = address in ("", "local")
+    return "starting Ray" if here else f"joining the Ray cluster at {address}"
 
 
 def _check(agenda: Agenda, mix_versions: bool) -> None:

@@ -23,6 +23,7 @@ from raymia.cluster.queue import Agenda
 from raymia.cluster.scratch import scratch
 from raymia.cluster.session import Session, session
 from raymia.cluster.tasks import Map, mapper
+from raymia.cluster.telling import Board
 from raymia.cluster.transport import blind, keeper
 from raymia.cluster.worker import Trial
 from raymia.errors import EnvironmentFault
@@ -45,13 +46,13 @@ def execute(agenda: Agenda, stop: Stop, progress: Progress, fly: bool) -> None:
         size, cargo = min(cluster.cpus, MOST), Cargo.of(agenda.sweep.foreign)
         if fly:
             one_bundle = replace(asked, spread=1)
-            each = mapper(one_bundle, cluster.register, stop, cargo)
+            each = mapper(one_bundle, cluster.register, stop, progress, cargo)
             _pilot(agenda, each, at_once(asked, cluster.nodes), progress)
         pool = Pool.start(size, cluster.register, cargo=cargo) if cluster.register else None
         driver = Ledger(agenda, stop, progress)
         progress.start(agenda.sweep.search.trials, agenda.rows)
         try:
-            with _sight(agenda.folder, cluster, progress) as sight:
+            with Board(progress), _sight(agenda.folder, cluster, progress) as sight:
                 _tuner(driver, pool, cluster, here, *sight).fit()
         except Leave:
             if stop.fault:
@@ -86,7 +87,7 @@ def _pilot(agenda: Agenda, each: Map, parallel: int, progress: Progress) -> None
     for line in pilot.sentences(found, agenda.sweep, parallel):
         progress.say(line)
     if said := pilot.warning(found):
-        progress.say(said, "bold red")
+        progress.warn(said)
 
 
 @contextlib.contextmanager

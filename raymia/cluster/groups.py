@@ -16,6 +16,7 @@ from raymia.cluster import processes
 from raymia.cluster.pool import _result
 from raymia.cluster.transport import Shelf, arrays, of, shelf
 from raymia.machine import keep_memory
+from raymia.pace import PACE
 from raymia.point.origins import Cargo
 from raymia.signals.observe import Work
 
@@ -87,6 +88,8 @@ def do(work: Work, group: range, shelf: Shelf | None) -> None:
         shelf.fetch(folders, of(group, "npz", "safetensors"))
         work(group)
         shelf.send(folders)
+    else:
+        PACE.done(len(group))
 
 
 class Spread:
@@ -144,8 +147,10 @@ class Spread:
                 ray.wait(list(running), timeout=0.0 if waiting else 1.0) if running else ([], [])
             )
             for done in ready:
-                free.append(running.pop(done)[0])
+                one, group = running.pop(done)
+                free.append(one)
                 _result(done)
+                PACE.done(len(group))
             if running and not waiting and time.monotonic() - looked > _LOOK:
                 looked = time.monotonic()
                 waiting = self._taken_back(running)

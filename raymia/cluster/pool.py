@@ -12,6 +12,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
 from raymia.cluster.processes import hold
+from raymia.pace import PACE
 from raymia.point.origins import Cargo
 
 _AHEAD = 2  # calls that an actor is given at a time: one to work on, one that waits in its queue
@@ -98,6 +99,7 @@ class Pool:
                 except _LOST:
                     results[index] = self._alone(function, item, until)
                 free.append(actor)
+                PACE.done()
         return [results[index] for index in sorted(results)]
 
     def _alone(self, function: Callable[[Any], Any], item: Any, until: float | None) -> Any:

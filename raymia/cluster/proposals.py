@@ -103,7 +103,7 @@ class Ledger:
         if late:
             why = f"time limit: not finished after {limit:g} s"
         elif self._losses[index] <= _RETRIES and self._preempted[index] <= _PREEMPTIONS:
-            self.progress.say(
+            self.progress.warn(
                 f"trial {index}: its {'node' if preempted else 'worker'} was lost; it runs again"
             )
             del self.running[name]
@@ -189,7 +189,7 @@ class Watch(tune.Callback):  # type: ignore[misc]
         elif self._driver.running and now - self._idle > _SILENCE:
             self._idle = now
             asked = self._driver.agenda.sweep.resources
-            self._driver.progress.say(
+            self._driver.progress.warn(
                 f"nothing runs: waiting for {asked.spread} x ({asked.cpu:g} CPU, {asked.gpu:g} GPU)"
             )
 

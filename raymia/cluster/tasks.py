@@ -12,8 +12,10 @@ from raymia.cluster import processes
 from raymia.cluster.groups import settle
 from raymia.cluster.interrupt import Stop
 from raymia.cluster.pool import NOTHING
+from raymia.cluster.progress import Progress
 from raymia.cluster.scratch import scratch
 from raymia.cluster.session import session
+from raymia.cluster.telling import Board, told
 from raymia.errors import EnvironmentFault
 from raymia.point.origins import Cargo
 from raymia.records.data import Data
@@ -26,7 +28,11 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 @contextlib.contextmanager
 def everywhere(
-    asked: Resources, out: Path | Location, data: Data, cargo: Cargo = NOTHING
+    asked: Resources,
+    out: Path | Location,
+    data: Data,
+    progress: Progress,
+    cargo: Cargo = NOTHING,
 ) -> Iterator[Map]:
     """A `map` whose calls are tasks of Ray, each with one trial's CPUs and GPUs; results come
     in the order of the items.
@@ -39,26 +45,34 @@ def everywhere(
     with Stop() as stop, scratch(out) as here, session(one_bundle, here, size, stop) as cluster:
         stop.listen()  # Ray has put its own handlers
         stop.check()
+        with Board(progress):
+            yield mapper(one_bundle, cluster.register, stop, progress, cargo)
 
-        yield mapper(one_bundle, cluster.register, stop, cargo)
 
+def mapper(
+    asked: Resources,
+    register: str | None,
+    stop: Stop,
+    progress: Progress,
+    cargo: Cargo = NOTHING,
+) -> Map:
+    """The `map` of a cluster that is there; each item tells how far it is by its place."""
 
-def mapper(asked: Resources, register: str | None, stop: Stop, cargo: Cargo = NOTHING) -> Map:
-    """The `map` of a cluster that is there."""
-
-    def call(function: Callable[[Any], Any], item: Any) -> Any:
+    def call(function: Callable[[Any], Any], item: Any, place: int) -> Any:
         processes.hold(register, "task")
         settle(asked.gpu > 0)
         cargo.unload()
-        return function(item)
+        with told(place):
+            return function(item)
 
     task = ray.remote(num_cpus=asked.cpu, num_gpus=asked.gpu, max_retries=_RETRIES)(call)
 
     def mapped(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         ref = ray.put(function)
-        for one in [task.remote(ref, item) for item in items]:
+        for one in [task.remote(ref, item, i) for i, item in enumerate(items)]:
             while not ray.wait([one], timeout=0.5)[0]:
                 stop.check()
+                progress.tick()
             try:
                 found = ray.get(one)
             except ray.exceptions.RayTaskError:

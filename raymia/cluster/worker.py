@@ -17,6 +17,7 @@ from ray import tune
 from raymia.cluster import processes
 from raymia.cluster.groups import Spread, settle
 from raymia.cluster.pool import MOST, NOTHING, Pool
+from raymia.cluster.telling import told
 from raymia.cluster.transport import FolderFault, Shelf, shelf
 from raymia.errors import EnvironmentFault
 from raymia.point.origins import Cargo
@@ -88,7 +89,8 @@ class Trial(tune.Trainable):  # type: ignore[misc]
             # late, the driver does not run again. The second keeps the two clocks in order.
             faulthandler.dump_traceback_later(self._limit + 1.0, exit=True)
         try:
-            row = self._run()
+            with told(self._index):
+                row = self._run()
         except EnvironmentFault as fault:
             if self._shelf and not isinstance(fault, FolderFault):
                 # a disk of this node alone: the driver runs the trial again, elsewhere if it

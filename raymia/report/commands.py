@@ -1,7 +1,7 @@
 """The commands that read a results folder: pareto, report, gate, scores, export."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, fields
 from itertools import chain
 from pathlib import Path
@@ -130,14 +130,16 @@ def report(folder: Path | Location, printed: bool) -> None:
         click.echo(pdf.write(written))
 
 
-def write_page(folder: Path | Location | Folder) -> Path | Location:
+def write_page(
+    folder: Path | Location | Folder, warn: Callable[[str], None] = terminal.warn
+) -> Path | Location:
     """The page and the CSVs, of the points of the sweep as it is now; files whose bytes are
     right stay untouched.
     """
     results = folder if isinstance(folder, Folder) else Folder(folder)
     with results.lock():
         digests = current(results)
-        terminal.warn(left_out(results))
+        warn(left_out(results))
         results.derive(digests)
         return page.write(results, digests, compare.of(results))
 

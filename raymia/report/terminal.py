@@ -15,6 +15,7 @@ from raymia.point.point import strength
 from raymia.report import remarks
 from raymia.results.tables import cell
 from raymia.study.tables import table
+from raymia.study.tables import warn as warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,12 +54,6 @@ def print_cells(found: "pd.DataFrame", written: "pd.DataFrame") -> None:
         [*added, *written.columns],
         ([*map(cell, a), *b] for a, b in zip(before, cells, strict=True)),
     )
-
-
-def warn(text: str) -> None:
-    """What must be seen before any number; nothing where there is nothing to say."""
-    if text:
-        click.secho(text, fg="red", err=True)
 
 
 def print_front(found: "pd.DataFrame", trials: "pd.DataFrame", metric: str) -> None:

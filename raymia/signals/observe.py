@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raymia.pace import PACE
 from raymia.point.point import Point
 from raymia.records.data import Data
 from raymia.results.local import Local
@@ -59,6 +60,7 @@ class Work:
                 for raw in [None if world is base else self._logits(m, keys[m])]
                 for asked in [bench.ask(models[m], m, missing[m], world.recipe, raw)]
             )
+        PACE.done(len(group))
 
     def _logits(self, model: int, key: str) -> Array:
         """What a model of the base world has said: what is released is made of it."""

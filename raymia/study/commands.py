@@ -17,7 +17,7 @@ from raymia.study import preflight
 from raymia.study import schema as schemas
 from raymia.study.arguments import as_json, load, overrides, sweep_file
 from raymia.study.sweep import Sweep
-from raymia.study.tables import table
+from raymia.study.tables import table, warn
 
 
 @click.command()
@@ -46,7 +46,7 @@ def points(
         for line in pilots.sentences(found["pilot"], asked, at_once):
             click.echo(line)
         if said := pilots.warning(found["pilot"]):
-            click.secho(said, fg="red", err=True)
+            warn(said)
 
 
 def _pilot(asked: Sweep) -> dict[str, Any]:

@@ -1,6 +1,15 @@
-"""Tables on stdout."""
+"""Tables on stdout, and what must be seen before them on stderr."""
 
+import os
 from collections.abc import Iterable, Sequence
+
+import click
+
+
+def warn(text: str) -> None:
+    """What must be seen before any number; nothing where there is nothing to say."""
+    if text:
+        click.echo(text if os.environ.get("NO_COLOR") else click.style(text, fg="red"), err=True)
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import torch
 
+from raymia.pace import PACE
 from raymia.point.columns import APART
 from raymia.point.schedule import Training
 from raymia.streams import seed_of, stream
@@ -110,7 +111,8 @@ def _fit_under(
 
     def sub_fit(part: Defense, sub: Lesson, name: str) -> list[Predictor]:
         def train() -> list[Predictor]:
-            return fit(part, build, sub, training, (*key, name), models)
+            with PACE.teaching():
+                return fit(part, build, sub, training, (*key, name), models)
 
         found = keep(part, sub, training, name, train) if keep else train()
         apart.update(k for k, one in enumerate(found) if APART in getattr(one, "acted", {}))

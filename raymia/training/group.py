@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raymia.errors import RaymiaError
+from raymia.pace import PACE
 from raymia.point.schedule import Training
 from raymia.records.split import Ints
 from raymia.streams import Stream, stream
@@ -126,6 +127,7 @@ class Group:
             if len(rows):
                 self.template.eval()
                 best.see(epoch + 1, self._accuracy(rows), self.backend.state())
+            PACE.epoch(epoch + 1, epochs, len(self.batch_streams))
         if len(rows):
             best.put_back(self.backend.state())
             self.tally.add({"checkpoint.kept": best.kept(epochs)})

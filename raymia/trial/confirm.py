@@ -8,8 +8,7 @@ seed of their own, which moves along: else all draws would be of one split, the 
 `official` the members are those of the train file; which of them are judged is drawn again.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -105,7 +104,7 @@ def run(
         say(f"{len(missing)} points x {seeds} fresh draws: {len(fresh)} trials")
     if fresh and seeds < SEEDS:
         say(f"{seeds} draws say little about the luck of one; {SEEDS} or more are advised")
-    found = _told(map(partial(_attempt, data), fresh), len(fresh), say)
+    found = iter(map(partial(_attempt, data), fresh))
     try:
         for row in missing:
             made = combine(row, [next(found) for _ in range(seeds)])
@@ -117,14 +116,6 @@ def run(
         folder.derive(digests)
     asked = {row.digest for row in wanted(folder, digests)}
     return [row for row in folder.confirmed() if row.digest in asked]
-
-
-def _told(rows: Iterable[Row], count: int, say: Callable[[str], None]) -> Iterator[Row]:
-    start = time.monotonic()
-    for done, row in enumerate(rows, 1):
-        left = (time.monotonic() - start) / done * (count - done)
-        say(f"draw {done} of {count} {row.state}" + (f", about {left:.0f} s left" if left else ""))
-        yield row
 
 
 def _attempt(data: Data, point: Point) -> Row:

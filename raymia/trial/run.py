@@ -17,6 +17,7 @@ import numpy as np
 
 from raymia.attack import attack as attacks
 from raymia.attack.attack import column
+from raymia.pace import PACE
 from raymia.point import catalog, columns
 from raymia.point.columns import APART, PLAIN
 from raymia.point.point import Point
@@ -82,12 +83,13 @@ def run(
         for one in observed(world):
             asked = tuple(n for n in needs(world) if n in needs(one))
             work = Work(one, data, asked, root)
+            PACE.begin("models", one.split.models)
             list(spread(work, one.groups))
             keep_split(one, data, root)
         trained = time.monotonic()
-        found = [
-            verdict for answer in map(partial(judge, root), calls(world)) for verdict in answer
-        ]
+        todo = calls(world)
+        PACE.begin("attacks", len(todo))
+        found = [verdict for answer in map(partial(judge, root), todo) for verdict in answer]
         said = dict(load(world, root, (ACTED, "logits")).arrays)
         apart = said.pop(f"{ACTED}_{APART}", np.zeros(1))
         row = finished(world, data, said["logits"], found, _acted(world, said))
@@ -198,7 +200,7 @@ def judge(root: Path, call: Call) -> list[Verdict]:
     others = load(world.plain, root, asked) if call.plain else None
     key = (world.point.seed, world.point.replicate)
     holds_out = world.recipe.traits().share > 0 or "reference" in world.recipe.traits().wants
-    return verdicts(
+    found = verdicts(
         attack,
         call.column,
         signals,
@@ -208,3 +210,5 @@ def judge(root: Path, call: Call) -> list[Verdict]:
         world.kinds,
         reference=holds_out and not call.plain,
     )
+    PACE.done()
+    return found

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from tiny_folder import make, refused
 
 from raymia import cli
-from raymia.cluster import confirming, execution
+from raymia.cluster import execution, tasks
 from raymia.errors import EnvironmentFault
 from raymia.report import model_card
 from raymia.signals import observe
@@ -73,7 +73,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Trained
 
     monkeypatch.setattr(execution, "execute", execute)
-    monkeypatch.setattr(confirming, "everywhere", _everywhere)
+    monkeypatch.setattr(tasks, "everywhere", _everywhere)
 
 
 def read(folder: Path, reader: str) -> tuple[Result, str]:
@@ -92,7 +92,7 @@ def read(folder: Path, reader: str) -> tuple[Result, str]:
 @pytest.fixture(scope="module")
 def truth(whole: Path) -> dict[str, tuple[int, str, str]]:
     patch = pytest.MonkeyPatch()
-    patch.setattr(confirming, "everywhere", _everywhere)
+    patch.setattr(tasks, "everywhere", _everywhere)
     found = {}
     for reader in READERS:
         result, left = read(whole, reader)

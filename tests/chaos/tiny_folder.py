@@ -64,11 +64,11 @@ def no_ray() -> Iterator[None]:
     def started(*_: Any, **__: Any) -> Any:
         raise Started
 
-    fakes: dict[str, ModuleType | None] = {"tasks": None, "confirming": None}
+    fakes: dict[str, ModuleType | None] = {"tasks": None}
     before = {name: sys.modules.pop(f"raymia.cluster.{name}", None) for name in fakes}
     fakes["tasks"] = fake = ModuleType("raymia.cluster.tasks")
     fake.everywhere = started  # type: ignore[attr-defined]
-    _stand(fakes)  # confirming is imported anew, with the tasks that are none
+    _stand(fakes)
     run, driver.run = driver.run, started
     try:
         yield

@@ -25,7 +25,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """
     seen = SimpleNamespace(code=0, error=None, calls=[])
 
-    def run(sweep: Any, folder: Folder, **options: Any) -> int:
+    def run(sweep: Any, folder: Folder, progress: Any, **options: Any) -> int:
         seen.calls.append((sweep, folder.path, options))
         if seen.error is not None:
             raise seen.error

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from raymia.cluster import scratch, session
+from raymia.cluster import scratch, session, telling
 from raymia.cluster.pool import AttackerLost, Pool
+from raymia.cluster.progress import Progress
+from raymia.pace import Stand
 from raymia.study.sweep import Resources
 from raymia.verdict.metrics import ScoreError
+
+from .conftest import until
 
 pytestmark = pytest.mark.cluster
 
@@ -105,3 +109,30 @@ def test_a_call_that_hangs_leaves_its_attacker_to_the_next_trial(pool: Pool) -> 
     with pytest.raises(AttackerLost, match="-1"):
         pool.map(hang, [0, -1], until=time.monotonic() + 0.5)
     assert pool.map(hang, range(4)) == [0, 1, 2, 3]
+
+
+def test_the_driver_hears_where_a_trial_stands_and_forgets_it_at_its_end(pool: Pool) -> None:
+    import ray
+
+    @ray.remote(num_cpus=0)
+    class Here:
+        def __init__(self) -> None:
+            self._told = telling.told(7)
+
+        def begin(self) -> None:
+            from raymia.pace import PACE  # that of the process, not a copy of the driver's
+
+            self._told.__enter__()
+            PACE.begin("models", 8)
+
+        def end(self) -> None:
+            self._told.__exit__(None, None, None)
+
+    progress = Progress(verbose=True)
+    with telling.Board(progress):
+        one = Here.remote()
+        ray.get(one.begin.remote(), timeout=60)
+        until(lambda: dict(progress.look()) == {7: Stand("models", 0, 8)})
+        ray.get(one.end.remote(), timeout=60)
+        until(lambda: not progress.look())
+        ray.kill(one)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from obstore.store import MemoryStore
 
+from raymia import pace
 from raymia.cluster import groups as spread
 from raymia.cluster import pool as actors
 from raymia.cluster import proposals, transport
@@ -224,7 +225,7 @@ def _driver(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[int], list[str]]
     )
     monkeypatch.setattr(proposals, "replace", lambda row, **changes: row)
     agenda: Any = SimpleNamespace(again=again.append, point=str, sweep=files.parse(TINY))
-    quiet: Any = SimpleNamespace(say=lambda text: None)
+    quiet: Any = SimpleNamespace(warn=lambda text: None)
     driver = proposals.Ledger(agenda, SimpleNamespace(), quiet)  # type: ignore[arg-type]
     monkeypatch.setattr(driver, "keep", lambda name, row: kept.append(row.reason))
     return driver, again, kept
@@ -311,5 +312,11 @@ def test_the_groups_of_a_lost_node_are_done_here(monkeypatch: pytest.MonkeyPatch
     done: list[int] = []
     one: Any = Far("gone")
     trial = Spread([one, Far("here")], None)
-    assert trial.map(done.append, range(6)) == [None] * 6 and sorted(done) == list(range(6))
+    groups, told = [range(i, i + 2) for i in range(0, 12, 2)], list[Any]()
+    monkeypatch.setattr(pace, "_EVERY", 0.0)
+    with pace.PACE.heard(told.append):
+        pace.PACE.begin("models", 12)
+        assert trial.map(done.extend, groups) == [None] * 6 and sorted(done) == list(range(12))
+    # what an observer did is counted by who got it back; what is done here, by the work itself
+    assert [stand.done for stand in told] == list(range(0, 2 * len(told), 2)) and len(told) > 1
     assert one not in trial._observers and len(trial._observers) == 1 and killed == [one]
