@@ -1,5 +1,6 @@
 """The same bytes whatever happens to the processes, and an exit code that says what did."""
 
+import json
 import os
 import re
 import shutil
@@ -112,9 +113,13 @@ def test_confirming_on_ray_gives_what_one_process_gives(
     here, there = driver.folder / "here", driver.folder / "there"
     for copy in (here, there):
         shutil.copytree(driver.folder / "calm", copy)
-    process = driver.command("confirm", str(there), "--seeds", "2")
+    process = driver.command("confirm", str(there), "--seeds", "2", "--log", "json")
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0 and "confirmed" in said, said
+    told = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    draws = [one["state"] for one in told if one["event"] == "finished"]
+    begun = next(one for one in told if one["event"] == "begin")
+    assert begun["one"] == "draw" and draws == ["done"] * begun["total"]
     asked = sweep.load(here / "sweep.yaml", [])
     rows = confirm.run(Folder(here), data.load(asked.dataset, asked.search.seed), 2)
     assert rows and Folder(there).confirmed() == rows
