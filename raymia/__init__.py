@@ -11,13 +11,15 @@ privacy that you need?
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raymia.api import Audit as Audit
     from raymia.api import Run as Run
+    from raymia.api import audit as audit
     from raymia.api import load as load
     from raymia.api import open as open
     from raymia.api import run as run
 
 __version__ = "0.1.0"
-__all__ = ["Run", "load", "open", "run"]
+__all__ = ["Audit", "Run", "audit", "load", "open", "run"]
 
 
 def __getattr__(name: str) -> Any:

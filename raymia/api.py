@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from raymia.cluster import confirming, driver
 from raymia.report import query
+from raymia.report.audit import Audit as Audit
+from raymia.report.audit import audit as audit
 from raymia.report.commands import write_page
 from raymia.report.plot import plot
 from raymia.results.folder import Folder

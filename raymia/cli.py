@@ -22,6 +22,7 @@ COMMANDS = {
     "gate": "raymia.report.commands:gate",
     "scores": "raymia.report.commands:scores",
     "export": "raymia.report.commands:export",
+    "audit": "raymia.report.audit_command:command",
     "deploy": "raymia.report.deploy:deploy",
     "schema": "raymia.study.commands:schema",
     "list": "raymia.study.commands:list_",

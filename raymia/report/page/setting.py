@@ -50,7 +50,7 @@ def html(whole: Mapping[str, Any], seen: Seen, why: str) -> str:
         "confidence": _confidence(looked),
     }
     return str(
-        _template().render(
+        template().render(
             whole,
             drawn=_marked(drawn, Markup),
             legend=[
@@ -72,8 +72,8 @@ def html(whole: Mapping[str, Any], seen: Seen, why: str) -> str:
             live=Markup(
                 json.dumps(live, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
             ),
-            style=Markup(_file("style.css")),
-            script=Markup(_file("script.js")),
+            style=Markup(text("style.css")),
+            script=Markup(text("script.js")),
         )
     )
 
@@ -145,16 +145,18 @@ def _code(text: str) -> Any:
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _file(name: str) -> str:
+def text(name: str) -> str:
+    """A file of this folder."""
     return resources.files("raymia.report.page").joinpath(name).read_text()
 
 
 @cache
-def _template() -> Any:
+def template(name: str = "template.html.j2") -> Any:
+    """A template of this folder."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["code"] = _code
-    return environment.from_string(_file("template.html.j2"))
+    return environment.from_string(text(name))
