@@ -15,6 +15,7 @@ from raymia.cluster.progress import Progress
 from raymia.errors import RaymiaError
 from raymia.report import query, terminal
 from raymia.report.commands import write_page
+from raymia.report.export import tools
 from raymia.results.folder import Folder
 from raymia.results.location import Location
 from raymia.study import arguments
@@ -81,6 +82,11 @@ def _progress(quiet: bool, verbose: bool, form: str) -> Iterator[Progress]:
     is_flag=True,
     help="On data of one's own, do not train one undefended model first.",
 )
+@click.option(
+    "--log-to",
+    type=click.Choice(tuple(tools.LIVE)),
+    help="Hand each finished row to this tool at once, too.",
+)
 @said
 def run(
     sweep: Path,
@@ -90,6 +96,7 @@ def run(
     retry_failed: bool,
     mix_versions: bool,
     no_pilot: bool,
+    log_to: str | None,
     **how: Any,
 ) -> int:
     """Run a sweep, or go on where it stopped."""
@@ -103,6 +110,7 @@ def run(
             mix_versions=mix_versions,
             fly=not no_pilot,
             progress=progress,
+            log_to=log_to,
         )
         if code in (0, 1) and results.storage.read("trials.csv") is not None:
             written, found = write_page(results, progress.warn), query.read(results.path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from raymia.cluster import scratch
 from raymia.cluster.interrupt import Stop, Stopped
+from raymia.cluster.logs import logged
 from raymia.cluster.progress import Progress, without_numbers
 from raymia.cluster.queue import Agenda
 from raymia.errors import EnvironmentFault, SweepError
@@ -33,9 +34,11 @@ def run(
     mix_versions: bool = False,
     fly: bool = True,
     progress: Progress | None = None,
+    log_to: str | None = None,
 ) -> int:
     """Run a sweep into a results folder, or go on with it: 0, 1 where trials failed, 130 or 143
     where it was stopped. `fly`: data that nobody knows are tried with one undefended model first.
+    `log_to`: a tool of `tools.LIVE` that gets each row as soon as it is written.
 
     Raises SweepError where nothing could be started, Locked, and EnvironmentFault (disk,
     cluster, versions).
@@ -69,11 +72,11 @@ def run(
         try:
             if agenda.pending:
                 _check(agenda, mix_versions)
-                progress.say(starting())
-                from raymia.cluster import execution  # imports ray, which takes a second
+                with logged(log_to, folder, progress) as log, folder.lean():
+                    progress.say(starting())
+                    from raymia.cluster import execution  # imports ray, which takes a second
 
-                with folder.lean():
-                    execution.execute(agenda, stop, progress, fly and pilot.wanted(sweep))
+                    execution.execute(agenda, stop, progress, fly and pilot.wanted(sweep), log)
             else:
                 scratch.clear(out)  # of a driver that was killed after its last row
                 agenda.begin()

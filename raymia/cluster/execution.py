@@ -15,6 +15,7 @@ from ray.exceptions import RayTaskError
 from ray.tune.execution import class_cache
 
 from raymia.cluster.capacity import at_once, bundles
+from raymia.cluster.gauges import Gauges
 from raymia.cluster.interrupt import Stop
 from raymia.cluster.pool import MOST, Pool
 from raymia.cluster.progress import Progress
@@ -28,14 +29,15 @@ from raymia.cluster.transport import blind, keeper
 from raymia.cluster.worker import Trial
 from raymia.errors import EnvironmentFault
 from raymia.point.origins import Cargo
+from raymia.report.export.entries import Log
 from raymia.results.folder import Folder
 from raymia.results.remote import Remote
 from raymia.study import pilot
 
 
-def execute(agenda: Agenda, stop: Stop, progress: Progress, fly: bool) -> None:
-    """Run what is pending. Raises Stopped once a signal came, and the fault that a trial or the
-    disk reported.
+def execute(agenda: Agenda, stop: Stop, progress: Progress, fly: bool, log: Log) -> None:
+    """Run what is pending; `log` is told of each row. Raises Stopped once a signal came, and the
+    fault that a trial or the disk reported.
     """
     asked, bytes_of_data = agenda.sweep.resources, agenda.data.x.nbytes + agenda.data.y.nbytes
     with scratch(agenda.folder.path) as here, session(asked, here, bytes_of_data, stop) as cluster:
@@ -49,7 +51,7 @@ def execute(agenda: Agenda, stop: Stop, progress: Progress, fly: bool) -> None:
             each = mapper(one_bundle, cluster.register, stop, progress, cargo)
             _pilot(agenda, each, at_once(asked, cluster.nodes), progress)
         pool = Pool.start(size, cluster.register, cargo=cargo) if cluster.register else None
-        driver = Ledger(agenda, stop, progress)
+        driver = Ledger(agenda, stop, progress, (Gauges(agenda), log))
         progress.start(agenda.sweep.search.trials, agenda.rows)
         try:
             with Board(progress), _sight(agenda.folder, cluster, progress) as sight:

@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,15 @@ class Ledger:
     this process.
     """
 
-    def __init__(self, agenda: Agenda, stop: Stop, progress: Progress) -> None:
-        self.agenda, self.progress, self._stop = agenda, progress, stop
+    def __init__(
+        self,
+        agenda: Agenda,
+        stop: Stop,
+        progress: Progress,
+        after: Sequence[Callable[[Row], None]] = (),
+    ) -> None:
+        """`after`: who else is told of a row that is written."""
+        self.agenda, self.progress, self._stop, self._after = agenda, progress, stop, after
         self.running: dict[str, int] = {}  # Tune's name of a trial -> its index
         self._fault: Exception | None = None
         self._told = False  # that memory was short
@@ -82,6 +89,8 @@ class Ledger:
             return
         del self.running[name]
         self.progress.finished(row)
+        for told in self._after:
+            told(row)
         if small and not self._told:
             self._told = True
             self.progress.say(f"trial {row.trial}: {small}; later ones say so in trials.csv alone")

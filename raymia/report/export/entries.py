@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +13,13 @@ from raymia.results.row import Row
 from raymia.results.sealed import SCHEMA
 
 
+class NotInstalled(EnvironmentFault):
+    """A tool's own library is not there."""
+
+
+Log = Callable[[Row], None]  # hands one row to a tool
+
+
 @contextlib.contextmanager
 def needs(library: str) -> Iterator[None]:
     # nothing is sent unasked
@@ -20,8 +27,8 @@ def needs(library: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise EnvironmentFault(
-            f"--to {library} needs what is not installed: pip install {library} ({error})"
+        raise NotInstalled(
+            f"{library} needs what is not installed: pip install {library} ({error})"
         ) from None
 
 

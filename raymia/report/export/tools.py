@@ -12,7 +12,7 @@ from pathlib import Path
 
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.report import model_card
-from raymia.report.export import mlflow, optuna, parquet, tensorboard, wandb
+from raymia.report.export import entries, mlflow, optuna, parquet, tensorboard, wandb
 from raymia.results.folder import Folder
 from raymia.results.location import Location, locate
 from raymia.results.row import Row
@@ -61,6 +61,26 @@ def outside(out: Path, folder: Folder) -> None:
 
 
 @contextlib.contextmanager
+def live(folder: Folder, tool: str) -> Iterator[tuple[entries.Log, str]]:
+    """What logs single rows as they are finished, and where to: the server of MLFLOW_TRACKING_URI,
+    else `log-<name>-<tool>` in the current folder, to which a run that goes on adds.
+
+    Raises SweepError where the library is not installed, EnvironmentFault where it refuses.
+    """
+    server = os.environ.get("MLFLOW_TRACKING_URI") if tool == "mlflow" else None
+    place = Path(f"log-{folder.path.resolve().name}-{tool}")
+    try:
+        if server is None:
+            place.mkdir(exist_ok=True)
+        with LIVE[tool](folder, server or place, live=True) as log:
+            yield log, "MLFLOW_TRACKING_URI" if server else str(place)
+    except entries.NotInstalled as error:
+        with contextlib.suppress(OSError):
+            place.rmdir()  # where nothing stands in it
+        raise SweepError(f"--log-to: {error}") from None
+
+
+@contextlib.contextmanager
 def _fresh(out: Path, folder: Folder) -> Iterator[Path]:
     """A new folder, that is gone again where what should stand in it failed."""
     outside(out, folder)
@@ -79,6 +99,9 @@ def _fresh(out: Path, folder: Folder) -> Iterator[Path]:
         raise EnvironmentFault(f"{out}: {error.strerror or error}; choose another --out") from error
 
 
+LIVE: dict[str, Callable[..., contextlib.AbstractContextManager[entries.Log]]] = dict(
+    mlflow=mlflow.opened, wandb=wandb.opened, tensorboard=tensorboard.opened
+)
 TOOLS: dict[str, Callable[[Folder, Sequence[Row], Path], None]] = dict(
     optuna=optuna.write,
     mlflow=mlflow.write,
