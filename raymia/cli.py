@@ -17,6 +17,7 @@ COMMANDS = {
     "points": "raymia.study.commands:points",
     "pareto": "raymia.report.commands:pareto",
     "report": "raymia.report.commands:report",
+    "watch": "raymia.report.watch:watch",
     "compare": "raymia.report.compare:command",
     "confirm": "raymia.cluster.commands:confirm",
     "gate": "raymia.report.commands:gate",

@@ -15,6 +15,7 @@ from raymia import cli
 from raymia.cluster import driver
 from raymia.records.account import account
 from raymia.records.data import load
+from raymia.report import watch
 from raymia.results.folder import Folder
 from raymia.study import sweep
 from raymia.trial import confirm
@@ -54,12 +55,12 @@ def make(path: Path, text: str = TEXT, confirmed: bool = True) -> Path:
 
 
 class Started(Exception):
-    """A command was about to start Ray."""
+    """A command was about to start Ray, or to serve."""
 
 
 @contextmanager
 def no_ray() -> Iterator[None]:
-    """Whatever would start Ray raises Started."""
+    """Whatever would start Ray, or serve, raises Started."""
 
     def started(*_: Any, **__: Any) -> Any:
         raise Started
@@ -70,10 +71,11 @@ def no_ray() -> Iterator[None]:
     fake.everywhere = started  # type: ignore[attr-defined]
     _stand(fakes)
     run, driver.run = driver.run, started
+    serve, watch.serve = watch.serve, started
     try:
         yield
     finally:
-        driver.run = run
+        driver.run, watch.serve = run, serve
         _stand(before)
 
 

@@ -1,5 +1,6 @@
 """An experiment of MLflow."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ def opened(folder: Folder, where: Path | str, live: bool = False) -> Iterator[en
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param, RunTag
         from mlflow.exceptions import MlflowException
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
     local, name = isinstance(where, Path), folder.path.resolve().name
     said = str(where) if local else "MLFLOW_TRACKING_URI"
     try:

@@ -30,7 +30,17 @@ def write(
     the disk is in the way.
     """
     folder = folder if isinstance(folder, Folder) else Folder(folder)
-    text = page(
+    folder.put("report.html", text(folder, digests, printed).encode())
+    return folder.path / "report.html"
+
+
+def text(
+    folder: Folder,
+    digests: Sequence[str] | None = None,
+    printed: Sequence[compare.Compared] = (),
+) -> str:
+    """The same, not written; no lock is needed."""
+    return page(
         folder.path.resolve().name,
         folder.shown(digests),
         folder.confirmed(),
@@ -39,8 +49,6 @@ def write(
         printed,
         folder.signals,
     )
-    folder.put("report.html", text.encode())
-    return folder.path / "report.html"
 
 
 def page(
