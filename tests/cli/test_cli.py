@@ -27,7 +27,8 @@ def test_run_hands_the_sweep_on_and_prints_the_front(
     assert result.exit_code == 0, result.output
     ((study, out, options),) = asked.calls
     assert (study.search.trials, study.search.lag, out) == (30, 2, Path("results/quickstart"))
-    assert options == {"retry_failed": True, "mix_versions": False, "fly": True}
+    expected = {"retry_failed": True, "mix_versions": False, "fly": True, "log_to": None}
+    assert options == expected
     printed = result.output.splitlines()
     front = [line.split()[:2] for line in printed if line.strip()[:1].isdecimal()]
     assert front == [["0", "none"], ["1", "relaxloss"]]  # best accuracy first
@@ -44,7 +45,7 @@ def test_run_takes_another_folder_and_passes_the_exit_code_on(
     given = ["run", QUICKSTART, "--out", str(tmp_path / "here")]
     result = invoke(*given, "--mix-versions", "--no-pilot")
     assert result.exit_code == 1 and "alpha=0.5" in result.output
-    options = {"retry_failed": False, "mix_versions": True, "fly": False}
+    options = {"retry_failed": False, "mix_versions": True, "fly": False, "log_to": None}
     assert asked.calls[0][1:] == (tmp_path / "here", options)
     asked.code = 130
     result = invoke("run", QUICKSTART, "--out", str(tmp_path / "here"))
