@@ -87,6 +87,13 @@ def test_shadows_do_not_depend_on_the_target(audited: raymia.Audit) -> None:
     assert np.array_equal(other[1:], same[1:]) and not np.array_equal(other[0], same[0])
 
 
+def test_of_a_model_that_saw_none_of_the_records_nothing_is_found() -> None:
+    own, rest, others = np.array_split(np.random.default_rng(1).permutation(len(Y)), 3)
+    strange, sides = forest(X[others], Y[others]), [(X[own], Y[own]), (X[rest], Y[rest])]
+    found = raymia.audit(strange, *sides, forest, shadows=16, attacks=LIRA).attacks
+    assert ((found["auc_lo"] < 0.5) & (found["auc_hi"] > 0.5)).all(), found
+
+
 def test_accuracies_and_the_maximum(audited: raymia.Audit) -> None:
     judged = audited.found.split.judged[0]
     right = forest(*TRAIN).predict(X[ORDER]) == Y[ORDER]
