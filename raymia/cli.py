@@ -2,9 +2,13 @@
 exit code.
 """
 
+import contextlib
 import importlib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -50,7 +54,10 @@ class _Raymia(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         extra["standalone_mode"] = False
         try:
-            sys.exit(super().main(*args, **extra) or 0)
+            with _terminable():
+                sys.exit(super().main(*args, **extra) or 0)
+        except _Terminated:
+            _refuse("terminated", 143)
         except RaymiaError as error:
             _refuse(str(error), error.exit_code)
         except click.ClickException as error:
@@ -66,6 +73,27 @@ class _Raymia(click.Group):
         except OSError as error:  # of a place that no other word was found for
             where = "" if error.filename is None else f"{error.filename}: "
             _refuse(f"{where}{error.strerror or error}", EnvironmentFault.exit_code)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came, and nobody below has a use for it."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """What is being written is put away, and the exit code is 143, from here to the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: Any) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refuse(said: str, code: int) -> None:

@@ -1,6 +1,7 @@
 """The signals that end a run in good order."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -44,6 +45,31 @@ def no_signal_lost(number: int) -> Iterator[None]:
         signal.set_wakeup_fd(before)
         os.close(read)
         os.close(write)
+
+
+@contextlib.contextmanager
+def still_heard(number: int) -> Iterator[None]:
+    """The end of Ray, after which a signal is taken as before it.
+
+    Ray gives SIGTERM its default action back, in C, where Python does not see it: from then on it
+    would kill. What stood there is put back every few milliseconds, and at the end.
+    """
+    libc, before = ctypes.CDLL(None), ctypes.create_string_buffer(1024)  # longer than its struct
+    libc.sigaction(number, None, before)
+    over = threading.Event()
+
+    def put_back() -> None:
+        while not over.wait(0.002):
+            libc.sigaction(number, before, None)
+
+    keeper = threading.Thread(target=put_back)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
+        libc.sigaction(number, before, None)
 
 
 def _but_exits(hook: Callable[[Any], Any]) -> Callable[[Any], None]:

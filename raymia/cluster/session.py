@@ -17,7 +17,7 @@ import ray
 from raymia.cluster import local
 from raymia.cluster.aside import aside
 from raymia.cluster.capacity import Node, at_once, reachable
-from raymia.cluster.interrupt import Stop, Stopped, no_signal_lost
+from raymia.cluster.interrupt import Stop, Stopped, no_signal_lost, still_heard
 from raymia.cluster.vigil import Vigil
 from raymia.errors import EnvironmentFault, RaymiaError, SweepError
 from raymia.study.sweep import Resources
@@ -59,7 +59,7 @@ def session(
         try:
             if not was_running:
                 watch = later.enter_context(Vigil(stop, folder, ours))
-                later.callback(ray.shutdown)
+                later.callback(_leave)
                 later.callback(watch.rest)
                 _start(settings, address, folder)
             # what went wrong stands in the rows
@@ -72,6 +72,11 @@ def session(
             raise EnvironmentFault(
                 f"the Ray cluster at {address or 'this machine'} cannot be used: {reason}"
             ) from error
+
+
+def _leave() -> None:
+    with still_heard(signal.SIGTERM):
+        ray.shutdown()
 
 
 def _nodes(asked: Resources, ours: bool) -> tuple[Node, ...]:

@@ -152,7 +152,7 @@ class Local:
         nobody is writing.
         """
         with _faults(self.root):
-            for where in (".", "trials", "confirm", "signals/*"):
+            for where in (".", "trials", "confirm", "scores", "signals/*"):
                 for left in self.root.glob(f"{where}/.*.tmp"):
                     left.unlink(missing_ok=True)
 

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -254,3 +257,25 @@ def test_the_quickstart_is_what_the_readme_promises() -> None:
         and found["trials"] >= 24
     )
     assert found["left_out"] == {}
+
+
+def test_sigterm_ends_any_command_with_its_code_after_what_it_was_doing_is_put_away(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import signal\nimport click\n\n@click.command()\ndef wait():\n    'Waits.'\n    try:\n"
+        "        print('ready', flush=True)\n        signal.pause()\n    finally:\n"
+        "        print('put away', flush=True)\n"
+    )
+    start = "from raymia import cli; cli.COMMANDS['wait'] = 'slow:wait'; cli.main(['wait'])"
+    with subprocess.Popen(
+        [sys.executable, "-c", start],
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as waiting:
+        assert waiting.stdout is not None and waiting.stdout.readline() == "ready\n"
+        waiting.send_signal(signal.SIGTERM)
+        out, error = waiting.communicate(timeout=30)
+    assert (waiting.returncode, out, error) == (143, "put away\n", "raymia: terminated\n")

@@ -2,9 +2,11 @@
 step.
 """
 
+import ctypes
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -21,7 +23,7 @@ import pytest
 from raymia.cluster import capacity, scratch, session, worker
 from raymia.cluster import driver as tune
 from raymia.cluster import processes as own
-from raymia.cluster.interrupt import Stop, Stopped, no_signal_lost
+from raymia.cluster.interrupt import Stop, Stopped, no_signal_lost, still_heard
 from raymia.cluster.progress import Progress, best, line, without_numbers
 from raymia.cluster.queue import Agenda
 from raymia.errors import EnvironmentFault, SweepError
@@ -34,7 +36,7 @@ from raymia.study import sweep as files
 from raymia.study.sweep import Resources, Sweep
 from raymia.trial import run as trials
 
-from .conftest import TINY
+from .conftest import TINY, until
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +174,27 @@ def test_a_signal_is_not_lost_to_a_handler_that_is_not_ours() -> None:
         with pytest.raises(Stopped) as stopped, no_signal_lost(signal.SIGTERM):
             os.kill(os.getpid(), signal.SIGTERM)
         assert stopped.value.exit_code == 143 and signal.set_wakeup_fd(-1) == -1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_is_heard_although_its_handler_was_taken_away_behind_pythons_back() -> None:
+    """As the end of Ray does it: SIGTERM would kill this process."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    libc, default = ctypes.CDLL(None), ctypes.c_void_p(0)
+
+    def caught() -> bool:
+        found = re.search(r"SigCgt:\s*(\w+)", Path("/proc/self/status").read_text())
+        return bool(found and int(found[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+    try:
+        with still_heard(signal.SIGTERM):
+            libc.signal(signal.SIGTERM, default)
+            until(caught)
+            os.kill(os.getpid(), signal.SIGTERM)
+            libc.signal(signal.SIGTERM, default)
+        assert caught() and heard == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, before)
 
