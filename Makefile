@@ -31,12 +31,14 @@ lint: install
 # The tests that start Ray come last, alone: they want the machine for themselves. pytest's 5 is
 # "there are none". The guard compares CPU times of ways that alternate in one process.
 test: lint
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/pytest -n auto -m "not cluster and not nightly"
 	$(BIN)/python benchmarks/training.py --guard
 	$(BIN)/pytest -m "cluster and not nightly" || [ $$? -eq 5 ]
 
 docs: install
-	$(BIN)/pytest tests/test_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/pytest tests/test_docs.py tests/test_site.py
 
 bench: install
 	@for file in benchmarks/*.py; do [ ! -e "$$file" ] || { echo "$$file" && $(BIN)/python "$$file"; } || exit 1; done
