@@ -9,7 +9,7 @@ INSTALLED := .venv/installed
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install quickstart test lint docs bench nightly audit
+.PHONY: install quickstart test lint docs dist bench nightly audit
 
 install: $(INSTALLED)
 
@@ -30,11 +30,17 @@ lint: install
 
 # The tests that start Ray come last, alone: they want the machine for themselves. pytest's 5 is
 # "there are none". The guard compares CPU times of ways that alternate in one process.
-test: lint
+test: lint dist
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/pytest -n auto -m "not cluster and not nightly"
 	$(BIN)/python benchmarks/training.py --guard
 	$(BIN)/pytest -m "cluster and not nightly" || [ $$? -eq 5 ]
+
+# What could be published, in build/dist: one step away, `twine upload`.
+dist: install
+	rm -rf build/dist build/lib
+	$(BIN)/python -m build --outdir build/dist . > build/dist.log || { cat build/dist.log; exit 1; }
+	$(BIN)/twine check --strict build/dist/*
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
