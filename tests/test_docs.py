@@ -68,6 +68,20 @@ def test_every_make_target_that_a_page_shows_exists() -> None:
 # ---- sweeps
 
 
+def test_readmes_sweep_is_the_one_that_make_quickstart_runs() -> None:
+    (shown,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    shipped = (ROOT / "sweeps" / "quickstart.yaml").read_text()
+    assert shown == shipped[shipped.index("name:") :]
+    assert "raymia run sweeps/quickstart.yaml" in (ROOT / "Makefile").read_text().replace(
+        "$(BIN)/", ""
+    )
+
+
+def test_the_tutorials_sweep_loads() -> None:
+    (shown,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tutorial.md").read_text(), re.DOTALL)
+    assert sweep.parse(shown).shape == (8, 4)
+
+
 def test_there_are_sweeps() -> None:
     assert SWEEPS
 
