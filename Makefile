@@ -49,8 +49,12 @@ docs: install
 bench: install
 	@for file in benchmarks/*.py; do [ ! -e "$$file" ] || { echo "$$file" && $(BIN)/python "$$file"; } || exit 1; done
 
+# Hours. All of it is tried; what failed is named at the end.
 nightly: install audit
-	$(BIN)/pytest -m nightly || [ $$? -eq 5 ]
+	@failed=; for job in "pytest -m nightly" "python tests/chaos/walk.py --kills 1000" \
+	  "python tests/nightly/kills.py" "python tests/nightly/simulate.py" "python tests/nightly/stranger.py"; do \
+	  echo "== $$job"; $(BIN)/$$job || failed="$$failed; $$job"; \
+	done; [ -z "$$failed" ] || { echo "failed$$failed"; exit 1; }
 
 # What raymia stands on, as build/sbom.json, and whether a weakness of it is known. The tools have an
 # environment of their own: they are none of it.
