@@ -22,7 +22,7 @@ COMMANDS = {
     "pareto": "raymia.report.commands:pareto",
     "report": "raymia.report.commands:report",
     "watch": "raymia.report.watch:watch",
-    "compare": "raymia.report.compare:command",
+    "compare": "raymia.report.comparing:command",
     "confirm": "raymia.cluster.commands:confirm",
     "gate": "raymia.report.commands:gate",
     "scores": "raymia.report.commands:scores",

@@ -1,29 +1,20 @@
 """What a paper printed and what came out here, number by number."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-import click
-
-from raymia.errors import SweepError
 from raymia.point import columns
 from raymia.point.objectives import ACCURACY
 from raymia.point.point import strength
-from raymia.report import terminal
 from raymia.results.folder import Folder
-from raymia.results.location import Location
 from raymia.results.row import Row
 from raymia.search.suggest import locate
-from raymia.study import arguments
-from raymia.study.asked import current, existing, left_out, sweep_of
+from raymia.study.asked import current, sweep_of
 from raymia.study.published import THRESHOLD, numbers
 from raymia.study.sweep import Sweep
-from raymia.study.tables import table
 from raymia.verdict.metrics import spread_interval
 
 
@@ -64,7 +55,7 @@ def compare(sweep: Sweep, rows: Sequence[Row]) -> list[Compared]:
     taken whose test accuracy is nearest to the published one, which says nothing yet of its
     attacks.
     """
-    points = _points(sweep, rows)
+    points = by_arm(sweep, rows)
     found = []
     for printed in sweep.published.get("rows", ()):
         arm = printed["arm"]
@@ -73,7 +64,7 @@ def compare(sweep: Sweep, rows: Sequence[Row]) -> list[Compared]:
     return found
 
 
-def _points(sweep: Sweep, rows: Sequence[Row]) -> dict[int, list[list[Row]]]:
+def by_arm(sweep: Sweep, rows: Sequence[Row]) -> dict[int, list[list[Row]]]:
     """By arm its finished points, each with all its replicates."""
     found: dict[int, dict[str, list[Row]]] = {}
     for row in sorted(rows, key=lambda row: row.trial):
@@ -87,7 +78,7 @@ def _nearest(points: Sequence[list[Row]], accuracy: float | None) -> list[Row]:
     """The point whose mean test accuracy is nearest; the first one where none was printed."""
 
     def far(rows: Sequence[Row]) -> float:
-        own = _values(rows, ACCURACY.column)
+        own = values(rows, ACCURACY.column)
         return abs(fmean(own) - accuracy) if own and accuracy is not None else 0.0
 
     return min(points, key=far, default=[])
@@ -99,7 +90,7 @@ def _compared(
     defense = "+".join(part.name for part in sweep.arms[arm]) or "none"
     knobs = strength(rows[0].knobs) if rows else ""
     for name, (value, spread) in numbers(printed).items():
-        own = _values(rows, name)
+        own = values(rows, name)
         yield Compared(
             arm,
             defense,
@@ -110,12 +101,12 @@ def _compared(
             spread,
             fmean(own) if own else None,
             stdev(own) if len(own) > 1 else None,
-            *_ends(rows, own, name),
+            *ends(rows, own, name),
             str(printed.get("note", "")),
         )
 
 
-def _values(rows: Sequence[Row], name: str) -> list[float]:
+def values(rows: Sequence[Row], name: str) -> list[float]:
     """A column of these rows, where it is known; of `threshold_advantage.<attack>` the mean over
     targets of what the attack's own threshold gives.
     """
@@ -129,14 +120,13 @@ def _values(rows: Sequence[Row], name: str) -> list[float]:
     return [value for value in each if value is not None]
 
 
-def _ends(
-    rows: Sequence[Row], values: Sequence[float], name: str
-) -> tuple[float | None, float | None]:
-    if len(values) > 1:
+def ends(rows: Sequence[Row], own: Sequence[float], name: str) -> tuple[float | None, float | None]:
+    """The interval of the mean `own` of a column over runs; of one run its own."""
+    if len(own) > 1:
         rate = name.startswith((columns.AUC, "train_acc", "test_acc"))
-        return spread_interval(values, within=(0.0, 1.0) if rate else (-inf, inf)) or (None, None)
-    low, high = (_values(rows, end) for end in columns.ends(name))
-    return (low[0], high[0]) if values and low and high else (None, None)
+        return spread_interval(own, within=(0.0, 1.0) if rate else (-inf, inf)) or (None, None)
+    low, high = (values(rows, end) for end in columns.ends(name))
+    return (low[0], high[0]) if own and low and high else (None, None)
 
 
 HEAD = (
@@ -160,8 +150,8 @@ HEAD = (
 
 def line(one: Compared) -> dict[str, Any]:
     """The cells of a comparison by HEAD, typed."""
-    values = (one.arm, one.defense, one.knobs, one.runs, one.column, one.published, one.spread)
-    cells = (*values, one.ours, one.sd, one.low, one.high, *one.difference, one.note)
+    which = (one.arm, one.defense, one.knobs, one.runs, one.column, one.published, one.spread)
+    cells = (*which, one.ours, one.sd, one.low, one.high, *one.difference, one.note)
     return dict(zip(HEAD, cells, strict=True))
 
 
@@ -185,34 +175,3 @@ def of(folder: Folder) -> list[Compared]:
     if sweep is None or not sweep.published:
         return []
     return compare(sweep, folder.shown(current(folder)))
-
-
-@click.command("compare")
-@arguments.folder
-@arguments.as_json
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
-def command(folder: Path | Location, as_json: bool, as_csv: bool) -> None:
-    """Print what a paper published beside what came out, and the difference. Never writes."""
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv: one of them is allowed")
-    results = Folder(folder)
-    terminal.warn(left_out(results))
-    sweep, found = existing(results), of(results)
-    if not found:
-        raise SweepError(f"{folder}: its sweep holds no published numbers (the key `published`)")
-    lines = [line(one) for one in found]
-    if as_json:
-        rows = results.shown(current(results))
-        body = {
-            "source": sweep.published["source"],
-            "sweep": {k: v for k, v in sweep.resolved().items() if k != "published"},
-            "versions": rows[0].versions if rows else {},
-            "arms_run": sorted(_points(sweep, rows)),
-            "rows": lines,
-        }
-        click.echo(json.dumps(body, indent=1))
-    elif as_csv:
-        terminal.print_csv(HEAD, (one.values() for one in lines))
-    else:
-        click.echo(sweep.published["source"])
-        table(SHOWN, map(shown, found))

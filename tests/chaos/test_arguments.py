@@ -73,7 +73,7 @@ def asked(name: str, command: click.Command, odd: str, value: str) -> list[str]:
         given = value if param.name == odd else GOOD.get(param.name or "")
         needed = param.required or param.name == odd or (name, param.name) == ("gate", "max_auc")
         if needed and isinstance(param, click.Argument):
-            last = spelled(param, given)
+            last += spelled(param, given)[len(last[:1]) :]  # one "--" before all of them
         elif needed:
             options += spelled(param, given)
     return [*options, *last]
