@@ -79,9 +79,14 @@ def test_the_study_has_the_front_and_the_space_of_the_sweep(folder: Path, tmp_pa
             found.user_attrs[n] == getattr(row, n)
             for n in ("digest", "defense", "worst_attack", "signals", "knobs")
         )
-    assert study.trials[1].params == {"arm": 1, "1.relaxloss.alpha": 0.5}
+        ended = (folder / "trials" / f"{row.digest}.json").stat().st_mtime
+        assert found.datetime_start is not None and found.datetime_complete is not None
+        assert found.datetime_complete.timestamp() == pytest.approx(ended, abs=1e-3)
+        spent = (found.datetime_complete - found.datetime_start).total_seconds()
+        assert spent == pytest.approx(row.timing["total"], abs=1e-3)
+    assert study.trials[1].params == {"arm": "relaxloss", "1.relaxloss.alpha": 0.5}
     assert study.trials[2].distributions == {
-        "arm": CategoricalDistribution((0, 1, 2, 3, 4)),
+        "arm": CategoricalDistribution(("none", "relaxloss", "srcm", "rounding", "stacking")),
         "2.srcm.r1": FloatDistribution(3.0, 25.0),
         "2.srcm.all_on": CategoricalDistribution((True, False)),
     }

@@ -4,11 +4,13 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from raymia.errors import EnvironmentFault
+from raymia.results.folder import Folder
 from raymia.results.row import Row
 from raymia.results.sealed import SCHEMA
 
@@ -60,3 +62,14 @@ def metrics(row: Row) -> dict[str, float]:
 def tags(row: Row) -> dict[str, str]:
     names = ("trial", "digest", "signals", "state", "reason", "worst_attack")
     return {"schema": str(SCHEMA)} | {name: str(getattr(row, name)) for name in names}
+
+
+def times(folder: Folder, row: Row) -> tuple[datetime, datetime] | None:
+    """When a trial began and ended, by the time of its file on a disk; None elsewhere. In local
+    time, without a zone, as Optuna has them.
+    """
+    if not isinstance(folder.path, Path):
+        return None
+    ended = (folder.path / "trials" / f"{row.digest}.json").stat().st_mtime
+    began = ended - row.timing.get("total", 0.0)
+    return datetime.fromtimestamp(began), datetime.fromtimestamp(ended)

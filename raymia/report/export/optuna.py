@@ -11,6 +11,7 @@ from raymia.results.row import Row
 from raymia.results.sealed import SCHEMA
 from raymia.search import suggest as search
 from raymia.study.asked import existing
+from raymia.study.sweep import Sweep
 from raymia.verdict import learning
 
 
@@ -21,7 +22,8 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
     import optuna
 
     asked = existing(folder)
-    arms = optuna.distributions.CategoricalDistribution(tuple(range(len(asked.arms))))
+    names = _names(asked)
+    arms = optuna.distributions.CategoricalDistribution(names)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it logs every study to stderr
     storage = optuna.storages.RDBStorage(entries.sqlite(out / "study.db"))
@@ -55,7 +57,7 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
                 state=optuna.trial.TrialState.COMPLETE
                 if outcome.known
                 else optuna.trial.TrialState.FAIL,
-                params={"arm": arm}
+                params={"arm": names[arm]}
                 | {search.name(arm, key): value for key, value in knobs.items()},
                 distributions={"arm": arms} | free,
                 values=list(outcome.values) if outcome.known else None,
@@ -63,8 +65,16 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
                 # what a constant answer beats is on no front: above 0 is not feasible
                 system_attrs={"constraints": [1.0 if learning.useless(row.numbers) else -1.0]},
             )
+            if (times := entries.times(folder, row)) is not None:
+                made.datetime_start, made.datetime_complete = times
             study.add_trial(made)
     finally:
         optuna.logging.set_verbosity(verbosity)
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _names(asked: Sweep) -> tuple[str, ...]:
+    """Of its arms: their defenses, with the arm's number where two are alike."""
+    alone = ["+".join(part.name for part in arm) or "none" for arm in asked.arms]
+    return tuple(f"{i}: {n}" if alone.count(n) > 1 else n for i, n in enumerate(alone))
