@@ -192,7 +192,7 @@ def test_grouped_copies_share_their_membership(tmp_path: Path) -> None:
     row = trial.run(file.point(0, file.default(0), 0, data), data, tmp_path / "signals")
     from raymia.signals import observe
 
-    kept, _ = observe.kept(file.point(0, file.default(0), 0, data), tmp_path / "signals")
+    kept = observe.kept(file.point(0, file.default(0), 0, data), tmp_path / "signals").world
     assert row.state == "done" and (kept.split.member == split.member).all()
 
 

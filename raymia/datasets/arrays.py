@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from raymia.errors import SweepError
 from raymia.readers import archives
-from raymia.records.data import Data, OwnDataset, encode, existing, guarded
+from raymia.records.data import EMPTY, Data, OwnDataset, encode, existing, guarded
+from raymia.records.groups import Groups, by
 
 Array = npt.NDArray[Any]
 Floats = float | list[float] | tuple[float, ...]
@@ -24,7 +25,8 @@ class Arrays(OwnDataset):
     `x` and `y`: their names in the file. Images are [N, C, H, W], or [N, H, W, C] with `layout:
     channels_last`; left out, the layout is taken from the axis that has 1 to 4 channels, and
     asked for where both or neither have. `mean` and `std` of pixels, one number or one a
-    channel; they are constants and not fitted.
+    channel; they are constants and not fitted. `groups`: an array of the file [N] by whose values,
+    numbers or texts, people are told apart where it is shown who is exposed; no feature.
 
     Source: yours, written by `numpy.savez(path, x=x, y=y)`.
 
@@ -39,9 +41,11 @@ class Arrays(OwnDataset):
     layout: Literal["channels_first", "channels_last"] | None = None
     mean: Floats = 0.5
     std: Floats = 0.25
+    groups: str | None = None
 
     def read(self) -> Data:
-        (x, labels), notes = self._arrays(), list[str]()
+        (x, labels, people), notes = self._arrays(), list[str]()
+        groups = None if people is None else _groups(str(self.groups), people, len(labels))
         y, names = encode(_flat(labels, notes), "arrays")
         if x.ndim not in (2, 4) or x.dtype.kind not in "biuf":
             hint = "; x[:, None] makes grey images [N, 1, H, W] of these" * (x.ndim == 3)
@@ -54,10 +58,14 @@ class Arrays(OwnDataset):
             with np.errstate(over="ignore"):
                 flat = x.astype(np.float32)
             _look(x, flat, notes)
-            return Data("arrays", flat, y, len(names), False, names=names, notes=tuple(notes))
+            said = tuple(notes)
+            return Data(
+                "arrays", flat, y, len(names), False, names=names, notes=said, groups=groups
+            )
         x = _pixels(self._channels_first(x, notes), notes)
         mean, std = (tuple(np.atleast_1d(c).tolist()) for c in (self.mean, self.std))
-        return Data("arrays", x, y, len(names), True, mean, std, names, notes=tuple(notes))
+        said = tuple(notes)
+        return Data("arrays", x, y, len(names), True, mean, std, names, notes=said, groups=groups)
 
     def _channels_first(self, x: Array, notes: list[str]) -> Array:
         few = [1 <= side <= 4 for side in (x.shape[1], x.shape[3])]
@@ -74,7 +82,8 @@ class Arrays(OwnDataset):
         notes.append(f"x {list(x.shape)} was read as channels last")
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
-    def _arrays(self) -> tuple[Array, Array]:
+    def _arrays(self) -> tuple[Array, Array, Array | None]:
+        """Records, labels, and where they are asked for, groups."""
         path = existing(self.path, "arrays")
         with guarded("arrays", path):
             with open(path, "rb") as opened:  # says what is in the way, where it may not be read
@@ -89,10 +98,12 @@ class Arrays(OwnDataset):
                 return (
                     _array(path, file, self.x, "astype('float32')"),
                     _array(path, file, self.y, "astype(str)"),
+                    None if self.groups is None else _array(path, file, self.groups, "astype(str)"),
                 )
 
     def _check_names(self, path: Path, held: list[str]) -> None:
-        missing = [knob for knob in ("x", "y") if getattr(self, knob) not in held]
+        knobs = ("x", "y") if self.groups is None else ("x", "y", "groups")
+        missing = [knob for knob in knobs if getattr(self, knob) not in held]
         if missing:
             wanted = " and ".join(getattr(self, knob) for knob in missing)
             raise SweepError(
@@ -116,6 +127,22 @@ def _array(path: Path, file: Any, name: str, plain: str) -> Array:
             f"dataset arrays: {str(path)!r} cannot be read: {name} holds "
             f"Python objects; save them with {name}.{plain}"
         ) from None
+
+
+def _groups(name: str, values: Array, records: int) -> Groups:
+    """Numbers are written as whole ones where they are; NaN and "" are a group, too."""
+    flat = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if flat.shape != (records,) or flat.dtype.kind not in "biufUS":
+        raise SweepError(
+            f"dataset arrays: groups are numbers or texts [N], one for each of {records} records, "
+            f"got {name} {values.dtype} {list(values.shape)}"
+        )
+    numbers = flat.dtype.kind in "iuf"
+    if flat.dtype.kind == "f":
+        each = [EMPTY if v != v else f"{v:.0f}" if v % 1 == 0 else str(v) for v in flat.tolist()]
+    else:
+        each = [text or EMPTY for text in flat.astype(str).tolist()]
+    return by(name, each, numbers, "arrays")
 
 
 def _look(x: Array, flat: npt.NDArray[np.float32], notes: list[str]) -> None:

@@ -13,7 +13,8 @@ from raymia.point.catalog import suggest
 from raymia.readers import cells, columns
 from raymia.readers.cells import Cells, Dialect
 from raymia.readers.columns import Column, Format
-from raymia.records.data import Data, OwnDataset, encode, existing
+from raymia.records import groups as grouped
+from raymia.records.data import EMPTY, Data, OwnDataset, encode, existing
 
 Names = list[str | int] | tuple[str | int, ...]
 
@@ -36,6 +37,8 @@ class Table(OwnDataset):
     `drop`: columns that are no features. `categories`: columns whose texts or numbers are
     categories whatever they look like; `numbers`: columns of numbers that look like identifiers
     or codes. `missing`: `category` makes the empty cells of a column of categories one more.
+    `groups`: the column by whose values people are told apart where it is shown who is exposed;
+    a feature like others, unless `drop` has it, too.
 
     Source: yours.
 
@@ -60,6 +63,7 @@ class Table(OwnDataset):
     categories: Names = ()
     numbers: Names = ()
     missing: Literal["refuse", "category"] = "refuse"
+    groups: int | str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,6 +83,7 @@ class Table(OwnDataset):
         _same_columns(files)
         names = files[0].names
         label = self._found(names, self.label, "label")
+        people = None if self.groups is None else self._found(names, self.groups, "groups")
         given = {
             knob: frozenset(self._found(names, one, f"{knob}.{i}") for i, one in enumerate(listed))
             for knob, listed in (
@@ -125,6 +130,7 @@ class Table(OwnDataset):
             names=classes,
             columns=tuple(said),
             notes=tuple(notes),
+            groups=None if people is None else _groups(column(names.index(people)), form),
         )
 
     def _files(self) -> list[Path]:
@@ -154,6 +160,14 @@ class Table(OwnDataset):
                 f"dataset table: {knob}: {wanted} given, there are columns 0..{len(names) - 1}"
             )
         return names[wanted]
+
+
+def _groups(column: Column, form: Format) -> grouped.Groups:
+    """The cells of the column, whatever they are; empty ones are a group, too."""
+    told = column.texts[column.texts != ""]
+    numbers = bool(len(told)) and not np.isnan(columns.numbers(told, form)).any()
+    cells = [text or EMPTY for text in column.texts.tolist()]
+    return grouped.by(str(column.name), cells, numbers, "table")
 
 
 def _same_columns(files: Sequence[Cells]) -> None:

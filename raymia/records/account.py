@@ -10,6 +10,7 @@ from raymia.errors import line
 from raymia.point.columns import word
 from raymia.records import copied
 from raymia.records.data import Data
+from raymia.records.groups import FEWEST
 from raymia.streams import key
 
 SHOWN = 12  # columns, categories and labels that are named one by one; --json names all
@@ -18,7 +19,7 @@ SHOWN = 12  # columns, categories and labels that are named one by one; --json n
 @lru_cache(maxsize=2)
 def account(data: Data) -> dict[str, Any]:
     """JSON-able: how many records of what shape, columns, pixels, labels with counts, copies,
-    and what was done with the files.
+    groups, and what was done with the files.
     """
     names = data.names or tuple(range(data.classes))
     counts = np.bincount(data.y, minlength=data.classes).tolist()
@@ -38,6 +39,8 @@ def account(data: Data) -> dict[str, Any]:
         "copies_with_another_label": other,
         "notes": list(data.notes),
     }
+    if data.groups is not None:
+        said["groups"] = {"column": data.groups.column, "records": data.groups.counts()}
     if data.image:
         said |= {"layout": "channels, rows, columns", "mean": data.mean, "std": data.std}
     return said
@@ -72,6 +75,12 @@ def _sentences(said: Mapping[str, Any]) -> list[str]:
         lines.append(f"values:    from {said['low']:g} to {said['high']:g}")
     each = (f"{name} ({count})" for name, count in said["labels"].items())
     lines.append(f"labels:    {_listed(each)}")
+    if groups := said.get("groups"):
+        each = (
+            f"{name} ({count if count >= FEWEST else f'fewer than {FEWEST}'})"
+            for name, count in groups["records"].items()
+        )
+        lines.append(f"groups:    by {groups['column']}: {_listed(each)}")
     if said["copies"] or said["copies_with_another_label"]:
         lines.append(
             f"copies:    {said['copies']} records are exact copies of others, "

@@ -20,6 +20,7 @@ from raymia.point import catalog
 from raymia.point.schedule import Training
 from raymia.point.space import Part
 from raymia.records import copied
+from raymia.records.groups import Groups
 from raymia.records.split import Units
 from raymia.streams import key, stream
 
@@ -42,7 +43,8 @@ class Data:
     people, and in no hash. `copies`: `group` where all copies of a record share its membership.
     `taken` [N]: the place of each record among those that were read, where some were left out.
     `vectors` [V, D] float32 are constants, too: where they are given, x holds words, whole numbers
-    from 0 to V - 1, and the network sees their vectors.
+    from 0 to V - 1, and the network sees their vectors. `groups`: of people, by a column of theirs;
+    nothing is trained or attacked by them.
     Raises: SweepError, one line, where the records are not that.
     """
 
@@ -59,6 +61,7 @@ class Data:
     copies: str = "keep"
     taken: npt.NDArray[np.int64] | None = None
     vectors: npt.NDArray[np.float32] | None = None
+    groups: Groups | None = None
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -93,8 +96,8 @@ class Data:
         return tuple(np.unique(copied.firsts(self.x, self.y), return_inverse=True)[1].tolist())
 
     def sha256(self) -> str:
-        """What the models can see of the data, as hex. The name is not in it: the same arrays
-        are the same data.
+        """What the models can see of the data, as hex, and groups where there are some: they are
+        kept with the signals. The name is not in it: the same arrays are the same data.
         """
         return self._sha256
 
@@ -105,6 +108,8 @@ class Data:
         seen = (self.x, self.y) if self.vectors is None else (self.x, self.y, self.vectors)
         for array in seen:
             facts += [repr((array.dtype.str, array.shape)), np.ascontiguousarray(array).data]
+        if self.groups is not None:
+            facts += [repr((self.groups.column, self.groups.names)), self.groups.code.data]
         return key(*facts)
 
 
@@ -118,6 +123,8 @@ def _problem(data: Data) -> str:
         )
     if len(x) != len(y):
         return f"x has {len(x)} records and y has {len(y)} labels"
+    if data.groups is not None and len(data.groups.code) != len(y):
+        return f"has {len(y)} records and groups of {len(data.groups.code)}"
     if len(y) < LEAST_RECORDS:
         return f"has {len(y)} records; at least {LEAST_RECORDS} are needed"
     if data.image and x.ndim != 4:
@@ -304,7 +311,9 @@ def take(data: Data, records: int, seed: int) -> Data:
 
 
 def _only(data: Data, chosen: npt.NDArray[np.int64]) -> Data:
-    return replace(data, x=data.x[chosen], y=data.y[chosen], taken=data.rows[chosen])
+    groups = None if data.groups is None else data.groups.only(chosen)
+    taken = data.rows[chosen]
+    return replace(data, x=data.x[chosen], y=data.y[chosen], taken=taken, groups=groups)
 
 
 def existing(path: str, dataset: str, what: str = "file") -> Path:

@@ -252,10 +252,9 @@ def scores(
     if records:
         exposed = record_scores.exposures(row, folder / "signals", attack, canaries)
         told, least = record_scores.share(exposed), record_scores.EXPOSED
-        terminal.print_csv(
-            [field.name for field in fields(record_scores.Exposure)],
-            map(astuple, exposed),
-        )
+        known = [field.name for field in fields(record_scores.Exposure)]
+        names = known if any(one.group for one in exposed) else known[:-1]  # the last is the group
+        terminal.print_csv(names, (astuple(one)[: len(names)] for one in exposed))
         click.echo(
             f"{told:.1%} of {len(exposed)} records are told with a likelihood ratio of "
             f"{least:g} or more; means over targets that share shadows",

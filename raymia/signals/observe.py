@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from raymia.pace import PACE
 from raymia.point.point import Point
 from raymia.records.data import Data
+from raymia.records.groups import Groups
 from raymia.results.local import Local
 from raymia.results.store import Store, pack, unpack
 from raymia.signals import world as worlds
@@ -125,6 +126,16 @@ def _models(bench: Bench, store: Store, keys: Keys) -> Mapping[int, Predictor]:
     return models
 
 
+class Kept(NamedTuple):
+    """The world whose signals are kept, its records' numbers in the file [S], and their groups
+    where the data had some.
+    """
+
+    world: World
+    rows: list[int]
+    groups: Groups | None
+
+
 def keep_split(world: World, data: Data, root: Path) -> None:
     """Writes split.npz beside the signals."""
     split, store = world.split, _store(world, root)
@@ -143,19 +154,25 @@ def keep_split(world: World, data: Data, root: Path) -> None:
         "twin": split.twin,
         **({} if isinstance(world.units, int) else {"unit": np.array(world.units)}),
     }
+    if data.groups is not None:
+        arrays["group"] = data.groups.code
+        arrays["group_names"] = np.array(data.groups.names)
+        arrays["group_column"] = np.array(data.groups.column)
     content = pack(arrays)
     if store.get("split.npz") != content:
         store.put("split.npz", content)
 
 
-def kept(point: Point, root: Path) -> tuple[World, list[int]]:
-    """The world whose signals are kept, and its records' numbers in the file. Raises
-    FileNotFoundError where they are not.
-    """
+def kept(point: Point, root: Path) -> Kept:
+    """What is kept beside the signals of a point. Raises FileNotFoundError where it is not."""
     arrays = _split(Store(Local(root), worlds.signals_key(point)), root)
     unit = arrays.get("unit")
     units = len(arrays["labels"]) if unit is None else tuple(unit.tolist())
-    return worlds.of(point, units), arrays["records"].tolist()
+    groups = None
+    if "group" in arrays:
+        names, column = arrays["group_names"].tolist(), str(arrays["group_column"])
+        groups = Groups(column, tuple(names), arrays["group"])
+    return Kept(worlds.of(point, units), arrays["records"].tolist(), groups)
 
 
 def asked_again(world: World, data: Data, root: Path, model: int, need: str) -> dict[str, Array]:

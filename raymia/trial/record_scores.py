@@ -17,6 +17,7 @@ from raymia.errors import EnvironmentFault, RaymiaError, SweepError
 from raymia.point.catalog import suggest
 from raymia.point.point import Point
 from raymia.records.canaries import KINDS
+from raymia.records.groups import Groups
 from raymia.results.local import Local
 from raymia.results.row import Row
 from raymia.results.store import Store
@@ -55,7 +56,8 @@ class Exposure:
 
     `row`: its number in the file, from 0. `evidence`: the log-likelihood ratio in favour of what
     is true (member or not), the mean over the targets that it was judged at, with its t interval
-    (None of one target); `ratio`: e to that power, 1 where the attack knows nothing.
+    (None of one target); `ratio`: e to that power, 1 where the attack knows nothing. `group`: its
+    value in the column of groups; empty where there is none, or it is a planted record.
     """
 
     row: int
@@ -68,16 +70,18 @@ class Exposure:
     evidence_lo: float | None
     evidence_hi: float | None
     ratio: float
+    group: str = ""
 
 
 class Made(NamedTuple):
-    """The world of a trial, its records' numbers in the file, and what an attack found at a
-    target.
+    """The world of a trial, its records' numbers in the file, what an attack found at a target,
+    and the groups of its records, if any.
     """
 
     world: World
     rows: list[int]
     verdict: Verdict
+    groups: Groups | None
 
 
 def scores(row: Row, signals: Path, canaries: bool = False) -> Iterator[Score]:
@@ -89,7 +93,7 @@ def scores(row: Row, signals: Path, canaries: bool = False) -> Iterator[Score]:
     the last attack is made. Raises SweepError where the trial is not done, or its signals were
     not kept.
     """
-    for world, rows, verdict in made(row, signals):
+    for world, rows, verdict, _ in made(row, signals):
         target = int(world.split.targets[verdict.target])
         for record in _judged(world, verdict, canaries):
             yield Score(
@@ -121,20 +125,20 @@ def exposures(
 def exposed(found: Sequence[Made], canaries: bool = False) -> list[Exposure]:
     """The same, of what one attack found at all targets."""
     named = found[0].verdict.column
-    if any(verdict.log_ratio is None for _, _, verdict in found):
+    if any(one.verdict.log_ratio is None for one in found):
         raise SweepError(
             f"--attack: {named} has no likelihood ratio here: no shadow could stand in for the "
             "target, or its threshold is its own; another attack is allowed"
         )
     seen: dict[int, list[tuple[float, bool]]] = {}
-    for world, _, verdict in found:
+    for world, _, verdict, _ in found:
         member = world.split.member[world.split.targets[verdict.target]]
         for record in _judged(world, verdict, canaries):
             assert verdict.log_ratio is not None
             sign = 1 if member[record] else -1
             said = sign * float(verdict.log_ratio[record]), bool(member[record])
             seen.setdefault(record, []).append(said)
-    world, rows, _ = found[0]
+    world, rows, _, groups = found[0]
     out = []
     for record, all_said in seen.items():
         values = [value for value, _ in all_said]
@@ -142,11 +146,9 @@ def exposed(found: Sequence[Made], canaries: bool = False) -> list[Exposure]:
         low, high = spread_interval(values, within=(-np.inf, np.inf)) or (None, None)
         as_member = sum(inside for _, inside in all_said)
         kind, ratio = _kind(world, record), float(np.exp(mean))
-        out.append(
-            Exposure(
-                rows[record], record, kind, named, len(values), as_member, mean, low, high, ratio
-            )
-        )
+        group = "" if groups is None or kind else groups.names[groups.code[record]]
+        at = (rows[record], record, kind, named, len(values), as_member)
+        out.append(Exposure(*at, mean, low, high, ratio, group))
     return sorted(out, key=lambda one: (-one.evidence, one.record))
 
 
@@ -161,11 +163,11 @@ def made(row: Row, signals: Path, attack: str | None = None) -> Iterator[Made]:
         raise SweepError(f"trial {row.trial} is {row.state}: it has no scores")
     point = Point.from_json(row.point)
     try:
-        world, rows = observe.kept(point, signals)
+        world, rows, groups = observe.kept(point, signals)
         held = Local(signals.parent).read(kept_scores.place(row.digest))
         found = kept_scores.unpacked(held, attack) if held else []
         for verdict in found or _again(world, signals, attack):
-            yield Made(world, rows, verdict)
+            yield Made(world, rows, verdict, groups)
     except (FileNotFoundError, KeyError):
         raise lost(row, signals) from None
 

@@ -56,7 +56,7 @@ def signals(row: Row, root: Path, planted: bool = False, norms: bool = False) ->
         raise SweepError(f"trial {row.trial} is {row.state}: it has no signals")
     point = Point.from_json(row.point)
     try:
-        world, rows = observe.kept(point, root)
+        world, rows, _ = observe.kept(point, root)
         said = observe.load(world, root, ("logits", NORM))
         released = said.arrays["logits"]
         kept = said.arrays.get(NORM)

@@ -1,5 +1,5 @@
-"""What the kept signals of a point say beyond its row: the ROC, confidences, classes, and single
-records. Attacks are made again; they are deterministic.
+"""What the kept signals of a point say beyond its row: the ROC, confidences, classes, groups, and
+single records. Attacks are made again; they are deterministic.
 
 The attack is the strongest of the row among those that train no network, so that a page costs
 seconds; the page names it.
@@ -17,12 +17,13 @@ from raymia.attack.learned import Learned
 from raymia.errors import RaymiaError, SweepError
 from raymia.point import catalog, columns
 from raymia.point.point import Point
+from raymia.records.groups import Groups
 from raymia.results.row import Row
 from raymia.signals import observe
 from raymia.signals.view import log_odds, log_truth
 from raymia.trial import record_scores
 from raymia.trial.record_scores import Made
-from raymia.verdict import low_fpr, metrics
+from raymia.verdict import grouped, low_fpr, metrics
 
 Array = np.ndarray[Any, Any]
 Seen = Mapping[str, Any]
@@ -57,6 +58,7 @@ def of(row: Row, signals: Path) -> dict[str, Any]:
             "rates": _rates(scores, member, on),
             "confidence": [_shares(truth[on & who]) for who in (member, ~member)],
             "classes": list(_classes(scores, member, on, right, said.labels)),
+            "groups": _groups(scores, member, on, right, made[0].groups),
             "exposed": _exposed(made, said.labels),
         }
 
@@ -124,6 +126,21 @@ def _classes(
             "accuracy": float(right[outside].mean()) if outside.any() else None,
             "auc": metrics.auc(scores[here], member[here]) if able else None,
         }
+
+
+def _groups(
+    scores: Array, member: Array, on: Array, right: Array, groups: Groups | None
+) -> dict[str, Any] | None:
+    """The same by group, with intervals, and those that are clearly more exposed than the rest."""
+    if groups is None:
+        return None
+    found = grouped.numbers(scores, member, on, right, groups.code, len(groups.names))
+    more = grouped.clearly_more(scores, member, on, groups.code, len(groups.names))
+    return {
+        "column": groups.column,
+        "lines": list(zip(groups.names, found, strict=True)),
+        "more": [(groups.names[k], *both) for k, both in more.items()],
+    }
 
 
 def _exposed(made: Sequence[Made], labels: Array) -> dict[str, Any]:

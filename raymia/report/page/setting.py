@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from raymia.point.objectives import AUC
-from raymia.report.page import declared, figures, front, svg, words
+from raymia.report.page import declared, figures, front, svg, warned, words
 from raymia.report.page.points import Points
 from raymia.results.row import Row
 
@@ -62,6 +62,8 @@ def html(whole: Mapping[str, Any], seen: Seen, why: str) -> str:
             key=lambda i, which: Markup(figures.key(i, which)),
             symbols=Markup(svg.symbols()),
             looked=looked,
+            warnings=[*whole["warnings"], *warned.groups(seen)],
+            rate=words.rate,
             why=why,
             caption=front.CAPTION,
             risk=risk,

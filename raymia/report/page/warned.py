@@ -1,7 +1,7 @@
 """What must be read before any number."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from raymia.point import columns
 from raymia.point.objectives import LEAST_OTHERS, TPR
@@ -62,6 +62,24 @@ def warnings(points: Points) -> list[Warned]:
             )
         )
     return said
+
+
+def groups(seen: Sequence[tuple[Row, Mapping[str, Any]]]) -> Iterator[Warned]:
+    """Whose groups are clearly more exposed than the rest, a line each point. `seen`: of
+    `evidence.several`.
+    """
+    for row, one in seen:
+        if one["groups"] and one["groups"]["more"]:
+            each = (
+                f"{name} (AUC {words.rate(own)}, the rest {words.rate(rest)})"
+                for name, own, rest in one["groups"]["more"]
+            )
+            yield Warned(
+                False,
+                f"Clearly more exposed than the rest, by {one['groups']['column']}, with "
+                f"{words.named(row)}: {'; '.join(each)}. An average over all records hides that; "
+                "these intervals hold for all groups together.",
+            )
 
 
 def _leaks(points: Points, row: Row) -> bool:

@@ -7,6 +7,7 @@ from raymia.point import columns
 from raymia.point.objectives import ACCURACY, AUC, CANARY, EPSILON, TPR, upper
 from raymia.point.point import strength
 from raymia.results.row import Row
+from raymia.verdict.metrics import Rate
 
 MEASURES = {
     ACCURACY.column: "accuracy",
@@ -50,6 +51,11 @@ def interval(numbers: Mapping[str, Any], name: str) -> str:
     if value is None or low is None or high is None:
         return number(value)
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def rate(one: Rate | None) -> str:
+    """The same of a rate."""
+    return "" if one is None else interval({"": one.value, "_lo": one.lo, "_hi": one.hi}, "")
 
 
 def highest(numbers: Mapping[str, Any], name: str) -> float | None:
