@@ -230,13 +230,11 @@ def test_who_is_clearly_more_exposed_is_named_and_nobody_where_none_is() -> None
     assert own.lo and rest.hi and own.lo > rest.hi
     assert own.value == metrics.auc(*(a[on & (code == 1)] for a in (scores, member)))
     assert rest.value == metrics.auc(*(a[on & (code != 1)] for a in (scores, member)))
-    # of 20 groups of which none differs, hardly ever one: at 95% each there would be some
-    names = 0
-    for seed in range(20):
+    # of 20 groups of which none differs, hardly ever one
+    for seed in range(5):
         scores, member, on, _, _ = scored(seed, lift=0.0)
         code = np.random.default_rng(seed).integers(0, 20, 3000)
-        names += bool(grouped.clearly_more(scores, member, on, code, 20))
-    assert names <= 1
+        assert not grouped.clearly_more(scores, member, on, code, 20)
 
 
 def test_the_level_is_that_of_all_groups_together() -> None:
