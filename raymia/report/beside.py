@@ -24,11 +24,12 @@ Points = dict[str, dict[Knobs, list[Row]]]
 
 @dataclass(frozen=True)
 class Side:
-    """One folder: its finished rows, and its settings by name, spelled out."""
+    """One folder: its finished rows, its settings by name, spelled out, and what was confirmed."""
 
     name: str
     rows: tuple[Row, ...]
     settings: Mapping[str, str]
+    confirmed: tuple[Row, ...]
 
     @classmethod
     def of(cls, folder: Folder) -> "Side":
@@ -43,7 +44,7 @@ class Side:
             "searched by": sweep.search.objective["privacy"],
             "versions": ", ".join(sorted({_versions(row) for row in rows})),
         }
-        return cls(str(folder.path), tuple(rows), own)
+        return cls(str(folder.path), tuple(rows), own, tuple(folder.confirmed()))
 
     @property
     def points(self) -> Points:

@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
-from raymia.errors import SweepError
+from raymia.errors import EnvironmentFault, SweepError
 from raymia.point.objectives import ACCURACY
 from raymia.point.point import strength
 from raymia.report import beside, compare, terminal
+from raymia.report.page import pair
 from raymia.results.folder import Folder
+from raymia.results.local import Local
 from raymia.results.location import Location
 from raymia.results.row import Row
 from raymia.study import arguments
@@ -23,22 +25,41 @@ from raymia.study.tables import table
 @click.argument("other", type=arguments.PLACE, metavar="[DIR]", required=False)
 @arguments.as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option(
+    "--page",
+    type=arguments.FILE,
+    metavar="FILE.html",
+    help="Two folders: write all of it into a new file, one self-contained page.",
+)
 def command(
-    folder: Path | Location, other: Path | Location | None, as_json: bool, as_csv: bool
+    folder: Path | Location,
+    other: Path | Location | None,
+    as_json: bool,
+    as_csv: bool,
+    page: Path | None,
 ) -> None:
     """Print what a paper published beside what came out, or two folders beside one another: the
     settings that differ, both fronts, and for the same defense the difference of the second less
-    the first, with its interval. Never writes.
+    the first, with its interval. Only reads the folders.
     """
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv: one of them is allowed")
+    if as_json + as_csv + (page is not None) > 1:
+        raise click.UsageError("--json, --csv and --page: one of them is allowed")
+    if page is not None and other is None:
+        raise click.UsageError("--page: it is allowed with two folders")
     for place in (folder, other):
         if place is not None:
             terminal.warn(left_out(Folder(place)))
     if other is None:
         _published(Folder(folder), as_json, as_csv)
     else:
-        _two(beside.Side.of(Folder(folder)), beside.Side.of(Folder(other)), as_json, as_csv)
+        a, b = beside.Side.of(Folder(folder)), beside.Side.of(Folder(other))
+        for side in (a, b):
+            if not side.rows:
+                raise SweepError(f"{side.name} has no finished trial to compare")
+        if page is None:
+            _two(a, b, as_json, as_csv)
+        else:
+            _write(page, pair.html(a, b), (folder, other))
 
 
 def _published(results: Folder, as_json: bool, as_csv: bool) -> None:
@@ -66,10 +87,27 @@ def _published(results: Folder, as_json: bool, as_csv: bool) -> None:
         table(compare.SHOWN, map(compare.shown, found))
 
 
+def _write(page: Path, text: str, folders: tuple[Path | Location, ...]) -> None:
+    """A new file, whole or not at all."""
+    for one in folders:
+        if isinstance(one, Path) and page.resolve().is_relative_to(one.resolve()):
+            raise SweepError(
+                f"--page: got {page}; a file outside the results folders is allowed, which hold "
+                "what raymia run wrote"
+            )
+    try:
+        written = Local(page.parent).create(page.name, text.encode())
+    except EnvironmentFault as fault:  # the writer's advice is that of run
+        raise EnvironmentFault(str(fault).replace("--out", "--page")) from fault
+    if not written:
+        raise SweepError(
+            f"{page} is there already, and nothing is overwritten; remove it, or choose another "
+            "--page"
+        )
+    click.echo(page)
+
+
 def _two(a: beside.Side, b: beside.Side, as_json: bool, as_csv: bool) -> None:
-    for side in (a, b):
-        if not side.rows:
-            raise SweepError(f"{side.name} has no finished trial to compare")
     settings, found = beside.differing(a, b), list(beside.pairs(a, b))
     if as_json:
         body = {

@@ -4,6 +4,7 @@ Needs chromium, chromedriver and selenium (`pip install -e '.[browser]'`), and f
 with a registry (`AXE=path/to/axe.min.js` names a copy instead).
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cli_rows import ROOT, invoke
+from test_beside import TEXT
+from test_beside import folder as beside_rows
 
 from raymia.records.data import load
 from raymia.report import page
@@ -91,9 +94,9 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return Path(request.getfixturevalue(request.param))
 
 
-@pytest.fixture
-def browser(folder: Path) -> Iterator[Any]:
-    """The page, opened at 1280 x 900."""
+@contextlib.contextmanager
+def opened(page: Path) -> Iterator[Any]:
+    """A page, at 1280 x 900."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="pip install -e '.[browser]'")
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
@@ -104,10 +107,16 @@ def browser(folder: Path) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver") or ""))
     try:
-        driver.get((folder / "report.html").resolve().as_uri())
+        driver.get(page.resolve().as_uri())
         yield driver
     finally:
         driver.quit()
+
+
+@pytest.fixture
+def browser(folder: Path) -> Iterator[Any]:
+    with opened(folder / "report.html") as driver:
+        yield driver
 
 
 def sized(browser: Any, width: int, dark: bool = False, media: str = "screen") -> None:
@@ -229,6 +238,10 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
 def test_axe_finds_nothing_serious(browser: Any, axe: str, width: int, dark: bool) -> None:
     sized(browser, width, dark)
+    no_grave_finding(browser, axe)
+
+
+def no_grave_finding(browser: Any, axe: str) -> None:
     browser.execute_script(axe)
     found = browser.execute_async_script(
         "const done = arguments[0]; axe.run().then((r) => done(r.violations.map((v) =>"
@@ -236,3 +249,22 @@ def test_axe_finds_nothing_serious(browser: Any, axe: str, width: int, dark: boo
     )
     grave = [one for one in found if one[0] in ("serious", "critical")]
     assert not grave, json.dumps(grave, indent=1)
+
+
+def test_two_folders_on_one_page(tmp_path: Path, axe: str) -> None:
+    """No script, nothing asked for, nothing cut at any width, nothing that a reader trips over."""
+    attacks = "attacks: [baseline, loss, lira, rmia, entropy, modified_entropy, population]"
+    a = beside_rows(tmp_path / "a", [(0, 0, 0.9, 0.7), (1, 0.5, 0.8, 0.6), (1, 1.0, 0.7, 0.55)])
+    b = beside_rows(tmp_path / "b", [(0, 0, 0.8, 0.7), (1, 1.0, 0.75, 0.5), (2, 0, 0.6, 0.6)],
+                    TEXT.replace("attacks: [baseline, loss]", attacks))  # fmt: skip
+    page = tmp_path / "pair.html"
+    done = invoke("compare", str(a.path), str(b.path), "--page", str(page))
+    assert done.exit_code == 0, done.output
+    with opened(page) as browser:
+        assert browser.get_log("browser") == []
+        sized(browser, 688, media="print")  # A4 less its margins, in CSS pixels
+        assert browser.execute_script("return document.scrollingElement.scrollWidth") <= 688
+        for width, dark in ((1280, False), (1280, True), (390, False)):
+            sized(browser, width, dark)
+            assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width
+            no_grave_finding(browser, axe)

@@ -31,15 +31,15 @@ def figure(points: Points, size: tuple[int, int], most: float, least: float) -> 
     rows = points.useful or points.done
     if not rows:
         return ""
-    x, y = _axes(points, rows, size)
+    x, y = axes([(points, rows)], size)
     inside = [
         svg.axes(x, y, "test accuracy", points.measure, (5, 5) if size == NARROW else (8, 6)),
         _bars(x, y, most, least),
         *_guessing(points, x, y),
         *_curves(points, rows, x, y),
-        _steps(points, x, y),
+        steps(points, x, y),
         *_marks(points, rows, x, y),
-        *_again(points, x, y),
+        *again(points, x, y),
     ]
     label = (
         f"Test accuracy against {points.measure} of {len(rows)} points; the tables below say all"
@@ -56,15 +56,22 @@ def guessing(points: Points) -> float:
     return GUESSING.get(points.metric, 0.0)
 
 
-def _axes(points: Points, rows: Sequence[Row], size: tuple[int, int]) -> tuple[svg.Axis, svg.Axis]:
+def axes(
+    shown: Sequence[tuple[Points, Sequence[Row]]], size: tuple[int, int]
+) -> tuple[svg.Axis, svg.Axis]:
+    """Axes that hold these rows of each folder with their intervals, what was confirmed of them,
+    and guessing. The folders are judged by the same measure.
+    """
     width, height = size
-    across = [end for row in rows for end in _ends(row, ACCURACY.column)]
-    up = [end for row in rows for end in _ends(row, points.metric)] + [guessing(points)]
-    for row in rows:
-        if row.digest in points.again:
-            values = points.again[row.digest].numbers
-            across += [v for v in [values.get(ACCURACY.column)] if v is not None]
-            up += [v for v in [values.get(points.metric)] if v is not None]
+    across, up = [], [guessing(points) for points, _ in shown]
+    for points, rows in shown:
+        across += [end for row in rows for end in _ends(row, ACCURACY.column)]
+        up += [end for row in rows for end in _ends(row, points.metric)]
+        for row in rows:
+            if row.digest in points.again:
+                values = points.again[row.digest].numbers
+                across += [v for v in [values.get(ACCURACY.column)] if v is not None]
+                up += [v for v in [values.get(points.metric)] if v is not None]
     low, high = svg.around(across)
     bottom, top = svg.around(up)
     x = svg.Axis(max(low, 0.0), min(high, 1.005), 52, width - 14)
@@ -76,7 +83,7 @@ def _ends(row: Row, name: str) -> list[float]:
     return [value for value in known if value is not None]
 
 
-def _place(row: Row) -> tuple[float, float]:
+def both(row: Row) -> tuple[float, float]:
     first, second = row.values
     assert first is not None and second is not None
     return first, second
@@ -120,7 +127,7 @@ def _curves(points: Points, rows: Sequence[Row], x: svg.Axis, y: svg.Axis) -> It
                 mine.sort(key=lambda row: row.knobs[free[0]])
             else:
                 mine = own_front(mine)
-            way = [(x.at(a), y.at(b)) for a, b in map(_place, mine)]
+            way = [(x.at(a), y.at(b)) for a, b in map(both, mine)]
             yield svg.path(way, f"curve {svg.colour(which)}", svg.dash(which))
 
 
@@ -139,28 +146,24 @@ def own_front(rows: Sequence[Row]) -> list[Row]:
     return [rows[i] for i in front([row.values for row in rows])]
 
 
-def _steps(points: Points, x: svg.Axis, y: svg.Axis) -> str:
+def steps(points: Points, x: svg.Axis, y: svg.Axis, dash: str = "") -> str:
     """Between two points of the front nothing is promised: stairs."""
     way: list[tuple[float, float]] = []
-    for a, b in map(_place, points.front):
+    for a, b in map(both, points.front):
         if way:
             way.append((x.at(a), way[-1][1]))
         way.append((x.at(a), y.at(b)))
-    return svg.path(way, "stairs")
+    return svg.path(way, "stairs", dash)
 
 
 def _marks(points: Points, rows: Sequence[Row], x: svg.Axis, y: svg.Axis) -> Iterator[str]:
     """Faint ones first, so that those on the front lie above them."""
     bare = points.bare.trial if points.bare else None
     for row in sorted(rows, key=lambda row: (row.trial in points.on_front, row.trial == bare)):
-        a, b = _place(row)
+        a, b = both(row)
         which, strong = points.marks[row.defense], row.trial in points.on_front or row.trial == bare
         if strong:
-            across, down = (
-                [axis.at(min(max(end, axis.low), axis.high)) for end in _ends(row, name)[1:]]
-                for axis, name in ((x, ACCURACY.column), (y, points.metric))
-            )
-            yield svg.bars(x.at(a), y.at(b), across, down, which)
+            yield intervals(points, row, x, y)
         faint = "" if strong else " faint"
         if PRIVATE in row.defense.split("+"):
             place = f'cx="{svg.n(x.at(a))}" cy="{svg.n(y.at(b))}"'
@@ -176,14 +179,24 @@ def _marks(points: Points, rows: Sequence[Row], x: svg.Axis, y: svg.Axis) -> Ite
         yield svg.mark(x.at(a), y.at(b), which, "" if strong else "faint", more)
 
 
-def _again(points: Points, x: svg.Axis, y: svg.Axis) -> Iterator[str]:
+def intervals(points: Points, row: Row, x: svg.Axis, y: svg.Axis) -> str:
+    """The bars of a point, as far as the axes go."""
+    (a, b), which = both(row), points.marks[row.defense]
+    across, down = (
+        [axis.at(min(max(end, axis.low), axis.high)) for end in _ends(row, name)[1:]]
+        for axis, name in ((x, ACCURACY.column), (y, points.metric))
+    )
+    return svg.bars(x.at(a), y.at(b), across, down, which)
+
+
+def again(points: Points, x: svg.Axis, y: svg.Axis) -> Iterator[str]:
     """What was confirmed, tied to what was found."""
     for row in points.shown:
         numbers = points.again[row.digest].numbers if row.digest in points.again else {}
         a, b = numbers.get(ACCURACY.column), numbers.get(points.metric)
         if a is None or b is None:
             continue
-        (before, below), kind = _place(row), svg.colour(points.marks[row.defense])
+        (before, below), kind = both(row), svg.colour(points.marks[row.defense])
         yield svg.line(x.at(before), y.at(below), x.at(a), y.at(b), f"tie {kind}")
         place = f'transform="translate({svg.n(x.at(a))} {svg.n(y.at(b))})"'
         yield f'<path d="M-5,-5L5,5M5,-5L-5,5" {place} class="again {kind}"/>'
