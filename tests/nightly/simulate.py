@@ -115,11 +115,6 @@ class Clock(Progress):
             )
             held, below = len(os.listdir("/proc/self/fd")), len(_children(os.getpid()))
             self.laps.append((self._count, wall, own, size, held, below))
-            said = (
-                f"{self._count:6d} trials  {wall:.3f} s a trial, {own:.3f} s of the driver's CPU  "
-                f"driver {size:.0f} MB, {held} files, {below} processes"
-            )
-            print(said, flush=True)
             self._lap = now
 
 
@@ -132,6 +127,11 @@ def main(trials: int, sampler: str) -> int:
             files.parse(SWEEP % (trials, sampler)), Path(folder) / "out", progress=clock
         )
         rows = len(list((Path(folder) / "out" / "trials").iterdir()))
+        for count, wall, own, size, held, below in clock.laps:  # until here Ray has the output
+            print(
+                f"{count:6d} trials  {wall:.3f} s a trial, {own:.3f} s of the driver's CPU  "
+                f"driver {size:.0f} MB, {held} files, {below} processes"
+            )
         print(f"{rows} rows, exit code {code}, {time.monotonic() - begin:.0f} s in all")
     (_, _, _, *small), early, (_, _, late, *large) = clock.laps[1], clock.laps[3][2], clock.laps[-1]
     memory, held, below = (b - a for a, b in zip(small, large, strict=True))
