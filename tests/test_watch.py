@@ -128,6 +128,8 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell without a terminal has its background jobs ignore it, and so what they start
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     assert re.match(r"http://127\.0\.0\.1:\d+/ shows ", process.stdout.readline())
