@@ -8,7 +8,7 @@ from raymia.point.objectives import ACCURACY, AUC, CANARY, TPR
 from raymia.point.point import strength
 from raymia.records.account import sentences
 from raymia.report import compare, remarks
-from raymia.report.page import decision, words
+from raymia.report.page import decision, runs, words
 from raymia.report.page.frameworks import REQUIREMENTS
 from raymia.report.page.limits import limits
 from raymia.report.page.points import Points, budget, did
@@ -34,7 +34,7 @@ def said(
     """Texts and tables of the page; `chosen` are the rows to look at in detail, `points` the
     rows as an object for the figures.
     """
-    points = Points(rows, confirmed)
+    points = Points(rows, confirmed, runs.asked(sweep))
     options = [points.option(row) for row in points.useful]
     most, least = bar(points), 0.0
     sentences_, trial = decision.answer(options, points.measure, most, least)
@@ -43,6 +43,7 @@ def said(
         "subject": ", ".join(sorted({f"{row.dataset} with {row.network}" for row in rows})),
         "counted": points.counted(),
         "front_size": len(points.front),
+        "means": runs.SAID if len(points.rows) < len(points.runs) else "",
         "warnings": warnings(points),
         "question": f"Which defense, at which strength, costs the least accuracy for the "
         f"{points.measure} that you accept?",
@@ -215,6 +216,6 @@ def _trials(points: Points) -> Table:
             did(row),
             "; ".join(filter(None, [row.reason, *row.notes])),
         ]
-        for row in points.rows
+        for row in points.runs
     ]
-    return _table(head, lines, points.rows)
+    return _table(head, lines, points.runs)

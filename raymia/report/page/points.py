@@ -8,7 +8,7 @@ from raymia.point import columns
 from raymia.point.objectives import ACCURACY, AUC
 from raymia.point.point import strength
 from raymia.report import remarks
-from raymia.report.page import words
+from raymia.report.page import runs, words
 from raymia.results.row import Row, best
 from raymia.results.tables import trial_line
 from raymia.verdict import learning
@@ -19,9 +19,14 @@ PRIVATE = "dpsgd"  # the part with a guarantee, which is always marked
 class Points:
     """The rows of a folder, and what the page asks of them again and again."""
 
-    def __init__(self, rows: Sequence[Row], confirmed: Sequence[Row]):
-        self.rows = sorted(rows, key=lambda row: row.trial)
+    def __init__(self, rows: Sequence[Row], confirmed: Sequence[Row], means: bool = False):
+        self.runs = sorted(rows, key=lambda row: row.trial)
         self.again = {row.digest: row for row in confirmed}
+        self.rows, self.of = self.runs, dict[int, list[Row]]()
+        if means:
+            self.of = runs.together(self.runs)
+            self.rows = [runs.mean(mine) for mine in self.of.values()]
+            self.again = runs.confirmed(self.of, self.again)
         self.front = best(self.rows)
         self.on_front = {row.trial for row in self.front}
         self.metric = self.rows[0].objective if self.rows else AUC.column
@@ -128,14 +133,21 @@ class Points:
             ("epsilon", budget(row)),
             ("what the defense did", did(row)),
             ("judged records", sizes(row)),
+            ("mean of trials", self._runs(row)),
             ("remark", self.remark(row)),
         ]
         return [(label, text) for label, text in facts if text]
 
+    def _runs(self, row: Row) -> str:
+        mine = self.of.get(row.trial, [])
+        return ", ".join(str(one.trial) for one in mine) if len(mine) > 1 else ""
+
     def counted(self) -> str:
         """`24 trials: 22 done, 2 failed`"""
-        states = Counter(row.state for row in self.rows)
-        total = f"{len(self.rows)} trial{'s' * (len(self.rows) != 1)}"
+        states = Counter(row.state for row in self.runs)
+        total = f"{len(self.runs)} trial{'s' * (len(self.runs) != 1)}"
+        if len(self.rows) < len(self.runs):
+            total += f" of {len(self.rows)} points"
         said = ", ".join(f"{n} {state}" for state, n in sorted(states.items()))
         return f"{total}: {said}" if said else "no trial has finished yet"
 

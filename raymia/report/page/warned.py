@@ -23,7 +23,7 @@ class Warned(NamedTuple):
 
 def warnings(points: Points) -> list[Warned]:
     """The gravest first; none where there is nothing to say."""
-    said = [Warned(True, text) for text in [learning.warning(map(trial_line, points.rows))] if text]
+    said = [Warned(True, text) for text in [learning.warning(map(trial_line, points.runs))] if text]
     idle = [row for row in points.done if any("did nothing here" in n for n in row.notes)]
     if idle:
         arms = ", ".join(sorted({words.arm(row.defense) for row in idle}))
