@@ -79,6 +79,7 @@ def test_a_point_is_the_mean_of_its_finished_runs() -> None:
 def test_the_page_says_so_and_all_trials_stay_in_their_table() -> None:
     text = page.page("often", ROWS, (), REPEATED)
     assert runs.SAID in text and "6 trials of 3 points: 5 done, 1 failed" in text
+    assert "but of the draws where a point has several runs; confirmed" in text
     table = text[text.index('<table id="all-trials"') :].partition("</table>")[0]
     assert table.count("<tr>") == 1 + len(ROWS)
     assert "0.840 (0.640 to 0.940)" in table

@@ -5,6 +5,8 @@ from raymia.report.page.points import Points
 
 def limits(points: Points) -> list[str]:
     missing = sum(row.digest not in points.again for row in points.front)
+    several = len(points.rows) < len(points.runs)
+    but = ", but of the draws where a point has several runs" if several else ""
     said = [
         f"{missing} of the {len(points.front)} points of the front are not confirmed. A point "
         "stands there partly because it was lucky: the best of many noisy numbers looks better "
@@ -18,8 +20,8 @@ def limits(points: Points) -> list[str]:
         "no proof of privacy.",
         "An AUC is an average over records. Single records can be far more exposed than it says: "
         "see TPR at low FPR and the most exposed records, and plant canaries.",
-        "Intervals of the search are of the records, given the trained models; confirmed ones are "
-        "of the draws of training and records, too.",
+        "Intervals of the search are of the records, given the trained models"
+        f"{but}; confirmed ones are of the draws of training and records, too.",
         "The models that were attacked are those of the sweep, trained on a part of the records. A "
         "model that is trained for use on all of them was not attacked.",
     ]
