@@ -38,7 +38,7 @@ test: lint dist
 
 # What could be published, in build/dist: one step away, `twine upload`.
 dist: install
-	rm -rf build/dist build/lib
+	rm -rf build/dist build/lib && mkdir -p build
 	$(BIN)/python -m build --outdir build/dist . > build/dist.log || { cat build/dist.log; exit 1; }
 	$(BIN)/twine check --strict build/dist/*
 

@@ -145,6 +145,19 @@ def test_a_folder_reads_a_row_once_and_anew_where_it_is_to_keep_none(tmp_path: P
         folder.rows()
 
 
+def test_a_run_of_days_makes_the_same_tables_of_rows_that_are_packed(tmp_path: Path) -> None:
+    folder = written(tmp_path, [row(0), row(1)])
+    before, whole = bytes_of(folder), folder.rows()
+    with folder.lean():
+        packed = folder.rows()
+        assert tables(packed) == tables(whole)
+        (tmp_path / "attacks.csv").write_text("torn")
+        assert folder.derive() == ["attacks.csv"] and bytes_of(folder) == before
+    assert whole[0].attacks and not isinstance(packed[0].attacks, list)
+    assert list(packed[0].attacks) == list(whole[0].attacks) == packed[0].attacks[:]
+    assert packed[0].attacks[-1] == whole[0].attacks[-1]
+
+
 def test_csvs_of_the_same_rows_are_not_made_again_but_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -297,6 +297,8 @@ def export(
     """Hand the results, or the model of a point, to other tools. Only reads DIR."""
     results = Folder(folder)
     terminal.warn(left_out(results))
-    click.echo(
-        tools.write(results, results.shown(current(results)), tool, out, trial=trial, model=model)
-    )
+    rows = results.shown(current(results))
+    written = tools.write(results, rows, tool, out, trial=trial, model=model)
+    click.echo(written)
+    if Path(written).is_dir():
+        click.echo(f"read it by: {tools.READ[tool].format(written)}", err=True)

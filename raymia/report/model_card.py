@@ -159,7 +159,7 @@ def _weights(folder: Folder, place: str, name: str, key: str) -> bytes:
     return content
 
 
-def load(folder: Path) -> Model:
+def load(folder: Path | str) -> Model:
     """The model that `write` left in a folder, a function of records in the data's own units: x
     [B, *shape] -> logits [B, C].
 
@@ -168,6 +168,7 @@ def load(folder: Path) -> Model:
     """
     from raymia.training.model import builder, restored
 
+    folder = Path(folder)
     place = folder / "card.json"
     card = opened(place.read_bytes(), str(place), "export it again", bare=True, name=SEAL)
     content = (folder / "model.safetensors").read_bytes()

@@ -73,10 +73,9 @@ def written(folder: Path | str | Location) -> pd.DataFrame:
     kept = Folder(folder)
     frame = _table(kept, "trials.csv")
     if frame is None:
-        raise SweepError(
-            f"{folder} has no trials.csv: is it a results folder? `raymia report {folder}` "
-            "rebuilds it"
-        )
+        there = kept.storage.names("trials")
+        cure = f"`raymia report {folder}` rebuilds it" if there else "is it a results folder?"
+        raise SweepError(f"{folder} has no trials.csv: {cure}")
     best = _table(kept, "pareto.csv")
     confirmed = (
         []

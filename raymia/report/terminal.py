@@ -68,21 +68,24 @@ def print_front(found: "pd.DataFrame", trials: "pd.DataFrame", metric: str) -> N
         lines = [*lines, dict(bare)]
     rows, beside = [], remarks.beside(lines, metric)
     for r in lines:
-        epsilon = "" if r.get("epsilon") is None else columns.epsilon(r["epsilon"])
+        known = r.get("epsilon") is not None and metric != "epsilon"
+        epsilon = columns.epsilon(r["epsilon"]) if known else ""
         rows.append(
             [
                 str(r["trial"]),
                 r["defense"],
                 _knobs(r),
                 interval(r, ACCURACY.column),
+                interval(r, columns.confirmed(ACCURACY.column)),
                 interval(r, metric),
+                interval(r, columns.confirmed(metric)),
                 *(interval(r, name) for name in beside),
                 r.get("worst_attack") or "",
                 epsilon,
                 remarks.remark(r, bare, metric, shown),
             ]
         )
-    head = ["trial", "defense", "knobs", ACCURACY.column, metric, *beside]
+    head = ["trial", "defense", "knobs", ACCURACY.column, "confirmed", metric, "confirmed", *beside]
     table([*head, "worst_attack", "epsilon", "remark"], rows)
 
 

@@ -6,12 +6,15 @@ import re
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from raymia.errors import EnvironmentFault
 from raymia.results.local import Storage
 from raymia.results.location import Location, locate
+from raymia.results.packed import Packed
 from raymia.results.remote import storage as storage_of
 from raymia.results.row import Row, decode, encode
 from raymia.results.sealed import opened, opened_text, sealed, sealed_text
@@ -44,8 +47,8 @@ class Folder:
 
     @contextmanager
     def lean(self) -> Iterator[None]:
-        """Inside, rows are read whenever they are asked for: a run of days keeps none of them in
-        memory, where each takes 150 KB.
+        """Inside, rows are read whenever they are asked for, their attacks packed: a run of days
+        keeps none of them in memory, where each takes 150 KB.
         """
         self._rows = None
         try:
@@ -143,8 +146,10 @@ class Folder:
             raise EnvironmentFault(
                 f"{where} holds the trial {row.digest}: it was renamed; restore or delete it"
             )
-        if self._rows is not None:
-            self._rows[file] = row
+        if self._rows is None:
+            numbers = {intern(name): value for name, value in row.numbers.items()}
+            return replace(row, attacks=Packed(row.attacks), numbers=numbers)
+        self._rows[file] = row
         return row
 
     def _remember(self, file: str, content: bytes) -> None:

@@ -47,7 +47,7 @@ class Row:
     nonmembers: int | None = None
     numbers: dict[str, float | None] = field(default_factory=dict)
     worst_attack: str = ""
-    attacks: list[dict[str, Any]] = field(default_factory=list)
+    attacks: Sequence[dict[str, Any]] = field(default_factory=list)
     timing: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from exported import lines, run
 
@@ -21,7 +23,9 @@ def test_parquet_holds_the_cells_of_the_csv_typed(folder: Path, tmp_path: Path, 
     from pyarrow import parquet
 
     done = run(folder, "parquet", tmp_path / "out")
-    assert (done.exit_code, done.output) == (0, f"{tmp_path / 'out'}\n")
+    assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'out'}\n")
+    opened = re.search(r"read it by: pandas\.(read_\w+)\('(.*)'\)\n", done.stderr)
+    assert opened and len(getattr(pd, opened[1])(opened[2])) == len(Folder(folder).rows())
     table, cells = (
         parquet.read_table(tmp_path / "out" / f"{name}.parquet"),
         lines(folder, f"{name}.csv"),

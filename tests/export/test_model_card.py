@@ -34,7 +34,7 @@ def test_the_model_that_is_loaded_gives_the_stored_logits(
 
     more = [] if model is None else ["--model", str(model)]
     done = run(folder, "model", tmp_path / "out", "--trial", str(number), *more)
-    assert (done.exit_code, done.output) == (0, f"{tmp_path / 'out'}\n")
+    assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'out'}\n")
     row, told = (
         Folder(folder).rows()[number],
         json.loads((tmp_path / "out" / "card.json").read_text()),
@@ -191,9 +191,9 @@ def test_the_default_place_and_a_uri(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(folder, "parquet", None).output == "export-away-parquet\n"
-    assert run(f"file://{folder}", "optuna", None).output == "export-away-optuna\n"
-    assert run(f"file://{folder}", "model", None, "--trial", "1").output == "export-away-model\n"
+    assert run(folder, "parquet", None).stdout == "export-away-parquet\n"
+    assert run(f"file://{folder}", "optuna", None).stdout == "export-away-optuna\n"
+    assert run(f"file://{folder}", "model", None, "--trial", "1").stdout == "export-away-model\n"
     assert (tmp_path / "export-away-model" / "model.safetensors").is_file()
 
 

@@ -99,6 +99,15 @@ def _fresh(out: Path, folder: Folder) -> Iterator[Path]:
         raise EnvironmentFault(f"{out}: {error.strerror or error}; choose another --out") from error
 
 
+# how what was written is read
+READ = {
+    "optuna": "optuna-dashboard sqlite:///{}/study.db",
+    "mlflow": "mlflow ui --backend-store-uri sqlite:///{}/mlflow.db",
+    "wandb": "wandb sync {}/wandb/offline-run-*",
+    "tensorboard": "tensorboard --logdir {}",
+    "parquet": "pandas.read_parquet('{}/trials.parquet')",
+    "model": "raymia.report.model_card.load('{}')",
+}
 LIVE: dict[str, Callable[..., contextlib.AbstractContextManager[entries.Log]]] = dict(
     mlflow=mlflow.opened, wandb=wandb.opened, tensorboard=tensorboard.opened
 )
