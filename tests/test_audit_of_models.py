@@ -118,6 +118,7 @@ def test_without_shadows_no_threshold_is_fitted(tmp_path: Path) -> None:
     assert any("no threshold is fitted" in sentence for sentence in found.sentences())
     kept = {path.name for path in (tmp_path / "out").iterdir()}
     assert kept == {"report.html", "attacks.csv", "scores.csv"}
+    assert (tmp_path / "out/scores.csv").stat().st_mode & 0o777 == 0o600
     with pytest.raises(SweepError, match="nothing is overwritten"):
         raymia.audit(forest(*TRAIN), TRAIN, HELD, out=tmp_path / "out")
 

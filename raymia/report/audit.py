@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raymia.errors import EnvironmentFault, SweepError
+from raymia.report import terminal
 from raymia.report.page import audited, evidence, figures
+from raymia.report.terminal import interval
 from raymia.trial import audit as auditing
 from raymia.trial.audit import Found
 from raymia.verdict import metrics
@@ -99,14 +101,14 @@ class Audit:
         members, others = self.records.members, int((split.judged & ~split.member[0]).sum())
         aside = len(split.half) - members - others
         yield (
-            f"trained on {members} records: accuracy {_interval(numbers, 'train_accuracy')} on "
-            f"them, {_interval(numbers, 'test_accuracy')} on {others} held-out ones"
+            f"trained on {members} records: accuracy {interval(numbers, 'train_accuracy')} on "
+            f"them, {interval(numbers, 'test_accuracy')} on {others} held-out ones"
             + f" ({aside} more are the attackers' to compare with)"
             * bool(aside)
         )
         if numbers["max_attack_auc"] is not None:
             yield (
-                f"strongest attack: AUC {_interval(numbers, 'max_attack_auc')} "
+                f"strongest attack: AUC {interval(numbers, 'max_attack_auc')} "
                 f"({self.found.worst_attack}); 0.5 is guessing"
             )
         if split.models > 1:
@@ -142,9 +144,13 @@ class Audit:
 
     def html(self) -> str:
         """The page: one file that needs nothing else."""
-        lines = self.attacks.to_dict(orient="records")
+        lines = terminal.records(self.attacks)
         rows = [
-            [str(one["attack"]), _interval(one, "auc"), *(_cell(one[name]) for name in SHOWN)]
+            [
+                str(one["attack"]),
+                interval(one, "auc"),
+                *(_cell(one[name]) for name in SHOWN),
+            ]
             for one in lines
         ]
         return audited.html(list(self.sentences()), self._drawn(), ["attack", "AUC", *SHOWN], rows)
@@ -156,6 +162,7 @@ class Audit:
         try:
             out.mkdir(parents=True, exist_ok=True)
             self.attacks.to_csv(out / "attacks.csv", index=False, lineterminator="\n")
+            (out / "scores.csv").touch(0o600)  # it says who was a member: for its owner alone
             self.scores.to_csv(out / "scores.csv", index=False, lineterminator="\n")
             (out / "report.html").write_text(self.html(), encoding="utf-8")
         except OSError as error:
@@ -166,12 +173,7 @@ SHOWN = ("balanced_accuracy", "advantage", *(f"tpr_at_fpr_{rate}" for rate in me
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None or value != value else f"{value:.3f}"
-
-
-def _interval(numbers: Any, name: str) -> str:
-    value, low, high = (_cell(numbers[f"{name}{end}"]) for end in ("", "_lo", "_hi"))
-    return f"{value} [{low}, {high}]" if low else value
+    return "" if value is None else f"{value:.3f}"
 
 
 def _check_new(out: Path) -> None:
