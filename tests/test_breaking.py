@@ -171,7 +171,7 @@ def is_no_result(row: Row, state: str, *reason: str) -> None:
     assert best([row]) == []
     made = tables([row], [])
     assert len(made["pareto.csv"].splitlines()) == 1  # its header
-    assert f",{state}," in made["trials.csv"].splitlines()[1]
+    assert f",{state},".encode() in made["trials.csv"].splitlines()[1]
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
@@ -292,15 +292,16 @@ def test_a_group_that_memory_does_not_hold_is_halved_with_the_same_numbers(
     assert note.startswith(trial.BACKED_OFF) and "4 of 4 models" in note
 
 
+@pytest.mark.parametrize("defense", ["", "stacking", "selena: {sub_models: 3, left_out: 1}"])
 def test_a_model_says_of_itself_that_its_group_was_halved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    defense: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Attacks added later read models that were kept, and the row still says so."""
-    one, data = asked(training=", lanes: 4")
+    one, data = asked(defense, training=", lanes: 4")
     with pytest.MonkeyPatch.context() as patch:
         assert holds(2, HUNGRY[0], patch) == []
         trial.run(one, data, tmp_path)
-    more, _ = asked(attack="entropy", training=", lanes: 4")
+    more, _ = asked(defense, attack="entropy", training=", lanes: 4")
     monkeypatch.setattr(group.Group, "train", None)  # nothing is trained
     row = trial.run(more, data, tmp_path)
     assert any(note.startswith(trial.BACKED_OFF) for note in row.notes)

@@ -156,6 +156,8 @@ def test_a_run_of_days_makes_the_same_tables_of_rows_that_are_packed(tmp_path: P
     assert whole[0].attacks and not isinstance(packed[0].attacks, list)
     assert list(packed[0].attacks) == list(whole[0].attacks) == packed[0].attacks[:]
     assert packed[0].attacks[-1] == whole[0].attacks[-1]
+    assert not isinstance(packed[0].point, dict) and {**packed[0].point} == whole[0].point
+    assert len(packed[0].point) == len(whole[0].point) > 0
 
 
 def test_csvs_of_the_same_rows_are_not_made_again_but_mended(

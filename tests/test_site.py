@@ -67,7 +67,7 @@ def test_every_column_of_every_table_has_a_meaning(reference: Any) -> None:
     rows = finished()
     with zipfile.ZipFile(ROOT / "tests/chaos/folder-506e37f.zip") as old:
         texts = [old.read(name).decode() for name in old.namelist() if name.endswith(".csv")]
-    texts += tables(rows, rows).values()
+    texts += [data.decode() for data in tables(rows, rows).values()]
     names = {name for text in texts for name in next(csv.reader(io.StringIO(text)))}
     assert len(names) > 150
     assert not {name for name in names if reference.meaning(name) is None}

@@ -96,7 +96,8 @@ class Agenda:
         """
         row = replace(row, objective=self.sweep.search.objective["privacy"])
         self.folder.write(row, retry=row.trial in self._again)
-        row = self.rows[row.trial] = _slim(row)
+        # of the libraries that run here the rows of before speak, if any
+        row = self.rows[row.trial] = replace(_slim(row), versions={})
         self._unfinished.discard(row.trial)
         self._outcomes.setdefault(row.trial, Outcome.of(row))
         return row

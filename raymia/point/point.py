@@ -42,6 +42,10 @@ class Point:
     def __post_init__(self) -> None:
         object.__setattr__(self, "canaries", Knobs(self.canaries))
 
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> "Point":
+        """Itself, frozen all through: Ray Tune keeps several copies of each trial's to the end."""
+        return self
+
     @property
     def knobs(self) -> dict[str, Scalar]:
         """`{"srcm.d": 1, ...}` over the recipe."""

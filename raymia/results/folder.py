@@ -14,7 +14,7 @@ from typing import Any
 from raymia.errors import EnvironmentFault
 from raymia.results.local import Storage
 from raymia.results.location import Location, locate
-from raymia.results.packed import Packed
+from raymia.results.packed import PackedFields, PackedLines
 from raymia.results.remote import storage as storage_of
 from raymia.results.row import Row, decode, encode
 from raymia.results.sealed import opened, opened_text, sealed, sealed_text
@@ -47,7 +47,7 @@ class Folder:
 
     @contextmanager
     def lean(self) -> Iterator[None]:
-        """Inside, rows are read whenever they are asked for, their attacks packed: a run of days
+        """Inside, rows are read whenever they are asked for, most of them packed: a run of days
         keeps none of them in memory, where each takes 150 KB.
         """
         self._rows = None
@@ -148,7 +148,8 @@ class Folder:
             )
         if self._rows is None:
             numbers = {intern(name): value for name, value in row.numbers.items()}
-            return replace(row, attacks=Packed(row.attacks), numbers=numbers)
+            point, attacks = PackedFields(row.point), PackedLines(row.attacks)
+            return replace(row, point=point, attacks=attacks, numbers=numbers)
         self._rows[file] = row
         return row
 
@@ -190,8 +191,7 @@ class Folder:
             there = {name: key(self._storage.read(name) or b"") for name in self._derived[1]}
             if there == self._derived[1]:
                 return []
-        texts = tables(self.shown(digests), self.confirmed())
-        made = {name: text.encode() for name, text in texts.items()}
+        made = tables(self.shown(digests), self.confirmed())
         try:
             held = self.read_json(CHECKSUMS)
         except EnvironmentFault:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -35,7 +35,7 @@ class Row:
     signals: str
     state: str
     reason: str
-    point: dict[str, Any]
+    point: Mapping[str, Any]
     dataset: str
     network: str
     defense: str

@@ -60,15 +60,17 @@ def _tamed(text: str) -> str:
     )
 
 
-def _csv(names: Sequence[str], lines: Iterable[Line]) -> str:
-    text = io.StringIO()
+def _csv(names: Sequence[str], lines: Iterable[Line]) -> bytes:
+    data = io.BytesIO()  # of thousands of rows many MB, which are held once
+    text = io.TextIOWrapper(data, encoding="utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(
         [value if type(value) in _AS_IT_IS else cell(value) for value in map(line.get, names)]
         for line in lines
     )
-    return text.getvalue()
+    text.flush()
+    return data.getvalue()
 
 
 def _names(mappings: Iterable[Mapping[str, Any]], known: Iterable[str] = ()) -> list[str]:
@@ -93,8 +95,8 @@ def trial_line(row: Row) -> Line:
     return row.numbers | row.knobs | named | {"notes": "; ".join(row.notes)}
 
 
-def tables(rows: Sequence[Row], confirmed: Sequence[Row] = ()) -> dict[str, str]:
-    """The text of every derived CSV by its name. Rows are taken as they are ordered."""
+def tables(rows: Sequence[Row], confirmed: Sequence[Row] = ()) -> dict[str, bytes]:
+    """Every derived CSV by its name. Rows are taken as they are ordered."""
     named = trial_columns(rows)
     attacks = (
         line | {"trial": row.trial, "digest": row.digest} for row in rows for line in row.attacks

@@ -50,7 +50,8 @@ def fit(
     apart: set[int] = set()  # models of which a teacher was trained in a smaller group
     if recipe.owns("assemble"):  # there is no other network that the recipe's schedule could be for
         rngs = [stream(*key, "teach", m) for m in models]
-        return recipe.assemble(lesson, _fit_under(build, own, key, models, keep, apart), rngs)
+        found = recipe.assemble(lesson, _fit_under(build, own, key, models, keep, apart), rngs)
+        return [_noted(one, k in apart) for k, one in enumerate(found)]
     given = lesson
     lesson = taught(recipe, build, lesson, training, key, models, keep, apart)
     before = recipe.before_training(training, given, lesson) if isinstance(recipe, Recipe) else {}
@@ -77,9 +78,15 @@ def fit(
     out: dict[int, Predictor] = {}
     for rows in _groups(recipe, lesson):
         for k, (one, smaller) in zip(rows, halved(rows, train), strict=True):
-            noted = {APART: 1.0} if smaller or k in apart else {}
-            out[k] = replace(one, acted={**one.acted, **noted})
+            out[k] = _noted(one, smaller or k in apart)
     return [out[k] for k in range(len(models))]
+
+
+def _noted(one: Predictor, smaller: bool) -> Predictor:
+    """A model that says, where it can say anything, that its group was a smaller one."""
+    if not smaller or not hasattr(one, "acted"):
+        return one
+    return replace(one, acted={**one.acted, APART: 1.0})  # type: ignore[type-var]
 
 
 def taught(

@@ -1,5 +1,6 @@
 """Points of a sweep and their digests, and how a folder goes on."""
 
+import copy
 import dataclasses
 import json
 import pickle
@@ -55,6 +56,8 @@ def test_a_point_survives_json_and_pickle() -> None:
     assert Point.from_json(json.loads(json.dumps(point.to_json()))) == point
     assert Point.from_json(json.loads(json.dumps(point.to_json()))).digest() == point.digest()
     assert pickle.loads(pickle.dumps(point)) == point
+    hash(point)  # nothing in it can be changed, so a copy may be itself
+    assert copy.deepcopy({"point": point})["point"] is point
 
 
 @pytest.mark.parametrize(

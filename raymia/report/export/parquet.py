@@ -18,8 +18,7 @@ def write(folder: Folder, rows: Sequence[Row], out: Path) -> None:
     # The cells say what a column is; where they may mislead (a digest of digits alone) or are
     # all empty, its name does.
     types = dict.fromkeys(columns.TEXT, pa.string()) | dict.fromkeys(columns.WHOLE, pa.int64())
-    for name, text in tables(rows, folder.confirmed()).items():
-        content = text.encode()
+    for name, content in tables(rows, folder.confirmed()).items():
         table = csv.read_csv(
             pa.BufferReader(content),
             # types are guessed from one block
