@@ -60,22 +60,22 @@ class Campaign:
         """A sweep from its beginning to its end."""
         out, tries = f"run{number}", 0
         while True:
-            kind = self._next(tries)
+            kinds = self._next(tries)
             before = self._state(out)
             process = self.driver.start(out, **environment)
-            hit, codes = self._hit(process, out, kind), {0}
-            if kind in CODES and hit:  # while the last two rows are made, a signal comes too late
+            hits, codes = [k for k in kinds if self._hit(process, out, k)], {0}
+            if hits and hits[0] in CODES:  # while the last two rows are made, it comes too late
                 late = len(self.driver.rows(out)) >= ROWS - 2
-                codes = {CODES[kind]} | ({0} if late else set())
+                codes = {CODES[hits[0]]} | ({0} if late else set())
             said = self._end(process, out)
-            if hit:
+            for kind in hits:
                 self.made[kind] += 1
                 self.left[kind] -= 1
                 print(f"{out}: {kind} with {len(before[0])} rows before", flush=True)
             if process.returncode not in codes:
-                self.bad(out, f"{kind}: exit code {process.returncode}, not of {codes}: {said}")
+                self.bad(out, f"{hits}: exit code {process.returncode}, not of {codes}: {said}")
             if "Traceback" in said:
-                self.bad(out, f"{kind}: {said}")
+                self.bad(out, f"{hits}: {said}")
             self._kept(out, before)
             tries += 1
             if process.returncode == 0 or tries > 30:
@@ -85,14 +85,21 @@ class Campaign:
         self._nothing_left(out)
         shutil.rmtree(self.driver.folder / out)
 
-    def _next(self, tries: int) -> str:
-        there = [kind for kind, n in self.left.items() if n > 0 and kind != "node"]
-        return self.rng.choice(there) if there and tries < 8 else ""
+    def _next(self, tries: int) -> list[str]:
+        """What one process of the driver suffers: an end, or the loss of up to three others, which
+        is as often as a trial and an attack are tried again.
+        """
+        left = Counter({kind: n for kind, n in self.left.items() if n > 0 and kind != "node"})
+        kinds: list[str] = []
+        while left and tries < 8 and len(kinds) < 3:
+            kinds.append(self.rng.choice([kind for kind in left if not kinds or kind in ROLES]))
+            left = Counter({k: n for k, n in (left - Counter(kinds[-1:])).items() if k in ROLES})
+            if kinds[-1] in CODES:
+                break
+        return kinds
 
     def _hit(self, process: "subprocess.Popen[str]", out: str, kind: str) -> bool:
         """Whether the process or its child was there to be hit."""
-        if not kind:
-            return False
         place = scratch.place(self.driver.folder / out)
         rows = len(self.driver.rows(out)) + self.rng.randint(0, 3)
         if kind in ROLES or rows < ROWS:
@@ -105,13 +112,9 @@ class Campaign:
             )
         time.sleep(self.rng.random() * 1.5)  # any moment, not only those after a row
         if kind in ROLES:
-            pids = [
-                int(path.name)
-                for path in (place / "processes").glob("*")
-                if ROLES[kind] in path.read_text().split()
-            ]
+            until(lambda: process.poll() is not None or bool(_alive(place, ROLES[kind])))
             try:
-                os.kill(self.rng.choice(pids), signal.SIGKILL)
+                os.kill(self.rng.choice(_alive(place, ROLES[kind])), signal.SIGKILL)
             except (IndexError, ProcessLookupError):
                 return False
             return True
@@ -183,6 +186,19 @@ def nodes(campaign: Campaign) -> None:
             campaign.left["node"] -= hit
             number += 1
             shutil.rmtree(campaign.driver.folder / out, ignore_errors=True)
+
+
+def _alive(place: Path, role: str) -> list[int]:
+    """The processes of a run that do this; what has ended has no command line any more."""
+    found = []
+    for path in (place / "processes").glob("*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if (
+                role in path.read_text().split()
+                and Path("/proc", path.name, "cmdline").read_bytes()
+            ):
+                found.append(int(path.name))
+    return found
 
 
 def _hears(pid: int, number: int) -> bool:
