@@ -19,7 +19,7 @@ from raymia.errors import EnvironmentFault
 
 _LOOK = 0.5  # seconds between two looks
 # seconds for the run to leave by itself, CSVs written; a call into Ray may never come back
-_PATIENCE = 8.0
+_PATIENCE = 6.0
 _UNREACHED = 40.0  # seconds without an answer of a cluster's head; after 60 Ray ends the process
 _VITAL = {"gcs_server": "its head, gcs_server,", "raylet": "its node manager, raylet,"}
 
