@@ -35,6 +35,7 @@ from raymia.cluster import scratch  # noqa: E402
 from raymia.results.folder import Folder  # noqa: E402
 
 ROWS = 9  # of the tiny sweep
+LONGER = ("--set", "training.epochs=150")  # a second a trial, so that there is something to hit
 CODES = {"driver": -signal.SIGKILL, "term": 143, "int": 130}
 SIGNALS = {"driver": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
 ROLES = {"worker": "trial", "attacker": "attacker"}
@@ -48,7 +49,7 @@ class Campaign:
         self.made: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.seconds: list[float] = []  # from a signal to the end of the driver
-        code, said = driver.run("calm")
+        code, said = driver.run("calm", *LONGER)
         assert code == 0, said
         self.calm = driver.tables("calm")
 
@@ -62,8 +63,8 @@ class Campaign:
         while True:
             kinds = self._next(tries)
             before = self._state(out)
-            process = self.driver.start(out, **environment)
-            hits, codes = [k for k in kinds if self._hit(process, out, k)], {0}
+            process = self.driver.start(out, *LONGER, **environment)
+            hits, codes = [k for i, k in enumerate(kinds) if self._hit(process, out, k, i > 0)], {0}
             if hits and hits[0] in CODES:  # while the last two rows are made, it comes too late
                 late = len(self.driver.rows(out)) >= ROWS - 2
                 codes = {CODES[hits[0]]} | ({0} if late else set())
@@ -98,10 +99,10 @@ class Campaign:
                 break
         return kinds
 
-    def _hit(self, process: "subprocess.Popen[str]", out: str, kind: str) -> bool:
-        """Whether the process or its child was there to be hit."""
+    def _hit(self, process: "subprocess.Popen[str]", out: str, kind: str, soon: bool) -> bool:
+        """Whether the process or its child was there to be hit. `soon`: not only after a row."""
         place = scratch.place(self.driver.folder / out)
-        rows = len(self.driver.rows(out)) + self.rng.randint(0, 3)
+        rows = len(self.driver.rows(out)) + (0 if soon else self.rng.randint(0, 3))
         if kind in ROLES or rows < ROWS:
             until(
                 lambda: (
@@ -167,7 +168,9 @@ def nodes(campaign: Campaign) -> None:
         number = 0
         while campaign.left["node"] > 0:
             node, out = one.join(1), f"node{number}"
-            process = campaign.driver.start(out, RAY_ADDRESS=one.address, **_token(one.environment))
+            process = campaign.driver.start(
+                out, *LONGER, RAY_ADDRESS=one.address, **_token(one.environment)
+            )
             rows = campaign.rng.randint(1, ROWS - 3)
             until(
                 lambda p=process, o=out, n=rows: (  # type: ignore[misc]
