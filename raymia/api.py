@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raymia.cluster import confirming, driver
+from raymia.point import columns
 from raymia.report import query
 from raymia.report.audit import Audit as Audit
 from raymia.report.audit import audit as audit
@@ -75,6 +77,19 @@ def open(out: str | Path) -> Run:
     return Run(place)
 
 
+def _frame(table: query.Table) -> pd.DataFrame:
+    """A table as a data frame; whole numbers, some of them unknown, stay whole numbers."""
+    import pandas as pd
+
+    made = {}
+    for name in table.names:
+        cells = [line[name] for line in table.lines]
+        whole = set(map(type, cells)) == {int, type(None)}
+        kind = "str" if name in columns.TEXT else "Int64" if whole else None
+        made[name] = pd.Series([nan if cell is None else cell for cell in cells], dtype=kind)
+    return pd.DataFrame(made)
+
+
 class Svg(str):
     """A picture, shown as one in a notebook."""
 
@@ -95,17 +110,17 @@ class Run:
     @property
     def trials(self) -> pd.DataFrame:
         """A row for every trial: arm, knobs, test accuracy, AUCs with intervals, state, notes."""
-        return query.read(self.out)
+        return _frame(query.read(self.out))
 
     @property
     def attacks(self) -> pd.DataFrame:
         """A row for every trial and attack."""
-        return query.attacks(self.out)
+        return _frame(query.attacks(self.out))
 
     @property
     def front(self) -> pd.DataFrame:
         """The trials that no other one beats in accuracy and in the sweep's measure of privacy."""
-        return query.query(self.trials)
+        return self.query()
 
     def query(
         self,
@@ -116,7 +131,9 @@ class Run:
         every: bool = False,
     ) -> pd.DataFrame:
         """The points of the front that satisfy every condition; see `raymia pareto --help`."""
-        return query.query(self.trials, max_auc, min_accuracy, where, metric, every)
+        trials = query.read(self.out)
+        best = query.query(trials, max_auc, min_accuracy, where, metric, every)
+        return _frame(trials).iloc[best]
 
     def plot(self) -> Svg:
         """The front."""

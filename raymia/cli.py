@@ -19,7 +19,7 @@ from raymia.errors import EnvironmentFault, RaymiaError, SweepError, line
 COMMANDS = {
     "run": "raymia.cluster.commands:run",
     "points": "raymia.study.commands:points",
-    "pareto": "raymia.report.commands:pareto",
+    "pareto": "raymia.report.pareto:pareto",
     "report": "raymia.report.commands:report",
     "watch": "raymia.report.watch:watch",
     "compare": "raymia.report.comparing:command",

@@ -75,7 +75,7 @@ def test_what_a_constant_answer_beats_is_on_no_front(tmp_path: Path) -> None:
     for one in rows:
         folder.write(one)
     folder.derive()
-    assert query.query(tmp_path)["trial"].tolist() == [0, 2, 3]
+    assert query.query(tmp_path) == [0, 2, 3]
     assert learning.warning([{"state": "done", "defense": "none", **rows[0].numbers}]) == ""
 
 

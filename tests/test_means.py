@@ -1,14 +1,13 @@
 """Several runs of one point as one line."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
 from raymia.report import means, query
 
 
-def frame() -> pd.DataFrame:
+def table() -> query.Table:
     common = {"state": "done", "dataset": "d", "network": "n", "seed": 0, "digest": "x"}
     rows = [
         {"defense": "none", "test_accuracy": 0.9, "max_attack_auc": 0.8, "notes": "a"},
@@ -19,39 +18,51 @@ def frame() -> pd.DataFrame:
         {"defense": "srcm", "srcm.r1": 5.0, "test_accuracy": 0.65, "max_attack_auc": 0.75},
         {"defense": "srcm", "srcm.r1": 5.0, "test_accuracy": 0.75, "max_attack_auc": 0.85},
     ]
-    made = pd.DataFrame([common | row for row in rows])
-    made.insert(0, "trial", range(len(rows)))
-    for name, half in (("test_accuracy", 0.01), ("max_attack_auc", 0.02)):
-        made[f"{name}_lo"], made[f"{name}_hi"] = made[name] - half, made[name] + half
-    made["auc.lira"], made["auc_lo.lira"] = made["max_attack_auc"], made["max_attack_auc_lo"]
-    return made
+    lines = []
+    for i, row in enumerate(rows):
+        line = {"trial": i, "notes": None, "srcm.r1": None, "epsilon_lower": 2.5} | common | row
+        for name, half in (("test_accuracy", 0.01), ("max_attack_auc", 0.02)):
+            line |= {f"{name}_lo": row[name] - half, f"{name}_hi": row[name] + half}
+        for name in ("max_tpr_at_fpr_0.01", "max_tpr_at_fpr_0.01_lo", "max_tpr_at_fpr_0.01_hi"):
+            line[name] = None
+        lines.append(line | {"auc.lira": row["max_attack_auc"], "auc_lo.lira": 0.5})
+    return query.Table(list(lines[0]), lines)
 
 
 def test_a_line_is_the_mean_of_the_finished_runs_with_a_t_interval_over_them() -> None:
-    found = means.means(frame())
-    assert found["trial"].tolist() == [0, 3, 4] and found[means.RUNS].tolist() == [2, 1, 3]
-    assert found["test_accuracy"].tolist() == pytest.approx([0.8, 0.5, 0.75])
-    assert found["auc.lira"].tolist() == pytest.approx([0.7, 0.55, 0.75])
+    found = means.means(table()).lines
+    assert [(one["trial"], one[means.RUNS]) for one in found] == [(0, 2), (3, 1), (4, 3)]
+    assert [one["test_accuracy"] for one in found] == pytest.approx([0.8, 0.5, 0.75])
+    assert [one["auc.lira"] for one in found] == pytest.approx([0.7, 0.55, 0.75])
     runs = np.array([0.65, 0.75, 0.85])
     low, high = stats.t.interval(0.95, 2, runs.mean(), stats.sem(runs))
-    last = found.iloc[2]
+    last = found[2]
     assert (last["max_attack_auc_lo"], last["max_attack_auc_hi"]) == pytest.approx((low, high))
     assert last["max_attack_auc_sd"] == pytest.approx(runs.std(ddof=1))
     # what is true of one run alone is not said of their mean
-    assert pd.isna(last["auc_lo.lira"]) and last["digest"] == ""
+    assert last["auc_lo.lira"] is None and last["digest"] == ""
 
 
 def test_a_single_run_stays_as_it_is() -> None:
-    given = frame()
-    alone = means.means(given).iloc[1]
-    for name in given.columns:
-        assert alone[name] == given.loc[3, name] or pd.isna(given.loc[3, name]), name
-    assert pd.isna(alone["test_accuracy_sd"])
+    given = table()
+    alone = means.means(given).lines[1]
+    assert {name: alone[name] for name in given.names} == given.lines[3]
+    assert alone["test_accuracy_sd"] is None
+
+
+def test_what_is_unknown_or_has_no_interval_gets_none() -> None:
+    """An epsilon is no rate: it has no interval in the tables, and none within 0 and 1."""
+    names, lines = means.means(table())
+    assert all(list(line) == names for line in lines)
+    assert "epsilon_lower_lo" not in names and lines[2]["epsilon_lower"] == 2.5
+    assert lines[2]["max_tpr_at_fpr_0.01_lo"] is lines[2]["max_tpr_at_fpr_0.01_sd"] is None
 
 
 def test_the_front_of_means_is_not_led_by_the_luckiest_run() -> None:
-    given = frame()
-    assert means.repeated(given, given) and not means.repeated(given.iloc[[0, 2, 3, 4]], given)
-    assert not means.repeated(given, given.iloc[[3]])  # shown is a point of one run
-    assert query.front(given)["trial"].tolist() == [0, 4, 1, 3]
-    assert query.front(means.means(given))["trial"].tolist() == [0, 3]
+    names, lines = given = table()
+    single = query.Table(names, [lines[i] for i in (0, 2, 3, 4)])
+    assert means.repeated(given, range(7)) and not means.repeated(single, range(4))
+    assert not means.repeated(given, [3])  # shown is a point of one run
+    assert query.front(lines) == [0, 4, 1, 3]
+    mean = means.means(given).lines
+    assert [mean[i]["trial"] for i in query.front(mean)] == [0, 3]

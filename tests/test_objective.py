@@ -106,9 +106,9 @@ def test_the_front_the_search_and_the_tables_go_by_it(tmp_path: Path) -> None:
         folder.write(one)
     folder.derive()
     assert query.objective(query.read(tmp_path)) == "max_tpr_at_fpr_0.01"
-    assert query.query(tmp_path)["trial"].tolist() == [0, 1]
-    assert query.query(tmp_path, max_auc=0.1)["trial"].tolist() == [1]
-    assert query.query(tmp_path, metric="max_attack_auc")["trial"].tolist() == [0, 2]
+    assert query.query(tmp_path) == [0, 1]
+    assert query.query(tmp_path, max_auc=0.1) == [1]
+    assert query.query(tmp_path, metric="max_attack_auc") == [0, 2]
     assert (tmp_path / "pareto.csv").read_text().count("\n") == 3
     shown = CliRunner().invoke(cli.main, ["pareto", str(tmp_path)], terminal_width=200)
     assert shown.exit_code == 0 and "max_tpr_at_fpr_0.01" in shown.output

@@ -4,12 +4,13 @@ their words.
 
 import itertools
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
+from house_rules import HEAVY, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,10 +25,17 @@ points = st.lists(
 )
 
 
-def frame(rows: Any) -> pd.DataFrame:
-    out = pd.DataFrame(rows, columns=["test_accuracy", "max_attack_auc", "state"])
-    out.insert(0, "trial", range(len(out)))
-    return out
+def lines(rows: Any) -> list[dict[str, Any]]:
+    names = ("test_accuracy", "max_attack_auc", "state")
+    return [{"trial": i} | dict(zip(names, row, strict=True)) for i, row in enumerate(rows)]
+
+
+def front(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [given[i] for i in pareto.front(given)]
+
+
+def pairs(given: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    return [(one["test_accuracy"], one["max_attack_auc"]) for one in given]
 
 
 def values(rows: Any) -> list[Values]:
@@ -60,46 +68,37 @@ def oracle(rows: Any) -> list[int]:
 @settings(max_examples=300)
 @given(points, st.randoms(use_true_random=False))
 def test_front_against_the_oracle(rows: Any, random: Any) -> None:
-    data = frame(rows)
-    assert list(pareto.front(data)["trial"]) == oracle(rows)
-    order = random.sample(range(len(rows)), len(rows))
-    assert list(pareto.front(data.iloc[order])["trial"]) == oracle(rows)
+    data = lines(rows)
+    assert pareto.front(data) == oracle(rows)
+    shuffled = random.sample(data, len(data))
+    assert [one["trial"] for one in front(shuffled)] == oracle(rows)
 
 
 @given(points)
 def test_front_is_a_projection(rows: Any) -> None:
-    best = pareto.front(frame(rows))
-    pd.testing.assert_frame_equal(pareto.front(best), best)
-    assert (
-        best["test_accuracy"].is_monotonic_decreasing
-        and best["max_attack_auc"].is_monotonic_decreasing
-    )
+    best = front(lines(rows))
+    assert front(best) == best
+    assert all(a > c and b > d for (a, b), (c, d) in itertools.pairwise(pairs(best)))
 
 
 @given(points)
 def test_a_beaten_point_changes_nothing(rows: Any) -> None:
-    best = pareto.front(frame(rows))
-    if len(best):
-        worse = (best.iloc[0]["test_accuracy"] - 0.1, best.iloc[0]["max_attack_auc"] + 0.1, "done")
-        assert list(pareto.front(frame([*rows, worse]))["trial"]) == list(best["trial"])
+    best = pareto.front(lines(rows))
+    if best:
+        accuracy, auc, _ = rows[best[0]]
+        assert pareto.front(lines([*rows, (accuracy - 0.1, auc + 0.1, "done")])) == best
 
 
 @given(points)
 def test_swapping_the_directions_mirrors_the_front(rows: Any) -> None:
-    data = frame(rows)
-    mirrored = data.assign(
-        test_accuracy=-data["max_attack_auc"], max_attack_auc=-data["test_accuracy"]
-    )
-    mine = {tuple(p) for p in pareto.front(data)[["test_accuracy", "max_attack_auc"]].to_numpy()}
-    other = {
-        (-b, -a) for a, b in pareto.front(mirrored)[["test_accuracy", "max_attack_auc"]].to_numpy()
-    }
-    assert mine == other
+    mirrored = [(-auc, -accuracy, state) for accuracy, auc, state in rows]
+    other = {(-b, -a) for a, b in pairs(front(lines(mirrored)))}
+    assert set(pairs(front(lines(rows)))) == other
 
 
 @given(points)
 def test_hypervolume_counts_the_cells_that_are_dominated(rows: Any) -> None:
-    best = pareto.front(frame(rows))[["test_accuracy", "max_attack_auc"]].to_numpy()
+    best = pairs(front(lines(rows)))
     middles = [0.125, 0.375, 0.625, 0.875]
     covered = [
         any(x > a and y < b for x, y in best) for a, b in itertools.product(middles, middles)
@@ -132,35 +131,33 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def trials(result: pd.DataFrame) -> list[int]:
-    return list(result["trial"])
+def table(folder: Path, **more: Any) -> pareto.Table:
+    """What stands in a folder, and columns of one value."""
+    names, found = pareto.read(folder)
+    return pareto.Table([*names, *more], [dict(line) | more for line in found])
 
 
 def test_query(folder: Path) -> None:
-    assert trials(pareto.query(folder)) == [0, 1, 2]
-    assert trials(pareto.query(str(folder), max_auc=0.7)) == [1, 2]
-    assert trials(pareto.query(folder, max_auc=0.7, min_accuracy=0.75)) == [1]
-    assert trials(pareto.query(folder, where={"defense": "relaxloss"})) == [1, 2]
-    assert trials(pareto.query(folder, where={"relaxloss.alpha": "0.50", "seed": 0})) == [1]
-    assert trials(pareto.query(folder, where={"dpsgd.secure": "true"})) == [1]
-    assert trials(pareto.query(folder, where={"dpsgd.secure": False})) == [2]
-    assert trials(pareto.query(folder, where={"relaxloss.alpha": "high"})) == []
-    assert trials(pareto.query(folder, where={"relaxloss.alpha": ""})) == [0]
-    assert trials(
-        pareto.query(pareto.read(folder).assign(always=True), where={"always": "true"})
-    ) == [0, 1, 2]
+    assert pareto.query(folder) == [0, 1, 2]
+    assert pareto.query(str(folder), max_auc=0.7) == [1, 2]
+    assert pareto.query(folder, max_auc=0.7, min_accuracy=0.75) == [1]
+    assert pareto.query(folder, where={"defense": "relaxloss"}) == [1, 2]
+    assert pareto.query(folder, where={"relaxloss.alpha": "0.50", "seed": 0}) == [1]
+    assert pareto.query(folder, where={"dpsgd.secure": "true"}) == [1]
+    assert pareto.query(folder, where={"dpsgd.secure": False}) == [2]
+    assert pareto.query(folder, where={"relaxloss.alpha": "high"}) == []
+    assert pareto.query(folder, where={"relaxloss.alpha": ""}) == [0]
+    assert pareto.query(table(folder, always=True), where={"always": "true"}) == [0, 1, 2]
     for value in ("True", "true", "TRUE", True):
-        assert trials(pareto.query(folder, where={"dpsgd.secure": value})) == [1]
-    assert trials(pareto.query(folder, where={"dpsgd.secure": "nan"})) == [], (
-        "an empty cell is '', not nan"
-    )
-    assert list(pareto.query(folder)["digest"]) == ["123", "1e5", "789"]
+        assert pareto.query(folder, where={"dpsgd.secure": value}) == [1]
+    assert pareto.query(folder, where={"dpsgd.secure": "nan"}) == [], "an empty cell is '', not nan"
+    assert [line["digest"] for line in pareto.read(folder).lines][:3] == ["123", "1e5", "789"]
 
 
 def test_another_metric_draws_the_front_anew(folder: Path) -> None:
-    assert trials(pareto.query(folder, metric="auc.lira")) == [0, 2, 3]
-    assert trials(pareto.query(folder, metric="lira", max_auc=0.55)) == [2, 3]
-    assert trials(pareto.query(folder, metric="lira", where={"defense": "-odd"})) == [3]
+    assert pareto.query(folder, metric="auc.lira") == [0, 2, 3]
+    assert pareto.query(folder, metric="lira", max_auc=0.55) == [2, 3]
+    assert pareto.query(folder, metric="lira", where={"defense": "-odd"}) == [3]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +174,7 @@ def test_another_metric_draws_the_front_anew(folder: Path) -> None:
     ],
 )
 def test_a_metric_that_draws_no_front_is_refused(folder: Path, metric: str, words: str) -> None:
-    source = pareto.read(folder).assign(epsilon=np.nan)
+    source = table(folder, epsilon=None)
     with pytest.raises(SweepError) as error:
         pareto.query(source, metric=metric)
     text = str(error.value)
@@ -192,24 +189,24 @@ def test_a_metric_that_draws_no_front_is_refused(folder: Path, metric: str, word
 
 
 def test_metrics_of_any_number_draw_a_front(folder: Path) -> None:
-    """Whole numbers, some of them unknown, and numbers that Python holds as objects."""
+    """Whole numbers, some of them unknown, and mixed ones."""
     (folder / "trials.csv").write_text(
         "trial,state,test_accuracy,max_attack_auc,size\n0,done,0.9,0.5,3\n1,done,0.8,0.5,\n2,done,0.7,0.6,1\n"
     )
-    assert trials(pareto.query(folder, metric="size")) == [0, 2]
-    assert trials(pareto.query(folder, metric="size", max_auc=2)) == [2]
-    objects = pareto.read(folder).assign(size=pd.Series([3, None, 1.5], dtype=object))
-    assert trials(pareto.query(objects, metric="size")) == [0, 2]
+    assert pareto.query(folder, metric="size") == [0, 2]
+    assert pareto.query(folder, metric="size", max_auc=2) == [2]
+    (folder / "trials.csv").write_text(
+        (folder / "trials.csv").read_text().replace("0.6,1", "0.6,1.5")
+    )
+    assert pareto.query(folder, metric="size") == [0, 2]
 
 
 def test_where_no_trial_finished_the_front_is_empty_and_nothing_is_wrong(folder: Path) -> None:
     head, *lines = CSV.splitlines()
     (folder / "trials.csv").write_text(f"{head}\n{lines[4]}\n")
-    assert (
-        trials(pareto.query(folder)) == trials(pareto.query(folder, metric="max_attack_auc")) == []
-    )
+    assert pareto.query(folder) == pareto.query(folder, metric="max_attack_auc") == []
     (folder / "trials.csv").write_text(f"{head}\n")
-    assert trials(pareto.query(folder)) == []
+    assert pareto.query(folder) == []
 
 
 @pytest.mark.parametrize("bound", ["max_auc", "min_accuracy"])
@@ -226,23 +223,15 @@ def test_a_type_is_that_of_the_column(folder: Path) -> None:
     ]
     (folder / "trials.csv").write_text("\n".join([f"{head},whole,float,both", *rows]) + "\n")
     data = pareto.read(folder)
-    assert [str(data[name].dtype) for name in ("whole", "float", "both", "seed")] == [
-        "Int64",
-        "float64",
-        "float64",
-        "int64",
-    ]
-    cells = pareto.written(folder)
-    assert cells["float"].tolist() == ["1.0", "", "2.0", "", ""] and cells["both"].tolist() == [
-        "1",
-        "0.5",
-        "2",
-        "",
-        "",
-    ]
-    assert trials(pareto.query(data, where={"whole": "1"})) == [0] and trials(
-        pareto.query(data, where={"whole": ""})
-    ) == [1]
+    kinds = {name: {type(line[name]) for line in data.lines} - {type(None)} for name in data.names}
+    asked = ("whole", "float", "both", "seed", "dpsgd.secure", "digest")
+    assert [kinds[name] for name in asked] == [{int}, {float}, {float}, {int}, {bool}, {str}]
+    assert not kinds["auc.lira"] - {float} and data.lines[4]["both"] is None
+    names, rows = pareto.written(folder)
+    assert [row[names.index("float")] for row in rows] == ["1.0", "", "2.0", "", ""]
+    assert [row[names.index("both")] for row in rows] == ["1", "0.5", "2", "", ""]
+    assert pareto.query(data, where={"whole": "1"}) == [0]
+    assert pareto.query(data, where={"whole": ""}) == [1]
 
 
 def test_what_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:
@@ -261,7 +250,18 @@ def test_confirmed_numbers_come_along(folder: Path) -> None:
     (folder / "pareto.csv").write_text(
         "trial,digest,confirmed_max_attack_auc\n0,123,0.85\n1,1e5,\n"
     )
-    found = pareto.query(folder)
-    assert found["confirmed_max_attack_auc"].iloc[0] == 0.85 and np.isnan(
-        found["confirmed_max_attack_auc"].iloc[1]
+    found = [line["confirmed_max_attack_auc"] for line in pareto.read(folder).lines]
+    assert found == [0.85, None, None, None, None]
+
+
+def test_the_command_imports_no_data_frames(folder: Path) -> None:
+    """What it imports is what it takes: pandas alone takes as long as all of it."""
+    code = (
+        "import sys; from raymia.cli import main\n"
+        "try: main(['pareto', sys.argv[1]])\n"
+        f"finally: print(*sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
     )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stderr.strip() == "" and "relaxloss" in done.stdout

@@ -236,7 +236,7 @@ def test_a_folder_of_results_reads_the_same_on_both(place: Location, tmp_path: P
         }
     one, other = tables.values()
     assert one == other
-    assert pareto.read(place).equals(pareto.read(tmp_path / "disk"))
+    assert pareto.written(place) == pareto.written(tmp_path / "disk")
 
 
 def test_pareto_and_report_read_a_uri(place: Location, tmp_path: Path) -> None:

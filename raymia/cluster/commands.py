@@ -114,8 +114,9 @@ def run(
         )
         if code in (0, 1) and results.storage.read("trials.csv") is not None:
             written, found = write_page(results, progress.warn), query.read(results.path)
-            progress.warn(learning.warning(terminal.records(found.filter(learning.WARNS))))
-            terminal.print_front(query.query(found), found, query.objective(found))
+            progress.warn(learning.warning(found.lines))
+            best = [found.lines[i] for i in query.query(found)]
+            terminal.print_front(best, found.lines, query.objective(found))
             # the last line of a job's log says where the front is
             click.echo(f"report: {written}\nfront:  {results.path / 'pareto.csv'}")
         progress.end(code)

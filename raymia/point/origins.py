@@ -90,7 +90,7 @@ def installed(kind: str) -> dict[str, Installed]:
     Raises SweepError where two packages have one name.
     """
     found: dict[str, Installed] = {}
-    for point in importlib.metadata.entry_points(group=f"raymia.{kind}"):
+    for point in _entry_points().select(group=f"raymia.{kind}"):
         dist = point.dist
         own = Installed(dist.name if dist else "?", dist.version if dist else "?", point.value)
         other = found.setdefault(point.name, own)
@@ -101,6 +101,12 @@ def installed(kind: str) -> dict[str, Installed]:
                 "uninstall one of them"
             )
     return found
+
+
+@cache
+def _entry_points() -> Any:
+    """Those of all packages: a file of each is read, however few are asked for."""
+    return importlib.metadata.entry_points()
 
 
 def names(kind: str) -> list[str]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raymia.errors import EnvironmentFault, SweepError
-from raymia.report import terminal
 from raymia.report.page import audited, evidence, figures
 from raymia.report.terminal import interval
 from raymia.trial import audit as auditing
@@ -144,14 +143,15 @@ class Audit:
 
     def html(self) -> str:
         """The page: one file that needs nothing else."""
-        lines = terminal.records(self.attacks)
+        frame = self.attacks
+        known: Any = frame.astype(object).where(frame.notna(), None)
         rows = [
             [
                 str(one["attack"]),
                 interval(one, "auc"),
                 *(_cell(one[name]) for name in SHOWN),
             ]
-            for one in lines
+            for one in known.to_dict(orient="records")
         ]
         return audited.html(list(self.sentences()), self._drawn(), ["attack", "AUC", *SHOWN], rows)
 

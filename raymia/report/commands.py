@@ -1,6 +1,5 @@
-"""The commands that read a results folder: pareto, report, gate, scores, export."""
+"""The commands that read a results folder's trials: report, gate, scores, export."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, fields
 from itertools import chain
@@ -10,9 +9,8 @@ from typing import Any
 import click
 
 from raymia.errors import SweepError
-from raymia.point import columns
 from raymia.point.objectives import ACCURACY, AUC, TPR, upper
-from raymia.report import compare, drops, means, page, pdf, query, terminal
+from raymia.report import compare, page, pdf, terminal
 from raymia.report.export import tools
 from raymia.results.folder import Folder
 from raymia.results.location import Location
@@ -22,91 +20,6 @@ from raymia.study import arguments
 from raymia.study.asked import current, left_out, outdated, sweep_of
 from raymia.trial import confirm, record_scores, record_signals
 from raymia.verdict import learning
-
-
-@click.command()
-@arguments.folder
-@click.option(
-    "--max-auc",
-    type=float,
-    callback=arguments.bound,
-    metavar="X",
-    help="At most this max attack AUC (or what else the sweep is searched by, or --metric).",
-)
-@click.option(
-    "--min-accuracy",
-    type=float,
-    callback=arguments.bound,
-    metavar="X",
-    help="At least this test accuracy.",
-)
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="knob=value",
-    help="Those with this cell, as the table shows it; repeatable.",
-)
-@click.option(
-    "--metric",
-    metavar="NAME",
-    help=f"Another column than the sweep's own ({AUC.column}), e.g. {TPR.column}, auc.lira.",
-)
-@click.option("--all", "every", is_flag=True, help="Every trial, not the front alone.")
-@click.option(
-    "--mean", is_flag=True, help="Of a point's several runs (search.repeats) the mean, as one."
-)
-@click.option(
-    "--rad",
-    "limits",
-    type=float,
-    multiple=True,
-    metavar="X",
-    help="Of each defense the most accurate trial, and the one with the lowest metric of those "
-    "that lose less than this share of the undefended accuracy, e.g. 0.05; repeatable.",
-)
-@arguments.as_json
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
-def pareto(
-    folder: Path | Location,
-    max_auc: float | None,
-    min_accuracy: float | None,
-    where: tuple[str, ...],
-    metric: str | None,
-    every: bool,
-    mean: bool,
-    limits: tuple[float, ...],
-    as_json: bool,
-    as_csv: bool,
-) -> None:
-    """Query the front of a results folder. Never writes."""
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv: one of them is allowed")
-    for pair in where:
-        if not pair.partition("=")[0] or "=" not in pair:
-            raise SweepError(f"--where: got {pair!r}; knob=value is allowed, e.g. srcm.d=1")
-    written = query.written(folder)
-    terminal.warn(query.left_out(folder, len(written)))
-    trials = query.typed(written)
-    trials = means.means(trials) if mean else trials
-    metric = query.objective(trials) if metric is None else metric
-    terminal.warn(learning.warning(terminal.records(trials.filter(learning.WARNS))))
-    wanted = {k: v for k, _, v in (w.partition("=") for w in where)}
-    best = query.query(trials, max_auc, min_accuracy, wanted, metric, every or bool(limits))
-    metric = columns.full(metric, best.columns)
-    if "digest" in best:
-        terminal.warn(outdated(Folder(folder), set(best["digest"])))
-    if limits:
-        best = drops.drops(trials, best, metric, [drops.limit(given) for given in limits])
-    if not mean and means.repeated(trials, best):
-        terminal.warn("points have several runs here, and the luckiest ones lead: see --mean")
-    if as_json:
-        click.echo(json.dumps(terminal.records(best), indent=2, allow_nan=False))
-    elif as_csv:
-        terminal.print_cells(best, trials.fillna("").astype(str) if mean else written)
-    elif limits:
-        terminal.print_drops(best, metric, limits)
-    else:
-        terminal.print_front(best, trials, metric)
 
 
 @click.command()

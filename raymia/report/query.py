@@ -2,14 +2,14 @@
 alone; takes no lock.
 """
 
+import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from typing import Any, NamedTuple
 
 from raymia.errors import EnvironmentFault, SweepError
 from raymia.point import columns
@@ -19,46 +19,86 @@ from raymia.results.folder import Folder
 from raymia.results.location import Location
 from raymia.verdict import front as fronts
 from raymia.verdict import learning
+from raymia.verdict.learning import Cells
 
 ACCURACY, AUC = COLUMNS
 SHOWN = (".3g", ".4g", ".3f")  # how tables write knobs, budgets, and rates
 
 
-def front(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
-    """The rows that no other row beats on accuracy and on the number to minimise, most accurate
-    first; of equal ones the first.
+class Written(NamedTuple):
+    """The columns of a CSV in order, and the cells of its lines as they are written."""
 
-    Only rows whose state is `done` and that have both numbers, finite, can stand on it, and of
-    those the ones that are more accurate than a constant answer. The index is the frame's.
+    names: list[str]
+    rows: list[list[str]]
+
+
+class Table(NamedTuple):
+    """The columns of a CSV in order, and its lines by column. No data frame: to import pandas
+    takes as long as all else that a query does.
     """
-    frame = frame.sort_values("trial", kind="stable") if "trial" in frame else frame
-    numbers = eligible(frame, minimise)
-    return frame.iloc[fronts.front([(a, b) for a, b in numbers.to_numpy().tolist()])]
+
+    names: Sequence[str]
+    lines: Sequence[Cells]
 
 
-def eligible(frame: pd.DataFrame, minimise: str = AUC) -> pd.DataFrame:
-    """Accuracy and the number to minimise of the rows that can stand on a front; of others NaN."""
-    numbers: pd.DataFrame = (
-        frame[[ACCURACY, minimise]].apply(pd.to_numeric, errors="coerce").astype("float64")
-    )
-    if "state" in frame:
-        numbers = numbers.where(frame["state"] == "done")
-    if learning.MAJORITY in frame:
-        share = pd.to_numeric(frame[learning.MAJORITY], errors="coerce").astype("float64")
-        cells: Any = numbers.assign(**{learning.MAJORITY: share}).to_dict(orient="records")
-        numbers = numbers[[not learning.useless(one) for one in cells]].reindex(numbers.index)
-    return numbers
+class Line(Mapping[str, Any]):
+    """The cells of a line, typed when they are asked for: of 180 columns a query reads a dozen."""
+
+    def __init__(self, names: Sequence[str], column: Callable[[str], Sequence[Any]], place: int):
+        self._names, self._column, self._place = names, column, place
+
+    def __getitem__(self, name: str) -> Any:
+        return self._column(name)[self._place]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
-def objective(frame: pd.DataFrame) -> str:
+def front(lines: Sequence[Cells], minimise: str = AUC) -> list[int]:
+    """The places of the lines that no other beats on accuracy and on the number to minimise, most
+    accurate first; of equal ones that of the first trial.
+
+    Only lines whose state is `done` and that have both numbers, finite, can stand on it, and of
+    those the ones that are more accurate than a constant answer.
+    """
+    order, able = in_order(lines), eligible(lines, minimise)
+    return [order[i] for i in fronts.front([able[i] for i in order])]
+
+
+def in_order(lines: Sequence[Cells]) -> list[int]:
+    """All places, by trial."""
+    return sorted(range(len(lines)), key=lambda i: lines[i]["trial"])
+
+
+def eligible(lines: Sequence[Cells], minimise: str = AUC) -> list[tuple[float, float]]:
+    """Accuracy and the number to minimise of the lines that can stand on a front; of others NaN."""
+    found = []
+    for line in lines:
+        cells = {name: number(line.get(name)) for name in (ACCURACY, minimise, learning.MAJORITY)}
+        able = line.get("state", "done") == "done" and not learning.useless(cells)
+        found.append((cells[ACCURACY], cells[minimise]) if able else (math.nan, math.nan))
+    return found
+
+
+def number(cell: Any) -> float:
+    """A cell as a number; NaN where it is none."""
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def objective(trials: Table) -> str:
     """What the sweep of these trials weighs the accuracy against."""
-    known = frame["objective"].dropna().tolist() if "objective" in frame else []
-    return str(known[0]) if known else AUC
+    return next((str(line["objective"]) for line in trials.lines if line.get("objective")), AUC)
 
 
-def read(folder: Path | str | Location) -> pd.DataFrame:
+def read(folder: Path | str | Location) -> Table:
     """`trials.csv`, with the `confirmed_*` columns of `pareto.csv` where there are any; unknown
-    cells are NaN or NA.
+    cells are None.
 
     Raises SweepError where the folder has no `trials.csv`, EnvironmentFault where it does not
     parse.
@@ -66,28 +106,26 @@ def read(folder: Path | str | Location) -> pd.DataFrame:
     return typed(written(folder))
 
 
-def written(folder: Path | str | Location) -> pd.DataFrame:
-    """The same as `read`, with the cells as they are written: texts, unknown ones empty. Same
-    index, same errors.
-    """
+def written(folder: Path | str | Location) -> Written:
+    """The same as `read`, with the cells as they are written, unknown ones empty. Same errors."""
     kept = Folder(folder)
-    frame = _table(kept, "trials.csv")
-    if frame is None:
+    table = _table(kept, "trials.csv")
+    if table is None:
         there = kept.storage.names("trials")
         cure = f"`raymia report {folder}` rebuilds it" if there else "is it a results folder?"
         raise SweepError(f"{folder} has no trials.csv: {cure}")
-    best = _table(kept, "pareto.csv")
-    confirmed = (
-        []
-        if best is None
-        else [name for name in best.columns if name.startswith(columns.CONFIRMED)]
-    )
-    if best is None or not confirmed:
-        return frame
-    return frame.merge(best[["digest", *confirmed]], on="digest", how="left").fillna("")
+    best = _table(kept, "pareto.csv") or Written([], [])
+    places = [i for i, name in enumerate(best.names) if name.startswith(columns.CONFIRMED)]
+    if not places:
+        return table
+    by, of = best.names.index("digest"), table.names.index("digest")
+    found = {row[by]: [row[i] for i in places] for row in best.rows}
+    unknown = [""] * len(places)
+    rows = [row + found.get(row[of], unknown) for row in table.rows]
+    return Written(table.names + [best.names[i] for i in places], rows)
 
 
-def attacks(folder: Path | str | Location) -> pd.DataFrame:
+def attacks(folder: Path | str | Location) -> Table:
     """`attacks.csv`. Raises SweepError where the folder has none."""
     found = _table(Folder(folder), "attacks.csv")
     if found is None:
@@ -108,49 +146,59 @@ def left_out(folder: Path | str | Location, shown: int) -> str:
     )
 
 
-def _table(folder: Folder, name: str) -> pd.DataFrame | None:
+def _table(folder: Folder, name: str) -> Written | None:
     try:
         text = folder.table(name)
         if text is None:
             return None
-        return pd.read_csv(
-            io.StringIO(text), dtype="str", keep_default_na=False, na_values=[""]
-        ).fillna("")
-    except ValueError as error:  # what pandas raises on a torn file
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        if len({len(row) for row in rows}) != 1:
+            raise ValueError("it is empty, or its lines are not equally long")
+    except (ValueError, csv.Error) as error:  # a torn file
         raise EnvironmentFault(
             f"{folder.path / name} cannot be read ({error}); `raymia report {folder.path}` "
             "rebuilds it"
         ) from None
+    return Written(rows[0], rows[1:])
 
 
-def typed(cells: pd.DataFrame) -> pd.DataFrame:
-    """Written cells as numbers, truth values and texts. The type of a column is that of all its
-    cells.
+def typed(cells: Written) -> Table:
+    """Written cells as numbers, truth values and texts, unknown ones None. The type of a column is
+    that of all its cells.
     """
-    types = {name: "str" for name in columns.TEXT}
-    text = io.StringIO(cells.to_csv(index=False))
-    frame = pd.read_csv(
-        text, dtype=types, keep_default_na=False, na_values=[""], float_precision="round_trip"
-    )
-    numbers = frame.select_dtypes("float64")
-    # whole numbers, some unknown: pandas makes floats
-    whole = (numbers.isna() | (numbers % 1 == 0)).all() & numbers.notna().any()
-    for name in numbers.columns[whole]:
-        if cells[name].str.fullmatch(r"([-+]?[0-9]{1,18})?").all():
-            frame[name] = cells[name].map(lambda cell: int(cell) if cell else pd.NA).astype("Int64")
-    return frame
+    texts = dict(zip(cells.names, zip(*cells.rows, strict=True), strict=False))
+
+    @cache
+    def column(name: str) -> Sequence[Any]:
+        known = None if name in columns.TEXT else _meaning({*texts[name]} - {""})
+        return [cell or None if known is None else known.get(cell) for cell in texts[name]]
+
+    return Table(cells.names, [Line(cells.names, column, i) for i in range(len(cells.rows))])
+
+
+def _meaning(cells: set[str]) -> dict[str, Any] | None:
+    """Of all known cells of a column, what each means; None where they are texts."""
+    letters = "".join(cells)
+    with suppress(ValueError):
+        numbers: dict[str, Any] = {cell: float(cell) for cell in cells}
+        if letters.isascii() and not any(one in letters for one in "_nN"):  # no 1_000, no nan
+            whole = not any(one in letters for one in ".eE")
+            return {cell: int(cell) for cell in cells} if whole else numbers
+    if {cell.lower() for cell in cells} <= {"true", "false"}:
+        return {cell: cell.lower() == "true" for cell in cells}
+    return None
 
 
 def query(
-    source: pd.DataFrame | Path | str | Location,
+    source: Table | Path | str | Location,
     max_auc: float | None = None,
     min_accuracy: float | None = None,
     where: Mapping[str, Any] | None = None,
     metric: str | None = None,
     every: bool = False,
-) -> pd.DataFrame:
-    """The points of the front that satisfy every condition, best accuracy first; with `every`
-    all trials that do, in order, those without numbers included.
+) -> list[int]:
+    """The places of the points of the front that satisfy every condition, best accuracy first;
+    with `every` of all trials that do, in order, those without numbers included.
 
     `metric` replaces what the sweep is searched by (the maximum AUC over attacks) by another
     column (`auc.lira`, or `lira` for short) and draws the front anew; `max_auc` then bounds that
@@ -161,83 +209,70 @@ def query(
     for name, bound in (("max_auc", max_auc), ("min_accuracy", min_accuracy)):
         if bound is not None and math.isnan(bound):
             raise SweepError(f"{name}: got nan; a number is allowed")
-    frame = source if isinstance(source, pd.DataFrame) else read(source)
-    metric = _metric(frame, objective(frame) if metric is None else metric)
-    best = frame.sort_values("trial", kind="stable") if every else front(frame, minimise=metric)
+    trials = source if isinstance(source, Table) else read(source)
+    metric, lines = _metric(trials, objective(trials) if metric is None else metric), trials.lines
+    best = in_order(lines) if every else front(lines, metric)
     if max_auc is not None:
-        best = best[best[metric] <= max_auc]
+        best = [i for i in best if number(lines[i][metric]) <= max_auc]
     if min_accuracy is not None:
-        best = best[best[ACCURACY] >= min_accuracy]
+        best = [i for i in best if number(lines[i][ACCURACY]) >= min_accuracy]
     for name, value in (where or {}).items():
-        best = best[_equals(best[_column(frame, name, name)], value)]
+        _column(trials, name, name)
+        best = [i for i in best if _holds(lines[i][name], value)]
     return best
 
 
-def _metric(frame: pd.DataFrame, given: str) -> str:
+def _metric(trials: Table, given: str) -> str:
     """The column that `given` names. Raises SweepError where no front can be drawn with it."""
-    name = _column(frame, columns.full(given, frame.columns), given)
+    name = _column(trials, columns.full(given, trials.names), given)
     # empty where no trial has finished: then no point is on the front, and nothing is wrong
-    if name == objective(frame):
+    if name == objective(trials):
         return name
     if name == ACCURACY:
         problem = "is what the metric is weighed against"
-    elif not frame[name].notna().any():
+    elif all(line[name] is None for line in trials.lines):
         problem = "is empty in every trial"
-    elif not _numeric(frame[name]):
+    elif not _numeric(trials, name):
         problem = "does not hold numbers"
     else:
         return name
     able = [
-        str(other)
-        for other in frame.columns
-        if not str(other).startswith(ACCURACY) and _numeric(frame[other])
+        other
+        for other in trials.names
+        if not other.startswith(ACCURACY) and _numeric(trials, other)
     ]
     raise SweepError(f"metric: column {name!r} {problem}; {suggest(given, able)}")
 
 
-def _numeric(cells: "pd.Series[Any]") -> bool:
-    """Whether the cells that are known are numbers, and some are."""
-    known = cells.dropna()
-    return len(known) > 0 and pd.api.types.infer_dtype(known) in (
-        "integer",
-        "floating",
-        "mixed-integer-float",
-    )
+def _numeric(trials: Table, name: str) -> bool:
+    """Whether the cells of a column that are known are numbers, and some are."""
+    known = [line[name] for line in trials.lines if line[name] is not None]
+    return bool(known) and all(map(counts, known))
 
 
-def _column(frame: pd.DataFrame, name: str, given: str) -> str:
-    if name in frame:
+def counts(cell: Any) -> bool:
+    """Whether a cell holds a number."""
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _column(trials: Table, name: str, given: str) -> str:
+    if name in trials.names:
         return name
-    raise SweepError(f"there is no column {given!r}; {suggest(given, map(str, frame.columns))}")
+    raise SweepError(f"there is no column {given!r}; {suggest(given, trials.names)}")
 
 
-def _equals(cells: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
-    """Cells that hold `value`, which may be written as text: numbers are compared as numbers,
+def _holds(cell: Any, value: Any) -> bool:
+    """Whether a cell holds `value`, which may be written as text: numbers are compared as numbers,
     and equal what the tables show of them (2.73 is 2.7319); empty cells equal ''.
     """
-    if value is None or value == "":
-        return cells.isna()
-    if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
-        try:
-            wanted = float(value)
-        except ValueError:
-            return cells.isna() & False
-        if pd.api.types.is_integer_dtype(cells):
-            return (cells == wanted).fillna(False).astype(bool)
-        return cells.map(lambda cell: _shows(cell, wanted)).astype(bool)
-    text, shown = _word(value), cells.map(_word)
+    empty = value is None or value == ""
+    if empty or cell is None:
+        return empty and cell is None
+    if counts(cell):
+        wanted = number(value)
+        shown = (float(f"{cell:{how}}") for how in SHOWN if isinstance(cell, float))
+        return wanted == float(cell) or wanted in shown
+    text, word = columns.word(value), columns.word(cell)
     if text.lower() in ("true", "false"):  # in Python's spelling too
-        text, shown = text.lower(), shown.str.lower()
-    # ' as it stands before what could be taken for a formula
-    return cells.notna() & shown.isin([text, f"'{text}"])
-
-
-def _shows(cell: Any, wanted: float) -> bool:
-    """Whether a number is the wanted one, or is it in one of the ways in which tables write it."""
-    if pd.isna(cell):
-        return False
-    return wanted == cell or wanted in (float(f"{cell:{how}}") for how in SHOWN)
-
-
-def _word(value: Any) -> str:
-    return columns.word(bool(value) if isinstance(value, np.bool_) else value)
+        text, word = text.lower(), word.lower()
+    return word in (text, f"'{text}")  # as it stands before what could be taken for a formula

@@ -5,7 +5,7 @@ needed.
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,56 +16,30 @@ from raymia.report import remarks
 from raymia.results.tables import cell
 from raymia.study.tables import table
 from raymia.study.tables import warn as warn
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    """One mapping a line, unknown cells None; the type of a cell is that of its column,
-    whichever lines are shown.
-    """
-    known = frame.astype(object).where(frame.notna(), None)
-    return [
-        {str(name): value for name, value in line.items()}
-        for line in known.to_dict(orient="records")
-    ]
+from raymia.verdict.learning import Cells
 
 
 def print_csv(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     """Cells as the files have them: never a formula of a spreadsheet."""
-    _print(names, (map(cell, row) for row in rows))
+    print_texts(names, (map(cell, row) for row in rows))
 
 
-def _print(names: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
+def print_texts(names: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
+    """Cells that are written already."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(rows)
 
 
-def print_cells(found: "pd.DataFrame", written: "pd.DataFrame") -> None:
-    """The cells of what was found as they stand in the file, and before them the columns that the
-    file does not have.
-    """
-    added = [name for name in found.columns if name not in written.columns]
-    before = found[added].astype(object).where(found[added].notna(), None).to_numpy().tolist()
-    cells = written.loc[found.index].to_numpy().tolist()
-    _print(
-        [*added, *written.columns],
-        ([*map(cell, a), *b] for a, b in zip(before, cells, strict=True)),
-    )
-
-
-def print_front(found: "pd.DataFrame", trials: "pd.DataFrame", metric: str) -> None:
-    """The trials that were found, and with them the undefended one, to compare with."""
-    lines = records(found)
+def print_front(lines: Sequence[Cells], trials: Iterable[Cells], metric: str) -> None:
+    """The lines that were found, and with them the undefended trial, to compare with."""
     if not lines:
         click.echo("no point of the front matches")
         return
-    bare = remarks.undefended(records(trials[trials["defense"] == "none"]), metric)
+    bare = remarks.undefended(trials, metric)
     shown = {r["trial"] for r in lines}
     if bare is not None and bare["trial"] not in shown:
-        lines = [*lines, dict(bare)]
+        lines = [*lines, bare]
     rows, beside = [], remarks.beside(lines, metric)
     for r in lines:
         known = r.get("epsilon") is not None and metric != "epsilon"
@@ -89,7 +63,7 @@ def print_front(found: "pd.DataFrame", trials: "pd.DataFrame", metric: str) -> N
     table([*head, "worst_attack", "epsilon", "remark"], rows)
 
 
-def print_drops(found: "pd.DataFrame", metric: str, limits: Iterable[float]) -> None:
+def print_drops(found: Iterable[Cells], metric: str, limits: Iterable[float]) -> None:
     """The trials that `drops` chose, by limit, and which defenses have none there."""
     lines = [
         [
@@ -101,7 +75,7 @@ def print_drops(found: "pd.DataFrame", metric: str, limits: Iterable[float]) -> 
             f"{r['rad']:.3f}",
             interval(r, metric),
         ]
-        for r in records(found)
+        for r in found
     ]
     head = ["RAD below", "defense", "knobs", "trial", ACCURACY.column, "RAD", metric]
     table(head, lines)
@@ -113,7 +87,8 @@ def print_drops(found: "pd.DataFrame", metric: str, limits: Iterable[float]) -> 
 
 def _knobs(record: Mapping[str, Any]) -> str:
     own = tuple(f"{part}." for part in record["defense"].split("+"))
-    return strength({k: v for k, v in record.items() if k.startswith(own) and v is not None})
+    known = [k for k in record if k.startswith(own) and record[k] is not None]
+    return strength({k: record[k] for k in known})
 
 
 def interval(record: Mapping[str, Any], name: str) -> str:

@@ -15,8 +15,6 @@ from raymia.point.objectives import ACCURACY
 from raymia.verdict.maximum import accuracy_interval
 
 MAJORITY, LEARNED, TRAIN = "majority", "learned", "train_accuracy"
-# what `warning` reads of a trial
-WARNS = ("state", "defense", TRAIN, ACCURACY.column, MAJORITY, LEARNED)
 LEVEL = 0.98  # two-sided: one end of the interval is a bound at 99%
 
 Array = np.ndarray[Any, Any]

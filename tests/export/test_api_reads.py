@@ -18,6 +18,8 @@ def test_frames_are_the_tables(folder: Path) -> None:
         assert len(frame) == len(written) and "trial" in frame
         assert frame["trial"].astype(str).tolist() == [line["trial"] for line in written]
     assert run.trials["test_accuracy"].dtype == "float64"
+    assert run.trials["trial"].dtype == "int64" and run.trials["reason"].dtype == "str"
+    assert run.trials["relaxloss.alpha"].isna().any()
     assert run.front["digest"].tolist() == [line["digest"] for line in lines(folder, "pareto.csv")]
 
 
