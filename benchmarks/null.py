@@ -8,7 +8,7 @@ for fewer epochs than by default.
 Power: networks learn random labels of noise by heart, each on its own half; all attacks as they
 are by default.
 
-    python benchmarks/null.py [null | power] [--runs 400] [--variants]
+    python benchmarks/null.py [null | power] [--runs 400] [--variants] [--only NAME ...]
 """
 
 import argparse
@@ -271,15 +271,19 @@ MORE = World(4000, 128, Training(epochs=60, lr=0.02, weight_decay=0.0), classes=
 SHIFTED = World(160, 512, Training(epochs=2000, lr=0.05, weight_decay=0.0), RandomCrop(4))
 
 
-def power() -> None:
+def power(parts: Sequence[Part]) -> None:
     print("\n| attack | AUC | CPU seconds |\n|---|---|---|")
-    seen(
-        WORLD,
-        [part for part in DEFAULTS if part.name not in ("nn_fused", "augmentation")],
-        tuple(QUERIES),
-    )
-    seen(MORE, [Part("nn_fused", {})], ("logits",))
-    seen(SHIFTED, [Part("augmentation", {})], ("logits", "augmented_right"))
+    apart = {
+        "nn_fused": (MORE, ("logits",)),
+        "augmentation": (SHIFTED, ("logits", "augmented_right")),
+    }
+    if shared := [part for part in parts if part.name not in apart]:
+        asked = {need for part in shared for need in traits(part).needs}
+        seen(WORLD, shared, [need for need in QUERIES if need in asked])
+    for part in parts:
+        if part.name in apart:
+            world, needs = apart[part.name]
+            seen(world, [part], needs)
 
 
 def seen(world: World, parts: Sequence[Part], needs: Sequence[str]) -> None:
@@ -302,9 +306,16 @@ if __name__ == "__main__":
     options.add_argument("table", nargs="?", choices=("null", "power"))
     options.add_argument("--runs", type=int, default=400)
     options.add_argument("--variants", action="store_true", help="the attacks' other choices, too")
+    options.add_argument(
+        "--only", nargs="+", choices=catalog.names("attacks"), help="these attacks"
+    )
     torch.set_num_threads(1)
     given = options.parse_args()
+
+    def chosen(parts: Sequence[Part]) -> list[Part]:
+        return [part for part in parts if not given.only or part.name in given.only]
+
     if given.table != "null":
-        power()
+        power(chosen(DEFAULTS))
     if given.table != "power":
-        null(given.runs, DEFAULTS + VARIANTS * given.variants)
+        null(given.runs, chosen(DEFAULTS + VARIANTS * given.variants))

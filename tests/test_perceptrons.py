@@ -16,7 +16,7 @@ from raymia.training.fit import fit
 from raymia.training.group import Diverged
 from raymia.training.modules import Dropout
 from raymia.training.network import Network
-from raymia.training.perceptrons import _backward, _forward, _Group, is_perceptron, learn
+from raymia.training.perceptrons import _Group, _Order, is_perceptron, learn
 
 ADAM = Training(3, 16, optimizer="adam", lr=0.01, weight_decay=1e-3, milestones=((0.5, 0.1),))
 SGD = Training(3, 16, optimizer="sgd", lr=0.1, weight_decay=1e-2, milestones=())
@@ -68,15 +68,42 @@ def test_one_of_several_is_the_same_alone() -> None:
         assert torch.allclose(one, other, atol=1e-6)
 
 
+def test_what_belongs_together_follows_one_another() -> None:
+    rows = np.array([10, 11, 12, 13, 14, 15, 16])
+    block = np.array([7, 7, 2, 7, 5, 2, 5])
+    drawn = [_Order(stream(k), rows, block).draw() for k in range(40)]
+    for order in drawn:
+        assert sorted(order) == rows.tolist()
+        of = block[order - 10]
+        assert (of[1:] != of[:-1]).sum() == 2  # three blocks, none in two pieces
+    assert len({tuple(block[order - 10]) for order in drawn}) == 6  # in every order
+    again = _Order(stream(0), rows, block)
+    assert (
+        np.array_equal(again.draw(), drawn[0]) and len({tuple(again.draw()) for _ in "abcde"}) > 1
+    )
+
+
+def test_batches_of_whole_records_are_other_batches() -> None:
+    """With a block for each half of the rows a batch is one of them; learning sees the blocks."""
+    given = Defense(), lambda: perceptron(6, (8,)), lesson((40, 40, 40)), ADAM, ("x",), (3, 1, 4)
+    block = np.arange(90) // 10
+    apart, whole = weights(learn(*given)), weights(learn(*given, together=block))
+    assert not any(map(torch.equal, apart, whole))
+    every = replace(ADAM, batch_size=40)  # one batch of all rows: their order does not matter
+    given = *given[:3], every, *given[4:]
+    apart, whole = weights(learn(*given)), weights(learn(*given, together=block))
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(apart, whole, strict=True))
+
+
 @pytest.mark.parametrize("last", [True, False])
 def test_derivatives_through_dropout_are_autograds(last: bool) -> None:
     nets = [perceptron(6, (8, 5, 4), 0.4, last) for _ in range(2)]
     group = _Group(nets, Defense(), ADAM, 0.999)
     for layer in group._layers:
         layer.draw([stream(layer.numel, k) for k in range(2)], 9)
-    x, slope = torch.randn(2, 9, 6), torch.randn(2, 9, 2)
-    said = _forward(group._layers, x)
-    _backward(group._layers, slope)
+    x, slope = torch.randn(2, 9, 6), torch.randn(2, 9, 1)
+    said = group.forward(x)
+    group.backward(slope)
     for k, net in enumerate(nets):
         masks = [layer._mask for layer in group._layers if layer._mask is not None]
         layers = [m for m in net.modules() if isinstance(m, Dropout)]
@@ -86,13 +113,14 @@ def test_derivatives_through_dropout_are_autograds(last: bool) -> None:
             assert 0 < (mask == 0).float().mean() < 0.8
             assert torch.allclose(mask[mask > 0], torch.tensor(1 / 0.6))
         logits = net.train()(x[k]).logits
-        assert torch.allclose(logits, said[k], atol=1e-5)
-        (logits * slope[k]).sum().backward()
+        odds = logits[:, 1:] - logits[:, :1]
+        assert torch.allclose(odds, said[k], atol=1e-5)
+        (odds * slope[k]).sum().backward()
         linear = [m for m in net.modules() if isinstance(m, torch.nn.Linear)]
         for layer, own in zip(group._layers, linear, strict=True):
             assert own.weight.grad is not None and own.bias.grad is not None
-            assert torch.allclose(layer._of_weight[k].T, own.weight.grad, atol=1e-4)
-            assert torch.allclose(layer._of_bias[k, 0], own.bias.grad, atol=1e-4)
+            assert torch.allclose(layer.of_weight[k].T, own.weight.grad, atol=1e-4)
+            assert torch.allclose(layer.of_bias[k, 0], own.bias.grad, atol=1e-4)
 
 
 def test_adam_forgets_as_it_is_told() -> None:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from raymia.attack.attack import Attack, Rng, Scored, Traits
+from raymia.attack.pairs import Pairs, draw_matched, draw_pairs
 from raymia.lazy import modules, network, torch
 from raymia.point.schedule import Training
-from raymia.point.space import Range
 from raymia.signals.view import View, log_odds, log_softmax
 from raymia.training.defense import Batch, Clock, Defense, Lesson, cross_entropy
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 NOTHING = np.zeros(0, np.int64)
-# most (record, shadow) pairs to fit on; 0: all
-Pairs = Annotated[int, Range(1_000, 100_000, log=True, least=0)]
 STARTS = 3  # trainings of one network, at most: the first and two more where it collapsed
 HELD_OUT = 0.1  # of the records, which tell whether it did
 # Powers in standard errors. Below SEEN a network tells nothing; above SURE the plain score tells
@@ -86,11 +84,18 @@ class Learned(Attack):
             else np.asarray(log_softmax(said["logits"]).max(-1))
         )
 
+    def by_record(self, pairs: int) -> bool:
+        """Whether a perceptron's batches hold all drawn pairs of a record or none, as many members
+        as others where that can be: what they have in common then cancels out of the gradient.
+        """
+        return False
+
     def network(self, inputs: int) -> Network:
         """Features [B, F] -> two logits, the second for "member"."""
         raise NotImplementedError
 
-    def training(self) -> Training:
+    def training(self, pairs: int) -> Training:
+        """How it learns from so many pairs, the held-out ones included."""
         raise NotImplementedError
 
     def score(self, view: View, rng: Rng) -> Array:
@@ -121,14 +126,15 @@ class Learned(Attack):
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """One target's pairs: features [P, F] and members [P] to fit, the same held out, features
-    [A, F] of the asked records.
+    """One target's pairs: features [P, F], members [P] and records' ids [P] to fit, features and
+    members held out, features [A, F] of the asked records.
 
     `plain`: the power of the attack's own plain number on the held-out pairs.
     """
 
     x: Array
     member: Array
+    record: Array
     held: Array
     held_member: Array
     asked: Array
@@ -143,7 +149,8 @@ class _Task:
             member = view.known_member[[place[int(c)] for c in record]]
             said = {name: view.target[name][record] for name in view.target}
         else:
-            shadow, record = draw_pairs(view, attack.pairs, rng)
+            draw = draw_matched if attack.by_record(_drawn(view, attack.pairs)) else draw_pairs
+            shadow, record = draw(view, attack.pairs, rng)
             member = view.member[shadow, record]
             said = {name: view.shadows.at(name, shadow, record) for name in view.shadows}
         features = attack.inputs(said, label[record]).astype(np.float32)
@@ -159,11 +166,16 @@ class _Task:
         return cls(
             features[~out],
             member[~out],
+            view.records[record[~out]],
             features[out],
             member[out],
             asked.astype(np.float32),
             plain,
         )
+
+    @property
+    def pairs(self) -> int:
+        return len(self.x) + len(self.held)
 
     def collapsed(self, power: float) -> bool:
         """Whether a network with that power on the held-out pairs is a constant, or misses what
@@ -219,15 +231,17 @@ def _learn(
         reference=(NOTHING,) * len(tasks),
         classes=2,
     )
+    pairs = max(task.pairs for task in tasks)
     recipe = _Squared() if attack.squared else _Twice() if attack.twice else Defense()
     models = learn(
         recipe,
         lambda: attack.network(tasks[0].x.shape[1]),
         lesson,
-        attack.training(),
+        attack.training(pairs),
         ("attacker",),
         seeds,
         attack.beta2,
+        np.concatenate([task.record for task in tasks]) if attack.by_record(pairs) else None,
     )
 
     def said(model: Any, x: Array) -> Array:
@@ -258,19 +272,9 @@ class _Twice(Defense):
         return cross_entropy(outputs.logits.softmax(-1), batch.target)
 
 
-def draw_pairs(view: View, most: int, rng: Rng) -> tuple[Array, Array]:
-    """(shadow, column) of every pair that may be fitted, at most `most` of them (0: all),
-    members and non-members alike.
-
-    Ordered by record id, so that permuting the records changes nothing.
-    """
-    order = np.argsort(view.records, kind="stable")
-    place, shadow = np.nonzero(view.fit[:, order].T)
-    column = order[place]
-    if most and len(shadow) > most:
-        chosen = np.sort(rng.choice(len(shadow), most, replace=False))
-        shadow, column = shadow[chosen], column[chosen]
-    return shadow, column
+def _drawn(view: View, most: int) -> int:
+    every = int(view.fit.sum())
+    return min(every, most or every)
 
 
 def falling(epochs: int, batch: int, lr: float) -> Training:

@@ -6,7 +6,8 @@ import numpy as np
 
 from raymia.attack.attack import Array, Attack, Rng, Scored, Traits
 from raymia.attack.calibration import logistic, odds
-from raymia.attack.learned import Learned, Pairs, draw_pairs, perceptron
+from raymia.attack.learned import Learned, perceptron
+from raymia.attack.pairs import Pairs, draw_pairs
 from raymia.point.schedule import Training
 from raymia.point.space import Range
 from raymia.signals.view import View, log_softmax
@@ -117,7 +118,7 @@ class _Network(Learned):
     def network(self, inputs: int) -> "Network":
         return perceptron(inputs, (64,))
 
-    def training(self) -> Training:
+    def training(self, pairs: int) -> Training:
         return Training(
             self.epochs, 100, optimizer="adam", lr=0.01, weight_decay=1e-7, milestones=()
         )

@@ -5,7 +5,7 @@ import numpy as np
 
 from raymia.attack.attack import Array, Attack, Rng, Traits, make
 from raymia.attack.calibration import Moments, logistic, odds
-from raymia.attack.learned import Pairs
+from raymia.attack.pairs import Pairs
 from raymia.point.space import Part, Range
 from raymia.signals.view import View
 

@@ -52,5 +52,5 @@ class NnFused(Learned):
     def network(self, inputs: int) -> "Network":
         return two_branches(inputs // 2, (1024, 512, 64), (128, 64), (512, 256, 128, 64))
 
-    def training(self) -> Training:
+    def training(self, pairs: int) -> Training:
         return Training(self.epochs, 64, optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=())

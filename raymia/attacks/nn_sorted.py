@@ -45,5 +45,5 @@ class NnSorted(Learned):
     def network(self, inputs: int) -> "Network":
         return perceptron(inputs, (100,))
 
-    def training(self) -> Training:
+    def training(self, pairs: int) -> Training:
         return falling(self.epochs, 128, 0.01)

@@ -50,7 +50,7 @@ class Salem(Learned):
     def network(self, inputs: int) -> "Network":
         return perceptron(inputs, (64,))
 
-    def training(self) -> Training:
+    def training(self, pairs: int) -> Training:
         return Training(
             self.epochs, 100, optimizer="adam", lr=0.01, weight_decay=1e-7, milestones=()
         )

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 
 from raymia.attack.attack import Array, Traits
-from raymia.attack.learned import Learned, Pairs, attentive
+from raymia.attack.learned import Learned, attentive
+from raymia.attack.pairs import Pairs
 from raymia.point.schedule import Training
 from raymia.point.space import Range
 from raymia.signals.view import log_softmax
@@ -53,7 +54,7 @@ class Samia(Learned):
     def network(self, inputs: int) -> "Network":
         return attentive(inputs // 3, 3, width=64, layers=3, heads=4, inside=128, dropout=0.2)
 
-    def training(self) -> Training:
+    def training(self, pairs: int) -> Training:
         return Training(
             self.epochs, 128, optimizer="adam", lr=1e-3, weight_decay=0.0, milestones=((0.7, 0.1),)
         )

@@ -6,7 +6,7 @@ import numpy as np
 
 from raymia.attack.attack import Array, Metric, Rng, Traits
 from raymia.attack.calibration import logistic, odds
-from raymia.attack.learned import Pairs, draw_pairs
+from raymia.attack.pairs import Pairs, draw_pairs
 from raymia.signals.view import View, log_softmax
 
 

@@ -45,7 +45,7 @@ def hurried(part: Part, pairs: int = 300, share: float = 0.0) -> Attack:
     attack: Any = make(part)
     if not isinstance(attack, Learned):
         return make(part)
-    epochs = max(1, int(share * attack.training().epochs))
+    epochs = max(1, int(share * attack.training(pairs).epochs))
     hurry: Attack = replace(attack, epochs=epochs, pairs=pairs)  # type: ignore[call-arg]
     return hurry
 

@@ -1,7 +1,9 @@
 """Many small perceptrons for a question of two answers: the networks of attacks.
 
 Their layers are so small that a step of `fit` is mostly book-keeping. Here all K networks stand in
-one flat buffer, their derivatives are written out, and an optimizer moves them in one call.
+one flat buffer, their derivatives are written out, and an optimizer moves them in one call. What
+follows the last activation is linear and ends in one number, the log-odds of the second answer:
+of a batch it needs one product of a matrix and a vector.
 """
 
 from __future__ import annotations
@@ -37,11 +39,13 @@ def learn(
     key: tuple[object, ...],
     models: Sequence[int],
     beta2: float = BETA2,
+    together: Ints | None = None,
 ) -> list[Predictor]:
-    """What `fit` does under a recipe of a criterion at most: perceptrons in one buffer, other
-    networks by `fit` itself.
+    """What `fit` does under a recipe of a criterion of the softmax at most: perceptrons in one
+    buffer, other networks by `fit` itself.
 
-    `beta2`: how long a perceptron's Adam remembers squared gradients. Raises Diverged.
+    `beta2`: how long a perceptron's Adam remembers squared gradients. `together` [N]: rows of the
+    lesson with the same number follow one another in every epoch of a perceptron. Raises Diverged.
     """
     nets = [seeded(build, seed_of(*key, "init", m)) for m in models]
     if not is_perceptron(nets[0]):
@@ -51,7 +55,7 @@ def learn(
         rows = [k for k, own in enumerate(sizes) if own == size]
         group = _Group([nets[k] for k in rows], recipe, training, beta2)
         members = np.stack([lesson.members[k] for k in rows])
-        group.train(lesson, members, key, [models[k] for k in rows])
+        group.train(lesson, members, key, [models[k] for k in rows], together)
     return [Model(net.eval().requires_grad_(False), torch.float32) for net in nets]
 
 
@@ -84,37 +88,62 @@ class _Group:
         self._read(nets[0].backbone)
         self._read(nets[0].head)
         self._move(into=True)
+        bent = max((i + 1 for i, at in enumerate(self._layers) if at.bends), default=0)
+        self._body, self._tail = self._layers[:bent], _Tail(self._layers[bent:])
 
     def train(
-        self, lesson: Lesson, members: Ints, key: tuple[object, ...], models: Sequence[int]
+        self,
+        lesson: Lesson,
+        members: Ints,
+        key: tuple[object, ...],
+        models: Sequence[int],
+        together: Ints | None = None,
     ) -> None:
         """On members [K, N] of a lesson, batch by batch. Raises Diverged."""
-        orders = [stream(*key, "batches", m) for m in models]
+        streams = [stream(*key, "batches", m) for m in models]
+        orders = [
+            _Order(rng, own, None if together is None else together[own])
+            for rng, own in zip(streams, members, strict=True)
+        ]
         masks = [stream(*key, "dropout", m) for m in models]
-        training = self._training
+        training, label = self._training, lesson.y.to(lesson.x.dtype)
         for epoch in range(training.run_epochs):
-            order = np.stack([r.permutation(own) for r, own in zip(orders, members, strict=True)])
-            steps = [torch.as_tensor(rows) for rows in cut(order, training.batch_size)]
-            clock = Clock(epoch, training.run_epochs, epoch * len(steps))
+            drawn = np.stack([order.draw() for order in orders])
+            steps = [torch.as_tensor(rows) for rows in cut(drawn, training.batch_size)]
+            clock, lr = Clock(epoch, training.run_epochs, epoch * len(steps)), training.lr_at(epoch)
             for i, rows in enumerate(steps):
-                for layer in self._layers:
+                for layer in self._body:
                     layer.draw(masks, rows.shape[1])
-                logits = _forward(self._layers, lesson.x[rows])
-                _backward(self._layers, self._slope(logits, lesson.y[rows], clock))
-                self._optimizer.step([self._grad], training.lr_at(epoch, (i + 1) / len(steps)))
+                odds = self.forward(_taken(lesson.x, rows))
+                self.backward(self._slope(odds, _taken(label, rows), clock))
+                if epoch < training.warmup:
+                    lr = training.lr_at(epoch, (i + 1) / len(steps))
+                self._optimizer.step([self._grad], lr)
             if not torch.isfinite(self._flat.sum()):
                 raise Diverged(f"an attacker's network is not a number after epoch {epoch + 1}")
         self._move(into=False)
 
-    def _slope(self, logits: Tensor, label: Tensor, clock: Clock) -> Tensor:
-        """The gradient [K, B, 2] of the sum of the mean losses."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Features [K, B, F] -> log-odds [K, B, 1] of the second answer."""
+        for layer in self._body:
+            x = layer.forward(x)
+        return self._tail.forward(x)
+
+    def backward(self, slope: Tensor) -> None:
+        """From the slopes [K, B, 1] of the log-odds into the gradients of all layers."""
+        grad = self._tail.backward(slope)
+        for i in range(len(self._body) - 1, -1, -1):
+            grad = self._body[i].backward(grad, further=i > 0)
+
+    def _slope(self, odds: Tensor, label: Tensor, clock: Clock) -> Tensor:
+        """The gradient [K, B, 1] of the sum of the mean losses; labels [K, B] are 0.0 or 1.0."""
         if self._recipe.owns("criterion"):
-            logits.requires_grad_()
-            batch = Batch(logits, F.one_hot(label, 2).to(logits.dtype), label)
+            half = (odds / 2).requires_grad_()
+            logits, of = torch.cat((-half, half), -1), label.long()
+            batch = Batch(logits, F.one_hot(of, 2).to(logits.dtype), of)
             losses = self._recipe.criterion(Outputs(logits, logits), batch, clock)
-            return torch.autograd.grad(losses.mean(1).sum(), logits)[0]
-        wrong = torch.sigmoid(logits[..., 1] - logits[..., 0]).sub_(label).div_(label.shape[1])
-        return torch.stack((-wrong, wrong), -1)
+            return torch.autograd.grad(losses.mean(1).sum(), half)[0].div_(2)
+        return odds.sigmoid_().sub_(label.unsqueeze(-1)).div_(label.shape[1])
 
     def _read(self, module: nn.Module) -> None:
         """Each linear layer in the order in which they act, with its place in `flat`."""
@@ -147,7 +176,7 @@ class _Affine:
         self._shape = (models, module.in_features, module.out_features)
         self.numel = models * (module.in_features + 1) * module.out_features
         self.weight, self.bias = self._views(flat, at)
-        self._of_weight, self._of_bias = self._views(grad, at)
+        self.of_weight, self.of_bias = self._views(grad, at)
         self.positive, self.drop = False, 0.0
         self._mask: Tensor | None = None
 
@@ -157,6 +186,11 @@ class _Affine:
             buffer[0, at : at + self.numel], [models * inside * outside, models * outside]
         )
         return weight.view(self._shape), bias.view(models, 1, outside)
+
+    @property
+    def bends(self) -> bool:
+        """Whether something not linear follows."""
+        return self.positive or self.drop > 0
 
     def draw(self, rngs: Sequence[np.random.Generator], batch: int) -> None:
         """The next batch's mask; nothing without dropout."""
@@ -181,18 +215,62 @@ class _Affine:
             grad = grad.mul_(self._mask)
         if self.positive:  # where dropout left 0, the gradient is 0 already
             grad = torch.ops.aten.threshold_backward(grad, self._out, 0)
-        torch.bmm(self._x.transpose(1, 2), grad, out=self._of_weight)
-        torch.sum(grad, 1, keepdim=True, out=self._of_bias)
+        torch.bmm(self._x.transpose(1, 2), grad, out=self.of_weight)
+        torch.sum(grad, 1, keepdim=True, out=self.of_bias)
         return torch.bmm(grad, self.weight.transpose(1, 2)) if further else grad
 
 
-def _forward(layers: Sequence[_Affine], x: Tensor) -> Tensor:
-    for layer in layers:
-        x = layer.forward(x)
-    return x
+class _Tail:
+    """The linear layers behind the last activation: W_1 to W_n, b_1 to b_n, of which the second
+    output less the first counts.
+
+    With r_n = (-1, 1) and r_{i-1} = W_i r_i the log-odds are x r_0 + sum_i b_i r_i. Of a batch
+    with slopes g, let l_0 = g x, t = sum g and l_i = l_{i-1} W_i + t b_i; then the gradient of W_i
+    is the outer product of l_{i-1} and r_i, that of b_i is t r_i, and that of x that of g and r_0.
+    """
+
+    def __init__(self, layers: Sequence[_Affine]) -> None:
+        self._layers = layers
+        self._sign = (
+            layers[-1].weight.new_tensor([[-1.0], [1.0]]).expand(len(layers[-1].weight), 2, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._x, right = x, [self._sign]
+        for layer in reversed(self._layers):
+            right.append(torch.bmm(layer.weight, right[-1]))
+        self._right = right[::-1]
+        shift = [
+            torch.bmm(layer.bias, r) for layer, r in zip(self._layers, self._right[1:], strict=True)
+        ]
+        return torch.baddbmm(sum(shift[1:], shift[0]), x, self._right[0])
+
+    def backward(self, slope: Tensor) -> Tensor:
+        """[K, B, 1] -> the gradient [K, B, F] of what came in."""
+        left, total = torch.bmm(slope.transpose(1, 2), self._x), slope.sum(1, keepdim=True)
+        for i, (layer, r) in enumerate(zip(self._layers, self._right[1:], strict=True)):
+            if i:
+                before = self._layers[i - 1]
+                left = torch.baddbmm(total * before.bias, left, before.weight)
+            torch.mul(left.transpose(1, 2), r.transpose(1, 2), out=layer.of_weight)
+            torch.mul(total, r.transpose(1, 2), out=layer.of_bias)
+        return slope * self._right[0].transpose(1, 2)
 
 
-def _backward(layers: Sequence[_Affine], grad: Tensor) -> None:
-    """Into the gradients of all layers."""
-    for i in range(len(layers) - 1, -1, -1):
-        grad = layers[i].backward(grad, further=i > 0)
+class _Order:
+    """Rows [N] in a drawn order; those of one block [N] follow one another."""
+
+    def __init__(self, rng: np.random.Generator, rows: Ints, block: Ints | None) -> None:
+        self._rng, self._rows = rng, rows
+        self._place = None if block is None else np.unique(block, return_inverse=True)[1]
+
+    def draw(self) -> Ints:
+        if self._place is None:
+            return self._rng.permutation(self._rows)
+        rank = self._rng.permutation(self._place.max() + 1)
+        return self._rows[np.argsort(rank[self._place], kind="stable")]
+
+
+def _taken(values: Tensor, rows: Tensor) -> Tensor:
+    """values[rows], sooner than indexing by a matrix."""
+    return values.index_select(0, rows.reshape(-1)).view(*rows.shape, *values.shape[1:])

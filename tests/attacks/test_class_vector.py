@@ -111,7 +111,7 @@ def test_the_network_has_one_hidden_layer_and_sees_probabilities() -> None:
     logits = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(made.inputs({"logits": logits}, np.array([0, 1])), p, rtol=1e-12)
-    training = made.training()
+    training = made.training(1000)
     assert (training.epochs, training.batch_size, training.optimizer) == (100, 100, "adam")
     assert (training.lr, training.weight_decay, training.milestones) == (0.01, 1e-7, ())
 

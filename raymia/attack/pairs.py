@@ -1,0 +1,52 @@
+"""What attacks that learn are fitted on: pairs of a record and a shadow."""
+
+from typing import Annotated
+
+import numpy as np
+
+from raymia.attack.attack import Array, Rng
+from raymia.point.space import Range
+from raymia.signals.view import View
+
+# most (record, shadow) pairs to fit on; 0: all
+Pairs = Annotated[int, Range(1_000, 100_000, log=True, least=0)]
+
+
+def draw_pairs(view: View, most: int, rng: Rng) -> tuple[Array, Array]:
+    """(shadow, column) of every pair that may be fitted, at most `most` of them (0: all),
+    members and non-members alike.
+
+    Ordered by record id, so that permuting the records changes nothing.
+    """
+    order = np.argsort(view.records, kind="stable")
+    place, shadow = np.nonzero(view.fit[:, order].T)
+    column = order[place]
+    if most and len(shadow) > most:
+        chosen = np.sort(rng.choice(len(shadow), most, replace=False))
+        shadow, column = shadow[chosen], column[chosen]
+    return shadow, column
+
+
+def draw_matched(view: View, most: int, rng: Rng) -> tuple[Array, Array]:
+    """The same, where some must be left out: a member and a non-member of a record together, as
+    far as there are both.
+    """
+    shadow, column = draw_pairs(view, 0, rng)
+    if most and len(shadow) > most:
+        drawn = rng.permutation(len(shadow))
+        record, member = view.records[column[drawn]], view.member[shadow[drawn], column[drawn]]
+        couple = record * len(view.member) + _nth(2 * record + member)
+        place = np.unique(couple, return_inverse=True)[1]
+        rank = rng.permutation(place.max() + 1)[place]
+        chosen = np.sort(drawn[np.argsort(rank, kind="stable")[:most]])
+        shadow, column = shadow[chosen], column[chosen]
+    return shadow, column
+
+
+def _nth(values: Array) -> Array:
+    """Of each value [P], how many equal ones stand before it."""
+    order = np.argsort(values, kind="stable")
+    of = values[order]
+    out = np.empty(len(of), np.int64)
+    out[order] = np.arange(len(of)) - np.searchsorted(of, of)
+    return out
