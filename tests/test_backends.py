@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from raymia.networks.cnn import Cnn
 from raymia.networks.resnet20 import Resnet20
@@ -137,6 +138,36 @@ def test_an_engine_is_its_backend() -> None:
     assert isinstance(choice.backend([image(), image()], "stacked"), Stacked)
     assert type(choice.backend([image()], "compiled")) is Compiled
     assert type(choice.backend([image()], "graph")) is Graph
+
+
+class Asked(TorchDispatchMode):
+    """What reaches torch's kernels: groups of convolutions, channels of batch norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.groups: set[int] = set()
+        self.channels: set[int] = set()
+
+    def __torch_dispatch__(
+        self, kernel: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if kernel is torch.ops.aten.convolution.default:
+            self.groups.add(args[8])
+        if kernel is torch.ops.aten.native_batch_norm.default:
+            self.channels.add(args[0].shape[1])
+        return kernel(*args, **(kwargs or {}))
+
+
+def test_the_convolutions_of_a_group_are_one_of_so_many_groups(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And its batch norms one of K C channels: vmap fuses them, which `graph` captures so."""
+    with Asked() as alone:
+        weights(monkeypatch, lambda nets: Loop(nets[0]), "resnet20", Recipe(), 1)
+    with Asked() as three:
+        weights(monkeypatch, choice.backend, "resnet20", Recipe(), 3)
+    assert alone.groups == {1} and three.groups == {3}
+    assert three.channels == {3 * channels for channels in alone.channels} != set()
 
 
 def test_private_gradients_are_taken_of_the_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
