@@ -1,4 +1,4 @@
-"""How fast JAX trains the same ensemble, for whom wants to know what else there is.
+"""How fast JAX trains the same ensemble, for who wants to know what else there is.
 
     pip install jax
     python benchmarks/jax_vmap.py [--models 8] [--rounds 9] [--case digits]

@@ -101,6 +101,19 @@ class _Levels(NamedTuple):
     members: Floats
     others: Floats
 
+    @property
+    def below(self) -> Floats:
+        """Non-members below each level; those on it count half."""
+        return np.cumsum(self.others) - self.others / 2
+
+    @property
+    def auc(self) -> float:
+        """Of whole counts, rounded once. scikit-learn's, the tests' oracle, spends a sixth of a
+        small trial on checking its arguments some hundred times, and a second of each process on
+        being imported.
+        """
+        return float(self.members @ self.below / (self.members.sum() * self.others.sum()))
+
 
 def levels_of(score: Floats, member: Bools) -> _Levels:
     value, of = np.unique(score, return_inverse=True)
@@ -114,16 +127,11 @@ def _at_or_above(counts: Floats) -> Floats:
 
 
 def auc(score: Any, member: Any) -> float:
-    """P(a member scores higher than a non-member) + P(tie)/2, of whole counts, rounded once.
+    """P(a member scores higher than a non-member) + P(tie)/2.
 
-    scikit-learn's, the tests' oracle, spends a quarter of a small trial on checking its arguments
-    some hundred times, and a second of each process on being imported. Raises: ScoreError on NaN
-    or infinite scores, ValueError where one class is missing.
+    Raises: ScoreError on NaN or infinite scores, ValueError where one class is missing.
     """
-    score, member = checked(score, member)
-    levels = levels_of(score, member)
-    below = np.cumsum(levels.others) - levels.others / 2  # a tie counts half
-    return float(levels.members @ below / (levels.members.sum() * levels.others.sum()))
+    return levels_of(*checked(score, member)).auc
 
 
 def influence(score: Any, member: Any) -> Floats:
@@ -139,7 +147,7 @@ def influence(score: Any, member: Any) -> Floats:
     score, member = checked(score, member)
     levels = levels_of(score, member)
     m, n = levels.members.sum(), levels.others.sum()
-    below = (np.cumsum(levels.others) - levels.others / 2) / n
+    below = levels.below / n
     above = (_at_or_above(levels.members) - levels.members / 2) / m
     placement = np.where(member, below[levels.of], above[levels.of])
     mean = float(levels.members @ below / m)
@@ -249,7 +257,8 @@ def judge(score: Any, member: Any, threshold: float | None = None) -> Metrics:
     the AUC is left empty where a side has a single record. Raises: as `auc`.
     """
     score, member = checked(score, member)
-    value, levels = auc(score, member), levels_of(score, member)
+    levels = levels_of(score, member)
+    value = levels.auc
     fewest = int(min(member.sum(), (~member).sum()))
     low, high = (
         interval(value, influence(score, member), fewest=fewest) if fewest > 1 else (None, None)

@@ -90,14 +90,14 @@ class Campaign:
         """What one process of the driver suffers: an end, or the loss of up to three others, which
         is as often as a trial and an attack are tried again.
         """
-        left = Counter({kind: n for kind, n in self.left.items() if n > 0 and kind != "node"})
-        kinds: list[str] = []
-        while left and tries < 8 and len(kinds) < 3:
-            kinds.append(self.rng.choice([kind for kind in left if not kinds or kind in ROLES]))
-            left = Counter({k: n for k, n in (left - Counter(kinds[-1:])).items() if k in ROLES})
-            if kinds[-1] in CODES:
-                break
-        return kinds
+        there = [kind for kind, n in self.left.items() if n > 0 and kind != "node"]
+        if not there or tries >= 8:
+            return []
+        first = self.rng.choice(there)
+        if first in CODES:
+            return [first]
+        more = [*(Counter({kind: self.left[kind] for kind in ROLES}) - Counter([first])).elements()]
+        return [first, *self.rng.sample(more, min(2, len(more)))]
 
     def _hit(self, process: "subprocess.Popen[str]", out: str, kind: str, soon: bool) -> bool:
         """Whether the process or its child was there to be hit. `soon`: not only after a row."""
