@@ -32,7 +32,9 @@ attacks: [loss]
 training: {training}
 """
 MLP, COIN = "{mlp: {width: 16}}", "{coin: {models: 4, targets: 1, reserve: 0.4}}"
-TRAINING = "{epochs: 2, batch_size: 32, lanes: 1}"
+# in float64 another processor gives the same numbers, whose last bits training would blow up
+TRAINING = "{epochs: 2, batch_size: 32, precision: float64}"
+TOLERANCE = {"attacks": 2e-3}  # those train networks of their own, in float32
 IMAGES = {"spatial_dropout", "random_crop", "cutout", "dmp"}  # they want pictures, or convolutions
 
 
@@ -145,7 +147,8 @@ def test_numbers_are_those_of_their_revision(kind: str, name: str) -> None:
         f"{kind}.{name} has no golden numbers: run python {Path(__file__).name}"
     )
     now = measure(kind, name)
-    same = np.allclose(now["numbers"], golden["numbers"], rtol=2e-4, atol=2e-4)
+    tolerance = TOLERANCE.get(kind, 2e-4)
+    same = np.allclose(now["numbers"], golden["numbers"], rtol=tolerance, atol=tolerance)
     if now["revision"] == golden["revision"]:
         assert same, (
             f"{kind}.{name} gives {now['numbers']}, revision {golden['revision']} gave "

@@ -150,10 +150,11 @@ def test_a_pickle_in_any_file_of_a_results_folder_runs_nowhere(
                 beside = ["--out", str(tmp_path / "exported")] if reader == "export" else []
                 called(reader, str(place), *more, *beside)
                 shutil.rmtree(tmp_path / "exported", ignore_errors=True)
-            row = Folder(finished).rows()[0]
             file = sweep.parse(TINY)
             data = load_data(file.dataset, 0)
-            again = trial.attempt(file.point(0, file.default(0), 0, data), data, copy / "signals")
+            point = file.point(0, file.default(0), 0, data)
+            (row,) = Folder(finished).rows([point.digest()])
+            again = trial.attempt(point, data, copy / "signals")
             assert again.numbers == row.numbers  # what does not verify is made again
             assert not mark.exists(), victim
             shutil.rmtree(copy)

@@ -50,16 +50,13 @@ class Batches:
     def gather(self, idx: Ints) -> Batch:
         """The records of these numbers."""
         rows = torch.as_tensor(idx).to(self.device)
-        label = self.lesson.y[rows]
+        label = taken(self.lesson.y, rows)
         if self.lesson.target is None:
-            target = self._one_hot[label]
+            target = taken(self._one_hot, label)
         else:
             models = torch.arange(len(idx), device=self.device)[:, None]
             target = self.lesson.target[models, rows].to(self.dtype)
-        every = self.lesson.x
-        # sooner than indexing by a matrix
-        x = every.index_select(0, rows.flatten()).view(*rows.shape, *every.shape[1:])
-        return Batch(pixels(x, self.dtype), target, label)
+        return Batch(pixels(taken(self.lesson.x, rows), self.dtype), target, label)
 
     def reference(self, idx: Ints, how: str) -> Batch:
         """As many reference records, with replacement: "uniform", or "by_class", as many of
@@ -129,3 +126,8 @@ def cut(order: Ints, size: int) -> Iterator[Ints]:
     if edges and order.shape[1] - edges[-1] == 1:
         edges.pop()  # a last batch of one record has no variance for BatchNorm
     yield from np.split(order, edges, axis=1)
+
+
+def taken(values: Tensor, rows: Tensor) -> Tensor:
+    """values[rows], sooner than indexing by a matrix."""
+    return values.index_select(0, rows.flatten()).view(*rows.shape, *values.shape[1:])

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from raymia.point.schedule import Training
 from raymia.streams import seed_of, stream
-from raymia.training.batches import cut
+from raymia.training.batches import cut, taken
 from raymia.training.defense import Batch, Clock, Defense, Lesson, Predictor
 from raymia.training.fit import fit, seeded
 from raymia.training.group import Diverged
@@ -114,8 +114,8 @@ class _Group:
             for i, rows in enumerate(steps):
                 for layer in self._body:
                     layer.draw(masks, rows.shape[1])
-                odds = self.forward(_taken(lesson.x, rows))
-                self.backward(self._slope(odds, _taken(label, rows), clock))
+                odds = self.forward(taken(lesson.x, rows))
+                self.backward(self._slope(odds, taken(label, rows), clock))
                 if epoch < training.warmup:
                     lr = training.lr_at(epoch, (i + 1) / len(steps))
                 self._optimizer.step([self._grad], lr)
@@ -269,8 +269,3 @@ class _Order:
             return self._rng.permutation(self._rows)
         rank = self._rng.permutation(self._place.max() + 1)
         return self._rows[np.argsort(rank[self._place], kind="stable")]
-
-
-def _taken(values: Tensor, rows: Tensor) -> Tensor:
-    """values[rows], sooner than indexing by a matrix."""
-    return values.index_select(0, rows.reshape(-1)).view(*rows.shape, *values.shape[1:])

@@ -79,6 +79,9 @@ def test_asking_again_averages_nothing_out() -> None:
     assert not np.allclose(first, Hamp().release(owned(2))(LOGITS))
     moved = release(LOGITS + np.float32(1e-3))
     assert (abs(moved - first).max(-1) > 1e-3).mean() > 0.9
+    # in another batch, or on another processor
+    nudged = release(LOGITS + np.float32(1e-6))
+    assert (abs(nudged - first).max(-1) == 0).mean() > 0.9
 
 
 def test_ties_keep_the_label() -> None:

@@ -116,12 +116,8 @@ class Stacked(Differentiated):
         self._nets = list(nets)
         self.template = copy.deepcopy(nets[0])
         params, self.buffers = stack_module_state(self._nets)
-        self.params = {name: self.kept(p).detach().requires_grad_() for name, p in params.items()}
+        self.params = {name: p.detach().requires_grad_() for name, p in params.items()}
         self.tensors = [p.data for p in self.params.values()]
-
-    def kept(self, param: Tensor) -> Tensor:
-        """A parameter [K, ...] in the form in which it is kept, and back."""
-        return param
 
     def mask(self, name: str, mask: Tensor) -> None:
         self.buffers[f"{name}.mask"] = mask
@@ -131,7 +127,7 @@ class Stacked(Differentiated):
         return {name: every[name] for name in self.template.state_dict()}
 
     def nets(self) -> list[Network]:
-        values = {name: self.kept(p) for name, p in self.params.items()} | self.buffers
+        values = self.params | self.buffers
         for k, net in enumerate(self._nets):
             net.load_state_dict({name: values[name][k].detach() for name in net.state_dict()})
         return self._nets

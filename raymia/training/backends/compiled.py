@@ -19,7 +19,8 @@ from raymia.training.network import Network, Outputs
 _PLAIN = (bool, int, float, str, tuple, type(None))
 
 
-# build, compiler -> a network and what was compiled of it; one at a time
+_AT_MOST = 2  # of up to four graphs each: whole and last batches, in training and not
+# build, compiler -> a network and what was compiled of it
 _kept: dict[Hashable, tuple[Network, Callable[[Tensor], Outputs]]] = {}
 
 
@@ -27,14 +28,15 @@ class Compiled(Loop):
     """A backend of one network. `by`: torch.compile's backend.
 
     What is compiled stays for the next network of the same build, whose weights it takes: torch
-    compiles eight networks of a process, and leaves the ninth as it is.
+    compiles eight graphs of one function, and leaves the ninth as it is.
     """
 
     def __init__(self, net: Network, by: str = "inductor") -> None:
         key = (_build(net), by)
         if key not in _kept:
-            _kept.clear()
-            torch._dynamo.reset()
+            if len(_kept) == _AT_MOST:
+                _kept.clear()
+                torch._dynamo.reset()
             own = copy.deepcopy(net)
             _kept[key] = own, torch.compile(own._outputs, dynamic=False, backend=by)
         own, self._call = _kept[key]
