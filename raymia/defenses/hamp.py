@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
@@ -20,7 +19,7 @@ from raymia.training.defense import (
     Step,
     Traits,
 )
-from raymia.training.losses import entropy, logarithm, probabilities, unspent
+from raymia.training.losses import drawn, entropy, logarithm, probabilities, unspent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from raymia.training.network import Outputs
 
 DONORS = 1000  # inputs of noise, one of which answers each query
-PLACES = 3  # of a logit, by which a query is known again: its last bits change with the batch
 
 
 @dataclass(frozen=True)
@@ -97,11 +95,9 @@ class Hamp(Defense):
         donors[:, 0] = np.maximum(donors[:, 0], donors[:, 1] * (1 + 1e-5))
 
         def released(logits: Array) -> Array:
-            asked = np.round(logits, PLACES).astype(np.float32) + 0.0  # of -0.0, too
-            hashed = (blake2b(row.tobytes(), key=salt, digest_size=6).digest() for row in asked)
-            drawn = np.array([int.from_bytes(h) % DONORS for h in hashed], np.int64)
+            donor = (drawn(logits, salt) * DONORS).astype(np.int64)
             order, out = np.argsort(-logits, -1, kind="stable"), np.empty(logits.shape)
-            np.put_along_axis(out, order, donors[drawn], -1)
+            np.put_along_axis(out, order, donors[donor], -1)
             return logarithm(out)
 
         return released

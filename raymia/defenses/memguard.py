@@ -1,6 +1,5 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -9,7 +8,7 @@ from raymia.lazy import F, torch
 from raymia.point.space import Range
 from raymia.training.crossing import crossed
 from raymia.training.defense import Array, Defense, Owned, Predictor, Release, Traits
-from raymia.training.losses import logarithm, probabilities
+from raymia.training.losses import drawn, logarithm, probabilities
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Memguard(Defense):
     every step, as an attacker would. Phase II's draw is a hash of the query's logits.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     neutral: ClassVar[Mapping[str, object] | None] = {"epsilon": 0.0}
     cite: ClassVar[str] = (
         "@inproceedings{jia2019memguard, title={MemGuard: Defending against Black-Box Membership "
@@ -69,7 +68,7 @@ class Memguard(Defense):
             s = probabilities(logits)
             noisy = crossed(logits, h, self.iterations)
             nearer = abs(_h(h, noisy) - 0.5) < abs(_h(h, s) - 0.5)
-            keep = _draws(logits, salt) * abs(noisy - s).sum(-1) < self.epsilon
+            keep = drawn(logits, salt) * abs(noisy - s).sum(-1) < self.epsilon
             return logarithm(np.where((nearer & keep)[:, None], noisy, s))
 
         return released
@@ -105,12 +104,6 @@ class Memguard(Defense):
             with torch.no_grad():
                 torch._foreach_add_(weights, grads, alpha=-self.lr)
         return h.double().requires_grad_(False)
-
-
-def _draws(logits: Array, salt: bytes) -> Array:
-    """A number in [0, 1) for each query [S], always the same for the same query."""
-    hashed = [blake2b(row.tobytes(), key=salt, digest_size=6).digest() for row in logits]
-    return np.array([int.from_bytes(h) for h in hashed]) / 2**48
 
 
 def _h(h: Predictor, p: Array) -> Array:

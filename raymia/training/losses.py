@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ Array = np.ndarray[Any, Any]
 # a released probability of 0: the floor that the papers' attacks put under their logarithms
 FLOOR = 1e-30
 CHUNK = 1024  # records a query
+PLACES = 3  # of a logit, by which a query is known again: its last bits change with the batch
 SEEN = 1e-6  # how far a probability must move to count as moved
 
 
@@ -29,6 +31,13 @@ def probabilities(logits: Array) -> Array:
 def logarithm(p: Array) -> Array:
     """log p, finite: floored at log 1e-30. As logits these are the probabilities again."""
     return np.log(np.maximum(p, FLOOR))
+
+
+def drawn(logits: Array, salt: bytes) -> Array:
+    """A number in [0, 1) for each query [S, C]: the same for the same query, whenever it comes."""
+    asked = np.round(logits, PLACES).astype(np.float32) + 0.0  # of -0.0, too
+    hashed = [blake2b(row.tobytes(), key=salt, digest_size=6).digest() for row in asked]
+    return np.array([int.from_bytes(h) for h in hashed]) / 2**48
 
 
 def aligned(estimator: Any, x: Array, classes: int) -> Array:
