@@ -125,7 +125,7 @@ def cut(order: Ints, size: int) -> Iterator[Ints]:
     edges = list(range(0, order.shape[1], size))[1:]
     if edges and order.shape[1] - edges[-1] == 1:
         edges.pop()  # a last batch of one record has no variance for BatchNorm
-    yield from np.split(order, edges, axis=1)
+    yield from map(np.ascontiguousarray, np.split(order, edges, axis=1))
 
 
 def taken(values: Tensor, rows: Tensor) -> Tensor:

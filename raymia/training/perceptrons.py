@@ -8,7 +8,7 @@ of a batch it needs one product of a matrix and a vector.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from raymia.training.optimizer import BETA2, Optimizer
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 _KNOWN = (nn.Sequential, nn.Linear, nn.ReLU, Dropout)
+_AHEAD = 16  # batches
 
 
 def learn(
@@ -109,15 +110,14 @@ class _Group:
         training, label = self._training, lesson.y.to(lesson.x.dtype)
         for epoch in range(training.run_epochs):
             drawn = np.stack([order.draw() for order in orders])
-            steps = [torch.as_tensor(rows) for rows in cut(drawn, training.batch_size)]
-            clock, lr = Clock(epoch, training.run_epochs, epoch * len(steps)), training.lr_at(epoch)
-            for i, rows in enumerate(steps):
+            sizes = [rows.shape[1] for rows in cut(drawn, training.batch_size)]
+            clock, lr = Clock(epoch, training.run_epochs, epoch * len(sizes)), training.lr_at(epoch)
+            for i, (x, y) in enumerate(_fed(drawn, sizes, lesson.x, label)):
                 for layer in self._body:
-                    layer.draw(masks, rows.shape[1])
-                odds = self.forward(taken(lesson.x, rows))
-                self.backward(self._slope(odds, taken(label, rows), clock))
+                    layer.draw(masks, x.shape[1])
+                self.backward(self._slope(self.forward(x), y, clock))
                 if epoch < training.warmup:
-                    lr = training.lr_at(epoch, (i + 1) / len(steps))
+                    lr = training.lr_at(epoch, (i + 1) / len(sizes))
                 self._optimizer.step([self._grad], lr)
             if not torch.isfinite(self._flat.sum()):
                 raise Diverged(f"an attacker's network is not a number after epoch {epoch + 1}")
@@ -214,7 +214,7 @@ class _Affine:
         if self._mask is not None:
             grad = grad.mul_(self._mask)
         if self.positive:  # where dropout left 0, the gradient is 0 already
-            grad = torch.ops.aten.threshold_backward(grad, self._out, 0)
+            grad = torch.ops.aten.threshold_backward.grad_input(grad, self._out, 0, grad_input=grad)
         torch.bmm(self._x.transpose(1, 2), grad, out=self.of_weight)
         torch.sum(grad, 1, keepdim=True, out=self.of_bias)
         return torch.bmm(grad, self.weight.transpose(1, 2)) if further else grad
@@ -243,7 +243,9 @@ class _Tail:
         shift = [
             torch.bmm(layer.bias, r) for layer, r in zip(self._layers, self._right[1:], strict=True)
         ]
-        return torch.baddbmm(sum(shift[1:], shift[0]), x, self._right[0])
+        # one row by many columns: by one column the same product takes three times as long
+        row, columns = self._right[0].transpose(1, 2), x.transpose(1, 2)
+        return torch.baddbmm(sum(shift[1:], shift[0]), row, columns).transpose(1, 2)
 
     def backward(self, slope: Tensor) -> Tensor:
         """[K, B, 1] -> the gradient [K, B, F] of what came in."""
@@ -255,6 +257,19 @@ class _Tail:
             torch.mul(left.transpose(1, 2), r.transpose(1, 2), out=layer.of_weight)
             torch.mul(total, r.transpose(1, 2), out=layer.of_bias)
         return slope * self._right[0].transpose(1, 2)
+
+
+def _fed(
+    drawn: Ints, sizes: list[int], x: Tensor, label: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features [K, B, F] and labels [K, B] of batches of these sizes, taken some at a time."""
+    start = 0
+    for i in range(0, len(sizes), _AHEAD):
+        own = sizes[i : i + _AHEAD]
+        rows = torch.as_tensor(drawn[:, start : start + sum(own)])
+        both = (torch.split(taken(values, rows), own, 1) for values in (x, label))
+        yield from zip(*both, strict=True)
+        start += sum(own)
 
 
 class _Order:
