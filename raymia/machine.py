@@ -36,9 +36,10 @@ def here() -> dict[str, int]:
 
 
 def multiplies_bf16() -> bool:
-    """Whether the processor has units for products of bfloat16 (AMX); False where nobody tells."""
+    """Whether the processor multiplies bfloat16 itself; False where nobody tells."""
     try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+        told = Path("/proc/cpuinfo").read_text()
+        return "amx_bf16" in told or "avx512_bf16" in told
     except OSError:
         return False
 

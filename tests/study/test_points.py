@@ -187,7 +187,7 @@ def test_the_engine_comes_from_the_file_else_from_the_committed_table(
 
 
 @pytest.mark.parametrize(
-    ("device", "images", "precision", "amx", "offered"),
+    ("device", "images", "precision", "units", "offered"),
     [
         ("cpu", True, "float32", True, "this processor"),
         ("cpu", True, "float32", False, ""),
@@ -201,10 +201,10 @@ def test_bfloat16_is_offered_where_it_pays_and_never_chosen(
     device: str,
     images: bool,
     precision: Any,
-    amx: bool,
+    units: bool,
     offered: str,
 ) -> None:
-    monkeypatch.setattr(engines.machine, "multiplies_bf16", lambda: amx)
+    monkeypatch.setattr(engines.machine, "multiplies_bf16", lambda: units)
     said = engines.offer(device, images, Training(precision=precision))
     assert offered in said and bool(said) == bool(offered)
 
