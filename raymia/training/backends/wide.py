@@ -2,7 +2,8 @@
 multiply at once.
 
 Where a layer is too small to fill a core, that is several times faster. There the book-keeping of
-autograd costs as much as the products, so the derivatives of the usual layers are written out.
+autograd costs as much as the products, so the derivatives of the usual layers are written out;
+autograd is asked for those of single other ones.
 """
 
 from __future__ import annotations
