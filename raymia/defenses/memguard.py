@@ -34,7 +34,8 @@ class Memguard(Defense):
     `steps`; counted so, h is trained as much where the reference is small. h sees no more
     members, drawn at random, than there are reference records; the code's sees all of them, and
     as many others. Their phase I takes 299 steps and sorts a query once; here it is sorted at
-    every step, as an attacker would. Phase II's draw is a hash of the query's logits.
+    every step, as an attacker would. Phase II's draw is a hash of the query's logits,
+    to a thousandth.
     """
 
     revision: ClassVar[int] = 3

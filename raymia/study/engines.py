@@ -95,7 +95,7 @@ def offer(device: str, images: bool, training: Training) -> str:
     here = "a GPU" if device == "cuda" else "this processor"
     return (
         f"training.precision: bf16 may train this network faster on {here}: on processors that "
-        "multiply it, convolutions are trained 1.9 to 2.5 times as fast as by the published loop; "
+        "multiply it, convolutions are trained 1.8 to 2.6 times as fast as by the published loop; "
         "numbers move within their intervals; only you choose it"
     )
 
