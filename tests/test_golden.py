@@ -34,7 +34,7 @@ training: {training}
 MLP, COIN = "{mlp: {width: 16}}", "{coin: {models: 4, targets: 1, reserve: 0.4}}"
 # in float64 another processor gives the same numbers, whose last bits training would blow up
 TRAINING = "{epochs: 2, batch_size: 32, precision: float64}"
-TOLERANCE = {"attacks": 2e-3}  # those train networks of their own, in float32
+TOLERANCE = {"nn_fused": 2e-3}  # its many steps in float32 blow them up, too (measured: 7e-4)
 IMAGES = {"spatial_dropout", "random_crop", "cutout", "dmp"}  # they want pictures, or convolutions
 
 
@@ -147,7 +147,7 @@ def test_numbers_are_those_of_their_revision(kind: str, name: str) -> None:
         f"{kind}.{name} has no golden numbers: run python {Path(__file__).name}"
     )
     now = measure(kind, name)
-    tolerance = TOLERANCE.get(kind, 2e-4)
+    tolerance = TOLERANCE.get(name, 2e-4)
     same = np.allclose(now["numbers"], golden["numbers"], rtol=tolerance, atol=tolerance)
     if now["revision"] == golden["revision"]:
         assert same, (

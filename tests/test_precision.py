@@ -106,7 +106,7 @@ MEMORISING = """
 name: memorising
 dataset: {digits: {records: 400}}
 network: {mlp: {width: 64}}
-protocol: {coin: {models: 4, targets: 2, reserve: 0.0}}
+protocol: {coin: {models: 8, targets: 4, reserve: 0.0}}
 defenses: [[]]
 attacks: [baseline, loss, lira]
 training: {epochs: 40, augment: none}
@@ -124,8 +124,7 @@ def test_a_memorising_trial_says_the_same_within_its_intervals() -> None:
     assert full != half
     for name in ("auc.loss", "auc.lira", "test_accuracy"):
         low, high = columns.ends(name)
-        widths = [float(row[high]) - float(row[low]) for row in rows]  # type: ignore[arg-type]
-        apart = abs(float(full[name]) - float(half[name]))  # type: ignore[arg-type]
-        assert apart <= np.hypot(*widths) / 2, name  # as of two estimates, each with an interval
+        assert full[low] <= half[name] <= full[high], name  # type: ignore[operator]
+        assert half[low] <= full[name] <= half[high], name  # type: ignore[operator]
     assert full["train_accuracy"] > 0.95 and half["train_accuracy"] > 0.95  # type: ignore[operator]
     assert full["auc.lira"] > 0.6  # type: ignore[operator]
