@@ -122,10 +122,15 @@ class Batches:
 
 def cut(order: Ints, size: int) -> Iterator[Ints]:
     """Steps of `size` records; the last one may be smaller."""
-    edges = list(range(0, order.shape[1], size))[1:]
-    if edges and order.shape[1] - edges[-1] == 1:
-        edges.pop()  # a last batch of one record has no variance for BatchNorm
-    yield from map(np.ascontiguousarray, np.split(order, edges, axis=1))
+    yield from map(np.ascontiguousarray, np.split(order, edges(order.shape[1], size), axis=1))
+
+
+def edges(records: int, size: int) -> list[int]:
+    """Where all steps but the first begin."""
+    found = list(range(size, records, size))
+    if found and records - found[-1] == 1:
+        found.pop()  # a last batch of one record has no variance for BatchNorm
+    return found
 
 
 def taken(values: Tensor, rows: Tensor) -> Tensor:

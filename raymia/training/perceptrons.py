@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from raymia.point.schedule import Training
 from raymia.streams import seed_of, stream
-from raymia.training.batches import cut, taken
+from raymia.training.batches import edges, taken
 from raymia.training.defense import Batch, Clock, Defense, Lesson, Predictor
 from raymia.training.fit import fit, seeded
 from raymia.training.group import Diverged
@@ -110,7 +110,8 @@ class _Group:
         training, label = self._training, lesson.y.to(lesson.x.dtype)
         for epoch in range(training.run_epochs):
             drawn = np.stack([order.draw() for order in orders])
-            sizes = [rows.shape[1] for rows in cut(drawn, training.batch_size)]
+            every = drawn.shape[1]
+            sizes = np.diff([0, *edges(every, training.batch_size), every]).tolist()
             clock, lr = Clock(epoch, training.run_epochs, epoch * len(sizes)), training.lr_at(epoch)
             for i, (x, y) in enumerate(_fed(drawn, sizes, lesson.x, label)):
                 for layer in self._body:
