@@ -18,8 +18,8 @@ OTHERS = (
     Part("rmia", {"mode": "online", "trim": 0.2}),
 )
 TREES = {
-    "max_iter": 80,
-    "learning_rate": 0.08,
+    "max_iter": 40,
+    "learning_rate": 0.14,
     "max_leaf_nodes": 8,
     "min_samples_leaf": 40,
     "l2_regularization": 5.0,
@@ -51,6 +51,7 @@ class Ensemble(Attack):
         "@article{wolpert1992stacked, title={Stacked Generalization}, author={Wolpert, David H.}, "
         "journal={Neural Networks}, volume={5}, number={2}, pages={241--259}, year={1992}}"
     )
+    revision: ClassVar[int] = 2
     standard: ClassVar[bool] = True
     log_odds: ClassVar[bool] = True
 
@@ -61,6 +62,7 @@ class Ensemble(Attack):
         return Traits(wants={"out_shadows"})
 
     def score(self, view: View, rng: Rng) -> Array:
+        from scipy.stats import rankdata
         from sklearn.ensemble import HistGradientBoostingClassifier
         from threadpoolctl import threadpool_limits
 
@@ -74,7 +76,7 @@ class Ensemble(Attack):
         if self.pairs and len(known) > self.pairs:
             drawn = np.sort(rng.choice(len(known), self.pairs, replace=False))
             known, member = known[drawn], member[drawn]
-        x, z = _places(known, known), _places(own, known)
+        x, z = _quantiles(rankdata(known, axis=0), known), _quantiles(_ranks(own, known), known)
         with threadpool_limits(1):  # one thread: the same bits everywhere
             trees = HistGradientBoostingClassifier(**TREES, random_state=0).fit(x, member)
             grown = trees.decision_function(z)
@@ -107,13 +109,14 @@ def _numbers(view: View, online: bool, rng: Rng) -> Array:
     return np.stack(scores, 1)
 
 
-def _places(values: Array, known: Array) -> Array:
-    """The normal quantiles of the places of values [A, F] among known ones [P, F]."""
+def _ranks(values: Array, known: Array) -> Array:
+    """The mid-ranks, from 1/2, of values [A, F] among known ones [P, F]."""
+    columns = zip(values.T, np.sort(known, 0).T, strict=True)
+    each = [np.searchsorted(of, v, "left") + np.searchsorted(of, v, "right") for v, of in columns]
+    return (np.stack(each, 1) + 1) / 2
+
+
+def _quantiles(ranks: Array, known: Array) -> Array:
     from scipy.special import ndtri
 
-    columns = zip(values.T, np.sort(known, 0).T, strict=True)
-    low, high = zip(
-        *((np.searchsorted(of, v, "left"), np.searchsorted(of, v, "right")) for v, of in columns),
-        strict=True,
-    )
-    return np.asarray(ndtri((np.stack(low, 1) + np.stack(high, 1) + 1) / (2 * len(known) + 2)))
+    return np.asarray(ndtri(ranks / (len(known) + 1)))

@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 from scipy.stats import t as student_t
 
 from raymia.attack import calibration
 from raymia.attack.attack import make
+from raymia.attacks import ensemble
 from raymia.laws.synthetic import split
 from raymia.point.space import Part
 from raymia.signals.view import Signals
@@ -72,6 +74,14 @@ def test_it_is_fitted_on_stand_ins_alone() -> None:
     after = make(Part("ensemble", {})).score(other.view(0, {"logits"}), stream(0))
     assert after[3] > before[3]
     np.testing.assert_array_equal(np.delete(after, 3), np.delete(before, 3))
+
+
+def test_what_is_judged_stands_where_it_would_stand_among_the_known() -> None:
+    known = np.random.default_rng(0).integers(0, 9, (200, 3)).astype(float)
+    np.testing.assert_array_equal(ensemble._ranks(known, known), rankdata(known, axis=0))
+    ends = ensemble._ranks(np.array([[-1.0, 9.0, 4.0]]), known)[0]
+    assert (ends[0], ends[1]) == (0.5, 200.5)
+    assert ends[2] == (known[:, 2] < 4).sum() + ((known[:, 2] == 4).sum() + 1) / 2
 
 
 def test_with_nobody_to_stand_in_it_is_the_likelihood_ratio() -> None:
