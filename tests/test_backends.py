@@ -13,7 +13,7 @@ from raymia.networks.cnn import Cnn
 from raymia.networks.resnet20 import Resnet20
 from raymia.point.schedule import Training
 from raymia.training import group, precision
-from raymia.training.backends import choice
+from raymia.training.backends import choice, products
 from raymia.training.backends.backend import Backend, Found, Stacked
 from raymia.training.backends.compiled import Compiled
 from raymia.training.backends.graph import Captured, Graph
@@ -138,6 +138,48 @@ def test_an_engine_is_its_backend() -> None:
     assert isinstance(choice.backend([image(), image()], "stacked"), Stacked)
     assert type(choice.backend([image()], "compiled")) is Compiled
     assert type(choice.backend([image()], "graph")) is Graph
+
+
+@pytest.mark.parametrize("then", ["none", "relu", "tanh"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_large_product_is_the_small_ones(
+    then: products.Then, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By oneDNN and by MKL, in float32, against float64."""
+    g = torch.Generator().manual_seed(0)
+    rows, weight, b, sides = (
+        torch.randn(shape, generator=g, dtype=torch.float64)
+        for shape in ((1, 48, 30), (1, 40, 30), (1, 40), (1, 48, 40))
+    )
+    said = torch.einsum("kni,koi->kno", rows, weight) + (b.unsqueeze(1) if bias else 0)
+    wanted = [
+        {"none": said, "relu": said.clamp(min=0), "tanh": said.tanh()}[then],
+        torch.einsum("kno,kni->koi", sides, rows),
+        torch.einsum("kno,koi->kni", sides, weight),
+    ]
+
+    def found() -> list[torch.Tensor]:
+        rows32, weight32, b32, sides32 = (t.float() for t in (rows, weight, b, sides))
+        return [
+            products.activated(rows32, weight32, b32 if bias else None, then),
+            products.of_weight(sides32, rows32),
+            products.of_rows(sides32, weight32),
+        ]
+
+    small = found()
+    asked: list[tuple[int, ...]] = []
+    real = products._linear
+    monkeypatch.setattr(products, "_LARGE", 48 * 40 * 30)
+    monkeypatch.setattr(products, "_linear", lambda *a: asked.append(a[0].shape) or real(*a))
+    for a, b_, exact in zip(small, found(), wanted, strict=True):
+        assert a.shape == b_.shape == exact.shape
+        assert torch.allclose(a.double(), exact, atol=1e-5)
+        assert torch.allclose(b_.double(), exact, atol=1e-5)
+    assert asked == ([(48, 30), (40, 48), (48, 40)] if torch._C._has_mkldnn else [])
+    # float64, several networks: not oneDNN's
+    products.activated(rows, weight, b, then)
+    products.of_weight(torch.cat([sides, sides]).float(), torch.cat([rows, rows]).float())
+    assert len(asked) in (0, 3)
 
 
 class Asked(TorchDispatchMode):

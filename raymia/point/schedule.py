@@ -32,7 +32,7 @@ class Training:
     """
 
     revision: ClassVar[int] = (
-        6  # of how a group takes its steps; raised when the bits of a trained model change
+        7  # of how a group takes its steps; raised when the bits of a trained model change
     )
 
     epochs: Annotated[int, Range(1, 1000, least=1)] = 60

@@ -105,7 +105,7 @@ class Group:
         rows = self._validation()
         best = Best(len(rows))
         for epoch in range(epochs):
-            total = torch.zeros((), dtype=torch.float64, device=self.device)
+            total = torch.zeros(len(self.batch_streams), dtype=torch.float64, device=self.device)
             self.template.train()
             within = [p for p in self.recipe.passes(Clock(epoch, epochs, self.step)) if p.every]
             steps = list(self._epoch())
@@ -115,12 +115,12 @@ class Group:
                 for further in (p for p in within if i % p.every == 0):
                     self._pass(further, clock, lr)
                     self.template.train()
-                total = total + self._step(idx, clock, lr)
+                total += self._step(idx, clock, lr)
                 self.step += 1
             clock, lr = Clock(epoch, epochs, self.step), self.schedule.lr_at(epoch)
             for further in (p for p in self.recipe.passes(clock) if not p.every):
                 self._pass(further, clock, lr)
-            if not torch.isfinite(total):
+            if not torch.isfinite(total).all():
                 raise Diverged(
                     f"the training loss is not a number in epoch {epoch + 1} of {epochs}"
                 )
@@ -155,13 +155,13 @@ class Group:
         return self.batches.shuffled(self.schedule.batch_size)
 
     def _step(self, idx: Ints, clock: Clock, lr: float) -> Tensor:
-        """One step of the main pass; the sum of the losses."""
+        """One step of the main pass; the losses [K]."""
         batch = self.batches.gather(idx)
         batch = self._augmented(batch)
         batch = self._changed(batch, clock)
         reference = self.batches.reference(idx, self.beside) if self.beside else None
         self._draw_masks(batch.x.shape[1], self._counts(clock))
-        return self._update(batch, reference, clock, lr).detach().double().sum()
+        return self._update(batch, reference, clock, lr).detach()
 
     def _augmented(self, batch: Batch) -> Batch:
         if self.schedule.augment == "none":
@@ -372,7 +372,7 @@ class PrivateGroup(Group):
 
         grads = self.private.gradients(per_example, len(one.label))
         self.optimizer.step(self.backend.stacked(grads), lr)
-        return losses[0] if losses else torch.zeros((), dtype=torch.float64)
+        return losses[0].sum().view(1) if losses else torch.zeros(1, dtype=torch.float64)
 
     def _finish(self) -> list[Network]:
         acted = self.private.acted().items()

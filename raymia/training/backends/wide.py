@@ -23,6 +23,7 @@ from raymia.training.backends.backend import (
     gradients,
     with_reference,
 )
+from raymia.training.backends.products import Then, activated, affine, of_rows, of_weight
 from raymia.training.defense import Batch
 from raymia.training.modules import Dropout, LinearNorm, Normalise, SphereClip
 from raymia.training.network import Network, Outputs
@@ -31,8 +32,7 @@ from raymia.training.network import Network, Outputs
 _POINTWISE = (nn.ReLU, nn.Tanh, nn.GELU, nn.Identity, SphereClip)
 _LAYERS = (nn.Sequential, nn.Flatten, nn.Linear, LinearNorm, Dropout)
 _KNOWN = (Network, Normalise, *_LAYERS, *_POINTWISE)
-# a product of so few columns takes up to four times as long as one of so few rows
-_NARROW = 32
+_THEN: dict[type[nn.Module], Then] = {nn.ReLU: "relu", nn.Tanh: "tanh"}
 
 
 class _Layer(NamedTuple):
@@ -50,6 +50,12 @@ class Wide(Stacked):
         self._cut = len(backbone)
         trained = [i for i, one in enumerate(self._layers) if isinstance(one.module, nn.Linear)]
         self._first = trained[0]  # nothing before it has a gradient
+        # what acts on what a linear layer says, where nobody else reads that
+        self._then = {
+            i: _THEN[type(after.module)]
+            for i, after in enumerate(self._layers[1:])
+            if i in trained and i + 1 != self._cut and type(after.module) in _THEN
+        }
 
     def map(
         self, loss: Loss, batch: Batch, reference: Batch | None, extra: dict[str, Tensor]
@@ -69,10 +75,10 @@ class Wide(Stacked):
             return super().step(loss, batch, reference, extra)
         batches = with_reference(batch, reference)
         with torch.no_grad():
-            every = [self._through(self._normalised(b.x)) for b in batches]
-        if loss is None:
-            losses, grad = cross_entropy(every[0][-1], batch.label)
-            return Found(losses, {}, self._back(every, [grad], [None]), {})
+            every = [self._through(self._normalised(b.x), consumed=True) for b in batches]
+            if loss is None:
+                losses, grad = cross_entropy(every[0][-1], batch.label)
+                return Found(losses, {}, self._back(every, [grad], [None]), {})
         said = [
             Outputs(*(t.detach().requires_grad_() for t in (kept[-1], kept[self._cut])))
             for kept in every
@@ -82,7 +88,8 @@ class Wide(Stacked):
         found = gradients(losses, [*leaves, *extra.values()])
         logits, features = found[: len(said)], found[len(said) : len(leaves)]
         beside = dict(zip(extra, found[len(leaves) :], strict=True))
-        return Found(losses, acted, self._back(every, logits, features), beside)
+        with torch.no_grad():
+            return Found(losses, acted, self._back(every, logits, features), beside)
 
     def _outputs(self, x: Tensor) -> Outputs:
         kept = self._through(self._normalised(x))
@@ -96,13 +103,24 @@ class Wide(Stacked):
         out: Tensor = (x - mean) / std
         return out
 
-    def _through(self, x: Tensor) -> list[Tensor]:
-        """What goes into each layer [K, B, ...], and at the end what comes out of the last."""
+    def _through(self, x: Tensor, consumed: bool = False) -> list[Tensor]:
+        """What goes into each layer [K, B, ...], and at the end what comes out of the last.
+
+        `consumed`: what a linear layer said is overwritten by what acts on it, which `_back` asks
+        for alone; without autograd.
+        """
         kept = [x]
-        for name, module in self._layers:
+        for i, (name, module) in enumerate(self._layers):
             if isinstance(module, nn.Linear):
-                weight, bias = self._weight(name, module), self.params.get(f"{name}.bias")
-                x = _affine(_rows(x), weight, bias).reshape(*x.shape[:-1], -1)
+                rows, weight = _rows(x), self._weight(name, module)
+                bias = self.params.get(f"{name}.bias")
+                if consumed:
+                    out = activated(rows, weight, bias, self._then.get(i, "none"))
+                else:
+                    out = affine(rows, weight, bias)
+                x = out.reshape(*x.shape[:-1], -1)
+            elif consumed and i - 1 in self._then:
+                pass  # it has acted
             elif isinstance(module, Dropout):
                 x = x * self.buffers[f"{name}.mask"] if module.training else x
             else:
@@ -115,7 +133,6 @@ class Wide(Stacked):
         weight = self.params[f"{name}.weight"]
         return module.normed(weight) if isinstance(module, LinearNorm) else weight
 
-    @torch.no_grad()
     def _back(
         self,
         every: Sequence[Sequence[Tensor]],
@@ -142,15 +159,15 @@ class Wide(Stacked):
             (name, module), x, out = self._layers[i], kept[i], kept[i + 1]
             if isinstance(module, nn.Linear):
                 rows, sides = _rows(x), _rows(grad)
-                of_weight = torch.bmm(sides.transpose(1, 2), rows)
+                moved = of_weight(sides, rows)
                 if isinstance(module, LinearNorm):
-                    of_weight = _pulled(module.normed, self.params[f"{name}.weight"], of_weight)
-                yield f"{name}.weight", of_weight
+                    moved = _pulled(module.normed, self.params[f"{name}.weight"], moved)
+                yield f"{name}.weight", moved
                 if module.bias is not None:
                     yield f"{name}.bias", sides.sum(1)
                 if i > self._first:
                     weight = self._weight(name, module)
-                    grad, mine = torch.bmm(sides, weight).reshape(x.shape), True
+                    grad, mine = of_rows(sides, weight).reshape(x.shape), True
             elif isinstance(module, nn.ReLU):
                 own = grad if mine else torch.empty_like(grad)
                 grad = torch.ops.aten.threshold_backward.grad_input(grad, out, 0, grad_input=own)
@@ -164,17 +181,17 @@ class Wide(Stacked):
                 grad = _pulled(module, x, grad)
 
 
-@torch.no_grad()
 def cross_entropy(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
     """Mean losses [K] of logits [K, B, C] for labels [K, B], and the gradient [K, B, C] of their
-    sum. In single steps: torch's kernel takes three times as long for rows of ten.
+    sum. Of few classes, which `affine` says in columns, in columns: torch's softmax of rows of ten
+    takes ten times as long. Its exp of what is far below 0 is fast, unlike `exp`.
     """
-    rows, top = label.unsqueeze(-1), logits.amax(-1, keepdim=True)
-    share = (logits - top).exp_()
-    total = share.sum(-1, keepdim=True)
-    each = total.log() + top - logits.gather(-1, rows)
-    grad = share.div_(total).scatter_add_(-1, rows, torch.full_like(each, -1.0))
-    return each.squeeze(-1).mean(1), grad.div_(label.shape[1])
+    dim = 2 if logits.is_contiguous() else 1
+    said, rows = logits if dim == 2 else logits.transpose(1, 2), label.unsqueeze(dim)
+    losses = said.log_softmax(dim).gather(dim, rows).mean((1, 2)).neg_()
+    less = torch.full_like(rows, -1, dtype=said.dtype)
+    grad = said.softmax(dim).scatter_add_(dim, rows, less).div_(label.shape[1])
+    return losses, grad if dim == 2 else grad.transpose(1, 2)
 
 
 def can_be_wide(net: Network) -> bool:
@@ -204,21 +221,5 @@ def _pulled(function: Callable[[Tensor], Tensor], x: Tensor, grad: Tensor) -> Te
         return torch.autograd.grad(function(x), x, grad)[0]
 
 
-def _affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """What a layer [K, out, in], [K, out] says of [K, N, in]: [K, N, out]."""
-    if weight.shape[1] < _NARROW:
-        turned = rows.transpose(1, 2)
-        out = (
-            torch.bmm(weight, turned)
-            if bias is None
-            else torch.baddbmm(bias.unsqueeze(2), weight, turned)
-        )
-        return out.transpose(1, 2)
-    turned = weight.transpose(1, 2)
-    if bias is None:
-        return torch.bmm(rows, turned)
-    return torch.baddbmm(bias.unsqueeze(1), rows, turned)
-
-
 def _rows(x: Tensor) -> Tensor:
-    return x.reshape(len(x), -1, x.shape[-1])
+    return x if x.ndim == 3 else x.reshape(len(x), -1, x.shape[-1])
