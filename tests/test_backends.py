@@ -13,7 +13,7 @@ from raymia.networks.cnn import Cnn
 from raymia.networks.resnet20 import Resnet20
 from raymia.point.schedule import Training
 from raymia.training import group, precision
-from raymia.training.backends import choice, products
+from raymia.training.backends import choice, compiled, products
 from raymia.training.backends.backend import Backend, Found, Stacked
 from raymia.training.backends.compiled import Compiled
 from raymia.training.backends.graph import Captured, Graph
@@ -128,6 +128,18 @@ def test_what_is_compiled_is_kept_for_networks_of_the_same_build() -> None:
     spheres = [classifier(nn.Sequential(nn.Linear(4, 8), SphereClip(r, 1.0)), 8, 3) for r in (1, 2)]
     calls = [Compiled(net, by="eager")._call for net in spheres]
     assert calls[0] is not calls[1] and calls[0] is not first._call
+
+
+def test_two_builds_that_alternate_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_kept", {})
+
+    def call(build: str) -> object:
+        return Compiled(BUILDS[build](), by="eager")._call
+
+    first, second = call("cnn"), call("dropout")
+    assert call("cnn") is first and call("dropout") is second
+    call("resnet20")
+    assert call("cnn") is not first
 
 
 def test_an_engine_is_its_backend() -> None:
