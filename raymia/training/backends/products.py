@@ -1,5 +1,5 @@
-"""The three products of a linear layer of K networks, without autograd: what it says, and the
-gradients of its weights and of what went in.
+"""The three products of a linear layer of K networks: what it says, and the gradients of its
+weights and of what went in. Without autograd, but for `affine`.
 
 Shapes: rows [K, N, in], weights [K, out, in], biases [K, out], sides (gradients of what the layer
 said) [K, N, out].
