@@ -71,10 +71,10 @@ CASES = {
     "digits": Case("mlp", {}, (1, 8, 8), 10, 64, 28, epochs=4),
     "digits256": Case("mlp", {}, (1, 8, 8), 10, 256, 8, epochs=4),
     "location": Case("mlp", LOCATION, (446,), 30, 128, 32),
-    "cnn": Case("cnn", {}, (1, 28, 28), 10, 128, 4),
-    "resnet20": Case("resnet20", {}, (3, 32, 32), 10, 128, 2),
-    "resnet18w16": Case("resnet18", {"width": 16}, (3, 32, 32), 10, 64, 2),
-    "resnet18": Case("resnet18", {}, (3, 32, 32), 10, 32, 1),
+    "cnn": Case("cnn", {}, (1, 28, 28), 10, 128, 8),
+    "resnet20": Case("resnet20", {}, (3, 32, 32), 10, 128, 4),
+    "resnet18w16": Case("resnet18", {"width": 16}, (3, 32, 32), 10, 64, 8),
+    "resnet18": Case("resnet18", {}, (3, 32, 32), 10, 32, 4),
 }
 
 

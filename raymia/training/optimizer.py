@@ -31,6 +31,12 @@ class Optimizer:
         largest = training.optimizer == "amsgrad"
         self.largest = [torch.zeros_like(t) for t in self.tensors] if largest else []
         self.states = [s for s in (self.first, self.second, self.largest) if s]
+        # the fused kernels walk along the memory, and copy gradients that do not look contiguous
+        self._orders = [_order(t) for t in self.tensors]
+        self._along = [
+            [_permuted(t, order) for t, order in zip(each, self._orders, strict=False)]
+            for each in (self.tensors, self.first, self.second, self.largest)
+        ]
         self._even = True  # whether all models have taken every step
         self.steps = torch.zeros((), device=self.tensors[0].device if self.tensors else None)
         models = len(self.tensors[0]) if self.tensors else 0
@@ -48,7 +54,7 @@ class Optimizer:
         self.count += 1 if mask is None else mask
         self._even = self._even and mask is None
         if self._even:
-            self._fused(_in_the_order_of(self.tensors, grads), lr)
+            self._fused(grads, lr)
             return
         for i, (tensor, grad) in enumerate(zip(self.tensors, grads, strict=True)):
             if self.training.weight_decay:
@@ -63,33 +69,38 @@ class Optimizer:
             for state, before in zip(self.states, old, strict=True):
                 state[i].copy_(torch.where(on, state[i], before))
 
-    def _fused(self, grads: list[Tensor], lr: float) -> None:
+    def _fused(self, grads: Sequence[Tensor], lr: float) -> None:
         """A step of all models, which took every step before: torch's kernels, which read and
         write each number once.
         """
         t, decay = self.training, self.training.weight_decay
-        if self.second:
+        tensors, first, second, largest = self._along
+        along = [
+            _permuted(g if g.stride() == like.stride() else torch.empty_like(like).copy_(g), order)
+            for g, like, order in zip(grads, self.tensors, self._orders, strict=True)
+        ]
+        if second:
             self.steps += 1
             torch._fused_adam_(
-                self.tensors,
-                grads,
-                self.first,
-                self.second,
-                self.largest,
-                [self.steps] * len(grads),
+                tensors,
+                along,
+                first,
+                second,
+                largest,
+                [self.steps] * len(along),
                 lr=lr,
                 beta1=BETA1,
                 beta2=self.beta2,
                 weight_decay=decay,
                 eps=EPS,
-                amsgrad=bool(self.largest),
+                amsgrad=bool(largest),
                 maximize=False,
             )
         else:
             torch._fused_sgd_(
-                self.tensors,
-                grads,
-                self.first if t.momentum else [],
+                tensors,
+                along,
+                first if t.momentum else [],
                 weight_decay=decay,
                 momentum=t.momentum,
                 lr=lr,
@@ -111,9 +122,12 @@ class Optimizer:
         return (m / (1 - BETA1**t)) / ((v / (1 - self.beta2**t)).sqrt() + EPS)
 
 
-def _in_the_order_of(tensors: Sequence[Tensor], grads: Sequence[Tensor]) -> list[Tensor]:
-    """The gradients in memory as the tensors are: the fused kernels walk along the memory."""
-    return [
-        g if g.stride() == t.stride() else torch.empty_like(t).copy_(g)
-        for t, g in zip(tensors, grads, strict=True)
-    ]
+def _order(tensor: Tensor) -> list[int] | None:
+    """Its axes from the widest stride to the narrowest; None where they stand so."""
+    if tensor.is_contiguous():
+        return None
+    return sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+
+
+def _permuted(tensor: Tensor, order: list[int] | None) -> Tensor:
+    return tensor if order is None else tensor.permute(order)
