@@ -53,7 +53,7 @@ class Case:
     shape: tuple[int, ...]
     classes: int
     batch: int
-    steps: int  # of each model in an epoch
+    steps: int  # of each model in an epoch; so many in all that building it has no share
     epochs: int = 1
 
     def build(self) -> Network:
@@ -68,9 +68,9 @@ class Case:
 
 LOCATION = {"width": 1024, "depth": 4, "activation": "tanh"}
 CASES = {
-    "digits": Case("mlp", {}, (1, 8, 8), 10, 64, 28, epochs=4),
-    "digits256": Case("mlp", {}, (1, 8, 8), 10, 256, 8, epochs=4),
-    "location": Case("mlp", LOCATION, (446,), 30, 128, 32),
+    "digits": Case("mlp", {}, (1, 8, 8), 10, 64, 28, epochs=12),
+    "digits256": Case("mlp", {}, (1, 8, 8), 10, 256, 8, epochs=12),
+    "location": Case("mlp", LOCATION, (446,), 30, 128, 32, epochs=3),
     "cnn": Case("cnn", {}, (1, 28, 28), 10, 128, 8),
     "resnet20": Case("resnet20", {}, (3, 32, 32), 10, 128, 4),
     "resnet18w16": Case("resnet18", {"width": 16}, (3, 32, 32), 10, 64, 8),

@@ -115,15 +115,17 @@ class Group:
                 for further in (p for p in within if i % p.every == 0):
                     self._pass(further, clock, lr)
                     self.template.train()
-                total += self._step(idx, clock, lr)
+                losses = self._step(idx, clock, lr)
+                if losses is not None:
+                    total += losses.detach()
                 self.step += 1
             clock, lr = Clock(epoch, epochs, self.step), self.schedule.lr_at(epoch)
             for further in (p for p in self.recipe.passes(clock) if not p.every):
                 self._pass(further, clock, lr)
-            if not torch.isfinite(total).all():
-                raise Diverged(
-                    f"the training loss is not a number in epoch {epoch + 1} of {epochs}"
-                )
+            weights = torch.stack([t.sum() for t in self.backend.tensors])
+            for what, numbers in (("the training loss", total), ("a weight", weights)):
+                if not torch.isfinite(numbers).all():
+                    raise Diverged(f"{what} is not a number in epoch {epoch + 1} of {epochs}")
             if len(rows):
                 self.template.eval()
                 best.see(epoch + 1, self._accuracy(rows), self.backend.state())
@@ -154,14 +156,14 @@ class Group:
     def _epoch(self) -> Iterator[Ints]:
         return self.batches.shuffled(self.schedule.batch_size)
 
-    def _step(self, idx: Ints, clock: Clock, lr: float) -> Tensor:
-        """One step of the main pass; the losses [K]."""
+    def _step(self, idx: Ints, clock: Clock, lr: float) -> Tensor | None:
+        """One step of the main pass; the losses [K], as in Found."""
         batch = self.batches.gather(idx)
         batch = self._augmented(batch)
         batch = self._changed(batch, clock)
         reference = self.batches.reference(idx, self.beside) if self.beside else None
         self._draw_masks(batch.x.shape[1], self._counts(clock))
-        return self._update(batch, reference, clock, lr).detach()
+        return self._update(batch, reference, clock, lr)
 
     def _augmented(self, batch: Batch) -> Batch:
         if self.schedule.augment == "none":
@@ -193,8 +195,10 @@ class Group:
         self.tally.add(changes)
         return batch
 
-    def _update(self, batch: Batch, reference: Batch | None, clock: Clock, lr: float) -> Tensor:
-        """Moves the parameters by a batch; the losses [K]."""
+    def _update(
+        self, batch: Batch, reference: Batch | None, clock: Clock, lr: float
+    ) -> Tensor | None:
+        """Moves the parameters by a batch; the losses [K], as in Found."""
         losses, acted, grads, beside = self.backend.step(
             None if self.plain else self._loss(clock), batch, reference, self.extra
         )
@@ -355,7 +359,9 @@ class PrivateGroup(Group):
                 None
             ]
 
-    def _update(self, batch: Batch, reference: Batch | None, clock: Clock, lr: float) -> Tensor:
+    def _update(
+        self, batch: Batch, reference: Batch | None, clock: Clock, lr: float
+    ) -> Tensor | None:
         one, losses, loop = Batch(*(t[0] for t in batch)), list[Tensor](), self.backend
         assert isinstance(loop, Loop)
 

@@ -39,10 +39,7 @@ class Optimizer:
         ]
         self._even = True  # whether all models have taken every step
         self.steps = torch.zeros((), device=self.tensors[0].device if self.tensors else None)
-        models = len(self.tensors[0]) if self.tensors else 0
-        self.count = torch.zeros(
-            models, dtype=torch.float64, device=self.tensors[0].device if self.tensors else None
-        )
+        self.count: Tensor | int = 0  # steps taken: of each model, once one was left out
 
     @torch.no_grad()
     def step(self, grads: Sequence[Tensor], lr: float, mask: Tensor | None = None) -> None:
@@ -51,7 +48,7 @@ class Optimizer:
         """
         if mask is not None and bool(mask.all()):
             mask = None
-        self.count += 1 if mask is None else mask
+        self.count = self.count + (1 if mask is None else mask)
         self._even = self._even and mask is None
         if self._even:
             self._fused(grads, lr)
@@ -76,7 +73,7 @@ class Optimizer:
         t, decay = self.training, self.training.weight_decay
         tensors, first, second, largest = self._along
         along = [
-            _permuted(g if g.stride() == like.stride() else torch.empty_like(like).copy_(g), order)
+            g if order is None and g.is_contiguous() else _laid(g, like, order)
             for g, like, order in zip(grads, self.tensors, self._orders, strict=True)
         ]
         if second:
@@ -118,6 +115,7 @@ class Optimizer:
         v = self.second[i].mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
         if self.largest:  # Reddi et al., On the Convergence of Adam and Beyond, ICLR 2018
             v = self.largest[i].copy_(torch.maximum(self.largest[i], v))
+        assert isinstance(self.count, Tensor)
         t = self.count.clamp(min=1).to(grad.dtype).view(-1, *(1,) * (grad.ndim - 1))
         return (m / (1 - BETA1**t)) / ((v / (1 - self.beta2**t)).sqrt() + EPS)
 
@@ -127,6 +125,12 @@ def _order(tensor: Tensor) -> list[int] | None:
     if tensor.is_contiguous():
         return None
     return sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+
+
+def _laid(grad: Tensor, like: Tensor, order: list[int] | None) -> Tensor:
+    """The gradient in memory as the tensor is, and contiguous to look at."""
+    own = grad if grad.stride() == like.stride() else torch.empty_like(like).copy_(grad)
+    return _permuted(own, order)
 
 
 def _permuted(tensor: Tensor, order: list[int] | None) -> Tensor:

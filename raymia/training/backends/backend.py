@@ -23,9 +23,12 @@ Loss = Callable[[Outputs, Batch, Reference | None, Any], Any]
 class Found(NamedTuple):
     """Of a step: losses [K], what else was told of them, the gradients in the shapes of `tensors`,
     and those of what is trained beside, by name; None where the loss does not reach it.
+
+    No losses: that of the labels, where it takes more than its gradient, which is no number where
+    it is none.
     """
 
-    losses: Tensor
+    losses: Tensor | None
     acted: Any
     grads: list[Tensor]
     beside: dict[str, Tensor | None]

@@ -62,7 +62,7 @@ def of_rows(sides: Tensor, weight: Tensor) -> Tensor:
 
 def _by_onednn(rows: Tensor, columns: int) -> bool:
     return (
-        len(rows) == 1
+        rows.shape[0] == 1
         and rows[0].numel() * columns >= _LARGE
         and rows.dtype == torch.float32
         and rows.device.type == "cpu"

@@ -77,8 +77,8 @@ class Wide(Stacked):
         with torch.no_grad():
             every = [self._through(self._normalised(b.x), consumed=True) for b in batches]
             if loss is None:
-                losses, grad = cross_entropy(every[0][-1], batch.label)
-                return Found(losses, {}, self._back(every, [grad], [None]), {})
+                slope = of_cross_entropy(every[0][-1], batch.target)
+                return Found(None, {}, self._back(every, [slope], [None]), {})
         said = [
             Outputs(*(t.detach().requires_grad_() for t in (kept[-1], kept[self._cut])))
             for kept in every
@@ -118,7 +118,7 @@ class Wide(Stacked):
                     out = activated(rows, weight, bias, self._then.get(i, "none"))
                 else:
                     out = affine(rows, weight, bias)
-                x = out.reshape(*x.shape[:-1], -1)
+                x = out if x.ndim == 3 else out.reshape(*x.shape[:-1], -1)
             elif consumed and i - 1 in self._then:
                 pass  # it has acted
             elif isinstance(module, Dropout):
@@ -167,7 +167,8 @@ class Wide(Stacked):
                     yield f"{name}.bias", sides.sum(1)
                 if i > self._first:
                     weight = self._weight(name, module)
-                    grad, mine = of_rows(sides, weight).reshape(x.shape), True
+                    inner = of_rows(sides, weight)
+                    grad, mine = inner if x.ndim == 3 else inner.reshape(x.shape), True
             elif isinstance(module, nn.ReLU):
                 own = grad if mine else torch.empty_like(grad)
                 grad = torch.ops.aten.threshold_backward.grad_input(grad, out, 0, grad_input=own)
@@ -181,17 +182,16 @@ class Wide(Stacked):
                 grad = _pulled(module, x, grad)
 
 
-def cross_entropy(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean losses [K] of logits [K, B, C] for labels [K, B], and the gradient [K, B, C] of their
-    sum. Of few classes, which `affine` says in columns, in columns: torch's softmax of rows of ten
-    takes ten times as long. Its exp of what is far below 0 is fast, unlike `exp`.
+def of_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """The gradient [K, B, C] of the sum of the K mean cross-entropies of logits [K, B, C] for
+    targets [K, B, C] that sum to 1. Of few classes, which `affine` says in columns, in columns:
+    torch's softmax of rows of ten takes ten times as long. Its exp of what is far below 0 is fast,
+    unlike `exp`.
     """
-    dim = 2 if logits.is_contiguous() else 1
-    said, rows = logits if dim == 2 else logits.transpose(1, 2), label.unsqueeze(dim)
-    losses = said.log_softmax(dim).gather(dim, rows).mean((1, 2)).neg_()
-    less = torch.full_like(rows, -1, dtype=said.dtype)
-    grad = said.softmax(dim).scatter_add_(dim, rows, less).div_(label.shape[1])
-    return losses, grad if dim == 2 else grad.transpose(1, 2)
+    if logits.is_contiguous():
+        return logits.softmax(2).sub_(target).div_(target.shape[1])
+    said, wanted = logits.transpose(1, 2), target.transpose(1, 2)
+    return said.softmax(1).sub_(wanted).div_(target.shape[1]).transpose(1, 2)
 
 
 def can_be_wide(net: Network) -> bool:
