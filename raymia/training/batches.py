@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch import Tensor
 from raymia.errors import RaymiaError
 from raymia.records.split import Ints
 from raymia.training.defense import Batch, Lesson, Rng
+
+_AHEAD = 1 << 20  # bytes of records, gathered at once
 
 
 def pixels(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -47,8 +50,31 @@ class Batches:
         ]
         return cut(np.stack(order), size)
 
+    def gathered(self, steps: Sequence[Ints]) -> Iterator[Batch]:
+        """The records of each step. Those of some small steps are gathered at once: it is calls
+        that they take, not copies.
+        """
+        for same in self._alike(steps):
+            if len(same) == 1:
+                yield self.gather(same[0])
+            else:
+                every = (t.unbind(0) for t in self.gather(np.stack(same)))
+                yield from map(Batch._make, zip(*every, strict=True))
+
+    def _alike(self, steps: Sequence[Ints]) -> Iterator[list[Ints]]:
+        """Steps of one shape that follow one another and are small. Each must begin where memory of
+        its own would, at a multiple of 64 bytes: by that, too, a product may round.
+        """
+        for _, group in groupby(steps, key=np.shape):
+            run = list(group)
+            size = run[0].size * self.lesson.x[0].numel() * self.dtype.itemsize
+            few = max(1, _AHEAD // max(1, size))
+            if size % 64 or self.lesson.target is not None:
+                few = 1
+            yield from (run[i : i + few] for i in range(0, len(run), few))
+
     def gather(self, idx: Ints) -> Batch:
-        """The records of these numbers."""
+        """The records of these numbers [..., K, B]; of given targets [K, B]."""
         rows = torch.as_tensor(idx).to(self.device)
         label = taken(self.lesson.y, rows)
         if self.lesson.target is None:

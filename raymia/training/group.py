@@ -109,13 +109,13 @@ class Group:
             self.template.train()
             within = [p for p in self.recipe.passes(Clock(epoch, epochs, self.step)) if p.every]
             steps = list(self._epoch())
-            for i, idx in enumerate(steps):
+            for i, (idx, batch) in enumerate(zip(steps, self.batches.gathered(steps), strict=True)):
                 clock = Clock(epoch, epochs, self.step)
                 lr = self.schedule.lr_at(epoch, (i + 1) / len(steps))
                 for further in (p for p in within if i % p.every == 0):
                     self._pass(further, clock, lr)
                     self.template.train()
-                losses = self._step(idx, clock, lr)
+                losses = self._step(idx, batch, clock, lr)
                 if losses is not None:
                     total += losses.detach()
                 self.step += 1
@@ -156,9 +156,8 @@ class Group:
     def _epoch(self) -> Iterator[Ints]:
         return self.batches.shuffled(self.schedule.batch_size)
 
-    def _step(self, idx: Ints, clock: Clock, lr: float) -> Tensor | None:
-        """One step of the main pass; the losses [K], as in Found."""
-        batch = self.batches.gather(idx)
+    def _step(self, idx: Ints, batch: Batch, clock: Clock, lr: float) -> Tensor | None:
+        """One step of the main pass on a batch of records; the losses [K], as in Found."""
         batch = self._augmented(batch)
         batch = self._changed(batch, clock)
         reference = self.batches.reference(idx, self.beside) if self.beside else None
