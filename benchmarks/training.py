@@ -53,7 +53,7 @@ class Case:
     shape: tuple[int, ...]
     classes: int
     batch: int
-    steps: int  # of each model in an epoch; so many in all that building it has no share
+    steps: int  # of each model in an epoch; so many in all that building it has hardly a share
     epochs: int = 1
 
     def build(self) -> Network:

@@ -22,7 +22,7 @@ def lesson(features: int) -> Lesson:
 @pytest.mark.parametrize(
     ("features", "given", "calls"),
     # steps of 16, 16 and 8 records of two models: 16 features of 4 bytes are 64
-    [(16, False, 2), (16, True, 3), (1, False, 2), (15, False, 2), (600, False, 3)],
+    [(16, False, 2), (16, True, 2), (1, False, 2), (15, False, 2), (600, False, 3)],
 )
 def test_steps_gathered_at_once_are_those_gathered_one_by_one(
     monkeypatch: pytest.MonkeyPatch, features: int, given: bool, calls: int

@@ -55,11 +55,8 @@ class Batches:
         that they take, not copies.
         """
         for same in self._alike(steps):
-            if len(same) == 1:
-                yield self.gather(same[0])
-            else:
-                every = (t.unbind(0) for t in self.gather(np.stack(same)))
-                yield from map(Batch._make, zip(*every, strict=True))
+            every = (t.unbind(0) for t in self.gather(np.stack(same)))
+            yield from map(Batch._make, zip(*every, strict=True))
 
     def _alike(self, steps: Sequence[Ints]) -> Iterator[list[Ints]]:
         """Steps of one shape that follow one another and are small. Each must begin where memory of
@@ -68,19 +65,17 @@ class Batches:
         for _, group in groupby(steps, key=np.shape):
             run = list(group)
             size = run[0].size * self.lesson.x[0].numel() * self.dtype.itemsize
-            few = max(1, _AHEAD // max(1, size))
-            if size % 64 or self.lesson.target is not None:
-                few = 1
+            few = 1 if size % 64 else max(1, _AHEAD // max(1, size))
             yield from (run[i : i + few] for i in range(0, len(run), few))
 
     def gather(self, idx: Ints) -> Batch:
-        """The records of these numbers [..., K, B]; of given targets [K, B]."""
+        """The records of these numbers [..., K, B]."""
         rows = torch.as_tensor(idx).to(self.device)
         label = taken(self.lesson.y, rows)
         if self.lesson.target is None:
             target = taken(self._one_hot, label)
         else:
-            models = torch.arange(len(idx), device=self.device)[:, None]
+            models = torch.arange(rows.shape[-2], device=self.device)[:, None]
             target = self.lesson.target[models, rows].to(self.dtype)
         return Batch(pixels(taken(self.lesson.x, rows), self.dtype), target, label)
 

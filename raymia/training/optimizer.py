@@ -73,7 +73,7 @@ class Optimizer:
         t, decay = self.training, self.training.weight_decay
         tensors, first, second, largest = self._along
         along = [
-            g if order is None and g.is_contiguous() else _laid(g, like, order)
+            _laid(g, like, order)
             for g, like, order in zip(grads, self.tensors, self._orders, strict=True)
         ]
         if second:
