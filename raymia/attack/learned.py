@@ -126,7 +126,7 @@ class Learned(Attack):
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """One target's pairs: features [P, F], members [P] and records' ids [P] to fit, features and
+    """One target's pairs: features [P, F], members [P] and records [P] to fit, features and
     members held out, features [A, F] of the asked records.
 
     `plain`: the power of the attack's own plain number on the held-out pairs.
@@ -144,9 +144,7 @@ class _Task:
     def of(cls, attack: Learned, view: View, rng: Rng) -> _Task:
         label = view.labels
         if attack.traits().informed:
-            record = view.known[np.argsort(view.records[view.known], kind="stable")]
-            place = {int(c): i for i, c in enumerate(view.known)}
-            member = view.known_member[[place[int(c)] for c in record]]
+            record, member = view.known, view.known_member
             said = {name: view.target[name][record] for name in view.target}
         else:
             draw = draw_matched if attack.by_record(_drawn(view, attack.pairs)) else draw_pairs
@@ -157,7 +155,7 @@ class _Task:
         asked = attack.inputs(
             {name: view.target[name][view.asked] for name in view.target}, label[view.asked]
         )
-        out = _held_out(view.records[record], member, rng)
+        out = _held_out(record, member, rng)
         plain = _power(attack.plain(said, label[record])[out], member[out])
         if attack.scaled:
             centre, spread = features[~out].mean(0), features[~out].std(0)
@@ -166,7 +164,7 @@ class _Task:
         return cls(
             features[~out],
             member[~out],
-            view.records[record[~out]],
+            record[~out],
             features[out],
             member[out],
             asked.astype(np.float32),

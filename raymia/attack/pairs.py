@@ -13,34 +13,30 @@ Pairs = Annotated[int, Range(1_000, 100_000, log=True, least=0)]
 
 
 def draw_pairs(view: View, most: int, rng: Rng) -> tuple[Array, Array]:
-    """(shadow, column) of every pair that may be fitted, at most `most` of them (0: all),
+    """(shadow, record) of every pair that may be fitted, at most `most` of them (0: all),
     members and non-members alike.
-
-    Ordered by record id, so that permuting the records changes nothing.
     """
-    order = np.argsort(view.records, kind="stable")
-    place, shadow = np.nonzero(view.fit[:, order].T)
-    column = order[place]
+    record, shadow = np.nonzero(view.fit.T)
     if most and len(shadow) > most:
         chosen = np.sort(rng.choice(len(shadow), most, replace=False))
-        shadow, column = shadow[chosen], column[chosen]
-    return shadow, column
+        shadow, record = shadow[chosen], record[chosen]
+    return shadow, record
 
 
 def draw_matched(view: View, most: int, rng: Rng) -> tuple[Array, Array]:
     """The same, where some must be left out: a member and a non-member of a record together, as
     far as there are both.
     """
-    shadow, column = draw_pairs(view, 0, rng)
+    shadow, record = draw_pairs(view, 0, rng)
     if most and len(shadow) > most:
         drawn = rng.permutation(len(shadow))
-        record, member = view.records[column[drawn]], view.member[shadow[drawn], column[drawn]]
-        couple = record * len(view.member) + _nth(2 * record + member)
+        of = record[drawn]
+        couple = of * len(view.member) + _nth(2 * of + view.member[shadow[drawn], of])
         place = np.unique(couple, return_inverse=True)[1]
         rank = rng.permutation(place.max() + 1)[place]
         chosen = np.sort(drawn[np.argsort(rank, kind="stable")[:most]])
-        shadow, column = shadow[chosen], column[chosen]
-    return shadow, column
+        shadow, record = shadow[chosen], record[chosen]
+    return shadow, record
 
 
 def _nth(values: Array) -> Array:

@@ -95,16 +95,14 @@ class View:
     """Everything that an attack on one target may know; the target's own row of the membership
     matrix is not in it.
 
-    Shapes: S records, K shadows, A asked. `records` [S] ids, which a trial draws, like the order
-    of the records: under `official` a record's number is its membership; `labels` [S]; `target` and
-    `shadows`: what they said, by name, [S, ...] and [K, S, ...]; `member` [K, S]: which shadow
-    trained on what; `fit` [K, S]: where an attack may be fitted; `out` [K, S]: shadows that can
-    stand for a model without the record; `population` [S]; `asked` [A]: the columns to score;
-    `known` [Q] columns and `known_member` [Q], empty unless the attack declares
-    `known_members`.
+    Shapes: S records, in an order that a trial draws (under `official` a record's number is its
+    membership), K shadows, A asked. `labels` [S]; `target` and `shadows`: what they said, by name,
+    [S, ...] and [K, S, ...]; `member` [K, S]: which shadow trained on what; `fit` [K, S]: where an
+    attack may be fitted; `out` [K, S]: shadows that can stand for a model without the record;
+    `population` [S]; `asked` [A]: the records to score; `known` [Q] records and `known_member`
+    [Q], empty unless the attack declares `known_members`.
     """
 
-    records: Ints
     labels: Ints
     target: Answers
     shadows: Answers
@@ -207,11 +205,8 @@ class Signals:
         """An order of the records [S] that says nothing of them but which is which: the same for
         the same records, however they stand here.
         """
-        return np.argsort(self._ids, kind="stable")[rng.permutation(len(self.labels))]
-
-    @property
-    def _ids(self) -> Ints:
-        return np.arange(len(self.labels)) if self.records is None else self.records
+        drawn = rng.permutation(len(self.labels))
+        return drawn if self.records is None else np.argsort(self.records, kind="stable")[drawn]
 
     def view(
         self,
@@ -222,11 +217,9 @@ class Signals:
         order: Ints | None = None,
     ) -> View:
         """The view of target t, with only what the attack needs. `shadows`: signals of other
-        models on the same split. `order` [S]: that of the view's records, which are then known by
-        their places in it.
+        models on the same split. `order` [S]: that of the view's records.
         """
         split, m = self.split, int(self.split.targets[t])
-        ids = self._ids if order is None else np.arange(len(self.labels))
         order = np.arange(len(self.labels)) if order is None else order
         models = np.flatnonzero(split.shadows[t])
         names = [
@@ -238,7 +231,6 @@ class Signals:
         free = (split.role == AUDITED) | (split.role == POPULATION)
         rows = models[:, None]
         return View(
-            records=_sealed(ids),
             labels=_sealed(self.labels[order]),
             target=Answers(self.said, names, m, order),
             shadows=Answers((shadows or self).said, names, models, order),
