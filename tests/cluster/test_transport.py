@@ -254,6 +254,24 @@ def test_a_trial_that_takes_its_node_down_ends_some_day(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
+    ("status", "proposed", "said"), [("PENDING", 1, 1), ("RUNNING", 1, 0), ("PENDING", 0, 0)]
+)
+def test_a_minute_without_a_running_trial_is_said_once_a_minute(
+    status: str, proposed: int, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, told = [0.0], list[str]()
+    monkeypatch.setattr(proposals, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    agenda = SimpleNamespace(sweep=files.parse(TINY + "resources: {cpu: 2}\n"), derive=bool)
+    progress = SimpleNamespace(warn=told.append, tick=bool)
+    driver: Any = proposals.Ledger(agenda, SimpleNamespace(check=bool), progress)  # type: ignore[arg-type]
+    driver.running = dict.fromkeys("x" * proposed, 0)
+    watch = proposals.Watch(driver)
+    for now[0], times in ((59, 0), (61, said), (120, said), (122, 2 * said)):
+        watch.on_step_begin(0, [SimpleNamespace(status=status)])
+        assert len(told) == times and all("1 x (2 CPU, 0 GPU)" in text for text in told)
+
+
+@pytest.mark.parametrize(
     ("story", "gone"),
     [
         ("The actor died because its node has died. Node Id: 0123", True),
