@@ -335,6 +335,10 @@ def main(given: Sequence[str] | None = None) -> None:
     asked = vars(parser.parse_args(given))
     device, rounds, file = (asked.pop(name) for name in ("device", "rounds", "json"))
     job = Job(**{**asked, "attacks": tuple(asked["attacks"]), "lanes": asked["lanes"] or "auto"})
+    try:
+        Coin(models=job.models, targets=job.targets)
+    except ValueError as refusal:
+        parser.error(str(refusal))
     torch.set_num_threads(1)
     machine.keep_memory()
     chosen = job.chosen("cuda" if device == "fake" else device)

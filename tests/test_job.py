@@ -53,6 +53,12 @@ def test_noise_is_refused() -> None:
         JOB.by_two(lambda many: 1.0, 5, 3)
 
 
+def test_more_targets_than_there_can_be_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        JOB.main(["--device", "fake", "--models", "16"])
+    assert "targets: got 16; at most models / 2 = 8" in capsys.readouterr().err
+
+
 def test_it_runs_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     JOB.main(["--device", "fake"])
     said = capsys.readouterr().out
