@@ -53,12 +53,12 @@ def test_optimizer_is_torchs(kind: Any, momentum: float, strided: str) -> None:
     assert torch.allclose(ours, theirs.detach(), atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam"])
+@pytest.mark.parametrize("kind", ["sgd", "adam", "amsgrad"])
 def test_a_masked_model_does_not_move_nor_remember(kind: str) -> None:
     training = Training(optimizer=kind, weight_decay=0.1)
     stack, alone = torch.ones(2, 3), torch.ones(1, 3)
     both, single = Optimizer([stack], training), Optimizer([alone], training)
-    for grad in (1.0, -2.0, 0.5):
+    for grad in (1.0, -2.0, 0.0, 0.5):
         both.step([torch.full((2, 3), 7.0)], 0.1, torch.tensor([True, False]))
         both.step([torch.full((2, 3), grad)], 0.1)
         single.step([torch.full((1, 3), grad)], 0.1)

@@ -16,7 +16,7 @@ from raymia.results.local import Local
 from raymia.results.row import Row
 from raymia.signals import world
 from raymia.study import sweep
-from raymia.trial import kept_scores
+from raymia.trial import kept_scores, record_scores
 from raymia.trial import run as trial
 from raymia.trial.judge import Verdict
 from raymia.trial.record_scores import exposures, scores, share
@@ -97,7 +97,15 @@ def test_how_exposed_a_record_is(made: tuple[Row, Data, Path]) -> None:
         if s.attack == "lira":
             judged.setdefault(s.record, []).append(s)
     assert {one.record for one in found} == judged.keys()
+    true: dict[int, list[float]] = {}
+    for made_of, _, verdict, _ in record_scores.made(row, root, "lira"):
+        assert verdict.log_ratio is not None
+        member = made_of.split.member[made_of.split.targets[verdict.target]]
+        for record in np.flatnonzero(np.isfinite(verdict.scores)):
+            for_member = float(verdict.log_ratio[record])
+            true.setdefault(record, []).append(for_member if member[record] else -for_member)
     for one in found:
+        assert one.evidence == pytest.approx(np.mean(true[one.record]), abs=1e-12)
         mine = judged[one.record]
         assert (one.targets, one.as_member) == (len(mine), sum(s.member for s in mine))
         assert one.ratio == pytest.approx(np.exp(one.evidence)) and one.row == data.rows[one.record]
