@@ -20,7 +20,7 @@ from raymia.training.backends.wide import Wide, can_be_wide
 from raymia.training.defense import Batch, Clock, Defense, Lesson, Pass, Reference
 from raymia.training.fit import fit
 from raymia.training.group import Diverged
-from raymia.training.model import Model, predict
+from raymia.training.model import Model
 from raymia.training.modules import Dropout, LinearNorm, Normalise, SphereClip
 from raymia.training.network import Network, Outputs, classifier
 from raymia.training.optimizer import Optimizer
@@ -341,23 +341,6 @@ def test_the_global_generator_is_left_alone() -> None:
     before = torch.get_rng_state()
     weights(Recipe(), [0])
     assert torch.equal(before, torch.get_rng_state())
-
-
-def test_prediction_is_in_chunks_of_the_same_bits() -> None:
-    model = fit(Recipe(), small, lesson(), TRAINING, (0, 0), [0, 1, 2])[0]
-    x = torch.rand(2500, 6)
-    assert np.array_equal(predict(model, x)[:1024], predict(model, x[:1024]))
-
-
-def test_bytes_and_fractions_are_the_same_picture() -> None:
-    net = classifier(nn.Flatten(), 16, 3)
-    net.normalise = Normalise((0.5,), (0.25,), (1, 4, 4))
-    x = torch.randint(0, 256, (5, 1, 4, 4), dtype=torch.uint8)
-    assert np.allclose(
-        predict(Model(net, torch.float32), x),
-        predict(Model(net, torch.float32), x / 255),
-        atol=1e-6,
-    )
 
 
 def test_normalise_is_per_channel() -> None:

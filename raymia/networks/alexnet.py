@@ -20,6 +20,7 @@ class Alexnet(Architecture):
     2021.
     """
 
+    revision: ClassVar[int] = 2
     images: ClassVar[bool] = True
     least_side: ClassVar[int] = 29
     cite: ClassVar[str] = (

@@ -20,6 +20,7 @@ class Cnn(Architecture):
     Source: raymia's own, from no paper.
     """
 
+    revision: ClassVar[int] = 2
     images: ClassVar[bool] = True
     least_side: ClassVar[int] = 4
 

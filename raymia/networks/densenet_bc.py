@@ -21,6 +21,7 @@ class DensenetBc(Architecture):
     Ribeiro, SRCM and CRL.
     """
 
+    revision: ClassVar[int] = 2
     images: ClassVar[bool] = True
     least_side: ClassVar[int] = 4
     cite: ClassVar[str] = (

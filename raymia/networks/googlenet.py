@@ -33,6 +33,7 @@ class Googlenet(Architecture):
     CRL uses.
     """
 
+    revision: ClassVar[int] = 2
     images: ClassVar[bool] = True
     least_side: ClassVar[int] = 4
     cite: ClassVar[str] = (

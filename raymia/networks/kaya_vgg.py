@@ -29,6 +29,7 @@ class KayaVgg(Architecture):
     the code's 10 layers with the last convolutions left out.
     """
 
+    revision: ClassVar[int] = 2
     images: ClassVar[bool] = True
     cite: ClassVar[str] = (
         "@article{kaya2020effectiveness, title={On the Effectiveness of Regularization Against "

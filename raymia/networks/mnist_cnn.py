@@ -17,6 +17,7 @@ class MnistCnn(Architecture):
     on MNIST (a convolutional network with spatial dropout; their text gives no sizes).
     """
 
+    revision: ClassVar[int] = 2
     images: ClassVar[bool] = True
     least_side: ClassVar[int] = 16
     cite: ClassVar[str] = (

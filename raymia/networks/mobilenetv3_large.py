@@ -41,6 +41,7 @@ class Mobilenetv3Large(Architecture):
     Source: Howard et al., Searching for MobileNetV3, ICCV 2019, table 1; stem as in SRCM.
     """
 
+    revision: ClassVar[int] = 2
     images: ClassVar[bool] = True
     cite: ClassVar[str] = (
         "@inproceedings{howard2019mobilenetv3, title={Searching for {MobileNetV3}}, "

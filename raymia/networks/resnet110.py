@@ -19,6 +19,7 @@ class Resnet110(Architecture):
     Source: He et al., CVPR 2016, section 4.2; used by Li, Li & Ribeiro.
     """
 
+    revision: ClassVar[int] = 2
     images: ClassVar[bool] = True
     least_side: ClassVar[int] = 8
     cite: ClassVar[str] = (

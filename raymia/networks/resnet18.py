@@ -21,6 +21,7 @@ class Resnet18(Architecture):
     `resnet.py`).
     """
 
+    revision: ClassVar[int] = 2
     images: ClassVar[bool] = True
     cite: ClassVar[str] = (
         "@inproceedings{he2016resnet, title={Deep Residual Learning for Image Recognition}, "

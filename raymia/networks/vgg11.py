@@ -23,6 +23,7 @@ class Vgg11(Architecture):
     `linear` as RelaxLoss does.
     """
 
+    revision: ClassVar[int] = 2
     images: ClassVar[bool] = True
     least_side: ClassVar[int] = 32
     cite: ClassVar[str] = (

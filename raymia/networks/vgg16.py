@@ -19,6 +19,7 @@ class Vgg16(Architecture):
     & Ribeiro, CODASPY 2021, use it on CIFAR.
     """
 
+    revision: ClassVar[int] = 2
     images: ClassVar[bool] = True
     least_side: ClassVar[int] = 32
     cite: ClassVar[str] = (

@@ -57,12 +57,17 @@ class Subject:
     asked: Ints | None = None
     split_ai: Callable[[], Tensor | None] = lambda: None
 
-    @cached_property
-    def network(self) -> Network:
-        """Raises TypeError where no network is released."""
+    @property
+    def white_box(self) -> Model:
+        """The model, as one that has a network. Raises TypeError where none is released."""
         if not isinstance(self.model, Model):
             raise TypeError("a white-box attack needs a network, and none is released")
-        return self.model.network
+        return self.model
+
+    @property
+    def network(self) -> Network:
+        """Raises TypeError where none is released."""
+        return self.white_box.network
 
     @cached_property
     def label(self) -> Array:
@@ -162,16 +167,11 @@ def confident_distance(subject: Subject) -> dict[str, Array]:
 
     Source: Kaya, Hong & Dumitras, arXiv:2006.05336 (DtC).
     """
-    model, members = subject.network, torch.as_tensor(subject.members, device=subject.x.device)
+    model, members = subject.white_box, torch.as_tensor(subject.members, device=subject.x.device)
     with torch.no_grad():
-        losses = [
-            F.cross_entropy(model(x).logits, y, reduction="none") for x, y in subject.few(members)
-        ]
+        losses = [F.cross_entropy(model(x), y, reduction="none") for x, y in subject.few(members)]
     median = float(torch.cat(losses).median())
-    found = [
-        perturb.confident(lambda x: model(x).logits, x, y, median)
-        for x, y in subject.asked_chunks(SEARCH_CHUNK)
-    ]
+    found = [perturb.confident(model, x, y, median) for x, y in subject.asked_chunks(SEARCH_CHUNK)]
     return {"confident_distance": subject.joined(found)}
 
 
@@ -188,12 +188,9 @@ def adversarial_l1_distance(subject: Subject) -> dict[str, Array]:
 
 
 def _fooled(subject: Subject, norm: str) -> Array:
-    model = subject.network
+    model = subject.white_box
     return subject.joined(
-        [
-            perturb.adversarial(lambda x: model(x).logits, x, y, norm)
-            for x, y in subject.asked_chunks()
-        ]
+        [perturb.adversarial(model, x, y, norm) for x, y in subject.asked_chunks()]
     )
 
 
