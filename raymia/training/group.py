@@ -25,6 +25,7 @@ from raymia.training.batches import Batches, pixels
 from raymia.training.checkpoint import Best, validation
 from raymia.training.defense import Batch, Clock, Defense, Gap, Lesson, Pass, Reference, Step
 from raymia.training.losses import CHUNK
+from raymia.training.model import FEW, convolves
 from raymia.training.modules import Dropout, Normalise
 from raymia.training.network import Network, Outputs
 from raymia.training.optimizer import Optimizer
@@ -289,9 +290,10 @@ class Group:
 
     def _accuracy(self, rows: Ints) -> np.ndarray[Any, Any]:
         right: np.ndarray[Any, Any] = np.zeros(len(rows))
+        size = FEW if convolves(self.template) else CHUNK
         with torch.no_grad():
-            for i in range(0, rows.shape[1], CHUNK):
-                batch = self.batches.gather(rows[:, i : i + CHUNK])
+            for i in range(0, rows.shape[1], size):
+                batch = self.batches.gather(rows[:, i : i + size])
                 right += self.backend.map(_right, batch, None, self.extra).cpu().numpy()
         return np.asarray(right / rows.shape[1])
 

@@ -42,20 +42,24 @@ class Model:
     split_ai: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self._convolves_here:
+        if self._convolves:
             self.network.to(memory_format=torch.channels_last)
 
     @cached_property
-    def _convolves_here(self) -> bool:
-        """Whether it has convolutions, on a processor: those are made for this order of the
-        numbers, and what they say of a few records stays in a core's cache.
-        """
-        return any(p.ndim == 4 and p.device.type == "cpu" for p in self.network.parameters())
+    def _convolves(self) -> bool:
+        return convolves(self.network)
 
     def __call__(self, x: Tensor) -> Tensor:
-        parts = torch.split(x, FEW) if self._convolves_here else (x,)
+        parts = torch.split(x, FEW) if self._convolves else (x,)
         said = [self.network(pixels(part, self.dtype)).logits for part in parts]
         return said[0] if len(said) == 1 else torch.cat(said)
+
+
+def convolves(network: nn.Module) -> bool:
+    """Whether it has convolutions, on a processor: those are made for the channels to lie last,
+    and what they say of FEW records stays in a core's cache.
+    """
+    return any(p.ndim == 4 and p.device.type == "cpu" for p in network.parameters())
 
 
 def builder(
