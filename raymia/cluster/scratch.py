@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def place(out: Path | Location) -> Path:
 @contextlib.contextmanager
 def scratch(out: Path | Location) -> Iterator[Path]:
     """`place(out)`, made new, and gone at the end. Whoever is here holds the lock of the
-    results folder.
+    results folder; if that folder was removed with its lock, the next driver may be here by then,
+    and what it made is left to it.
 
     Raises EnvironmentFault where somebody else could look into it.
     """
@@ -41,10 +43,13 @@ def scratch(out: Path | Location) -> Iterator[Path]:
     clear(out)
     path.mkdir(mode=0o700, exist_ok=True)
     (path / "processes").mkdir()
+    mine = path / f"driver-{uuid.uuid4().hex}"
+    mine.touch()
     try:
         yield path
     finally:
-        _remove(path, grace=2.0)
+        if mine.exists():
+            _remove(path, grace=2.0)
 
 
 def clear(out: Path | Location) -> None:

@@ -106,6 +106,17 @@ def test_the_scratch_folder_is_private_the_same_each_time_and_gone(tmp_path: Pat
     assert not here.exists()
 
 
+def test_a_driver_that_ends_late_leaves_the_scratch_folder_to_the_next(tmp_path: Path) -> None:
+    """Who stops a run, removes its results folder, lock and all, and starts it at once."""
+    first, second = scratch.scratch(tmp_path), scratch.scratch(tmp_path)
+    here = first.__enter__()
+    assert second.__enter__() == here
+    first.__exit__(None, None, None)
+    assert (here / "processes").is_dir()
+    second.__exit__(None, None, None)
+    assert not here.exists()
+
+
 def test_what_a_killed_driver_left_is_ended_and_removed_and_no_strangers_folder(
     tmp_path: Path,
 ) -> None:
