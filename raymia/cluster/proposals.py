@@ -199,7 +199,7 @@ class Watch(tune.Callback):  # type: ignore[misc]
             self._idle = now
             asked = self._driver.agenda.sweep.resources
             self._driver.progress.warn(
-                f"no trial began in the last {_SILENCE:g} s: waiting for {asked.spread} x "
+                f"no trial ran in the last {_SILENCE:g} s: waiting for {asked.spread} x "
                 f"({asked.cpu:g} CPU, {asked.gpu:g} GPU), or for workers that a busy machine "
                 "starts slowly"
             )
